@@ -1,0 +1,372 @@
+"""The books: which documents were issued, with which number, and which months are closed for good.
+
+Kinds of entry: `first_month`, `invoice_issued`, `month_issued`, `documents_recorded`. An entry never changes; what
+follows from an issued document (payment, reminder, delivery) becomes an entry of its own kind.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from billing_pipeline.books.chain import GENESIS, BooksDamaged, Chain, Entries, Entry, Head
+from billing_pipeline.rules.period import Month
+
+_NUMBER = re.compile(r"[A-Za-z0-9+_-]{1,35}", re.ASCII)
+
+_ISSUED = "kind = 'invoice_issued'"
+# The keys are enforced by the store itself, on the entries' own text: there is no second table to disagree with it.
+_INDEXES = {
+    "one_first_month": "CREATE UNIQUE INDEX one_first_month ON entries (kind) WHERE kind = 'first_month'",
+    "one_invoice_per_key": f"""CREATE UNIQUE INDEX one_invoice_per_key ON entries (
+    payload ->> '$.payer_id', payload ->> '$.kind', payload ->> '$.period_start', payload ->> '$.period_end',
+    payload ->> '$.reference'
+) WHERE {_ISSUED}""",
+    "one_invoice_per_number": f"""CREATE UNIQUE INDEX one_invoice_per_number ON entries (
+    payload ->> '$.number'
+) WHERE {_ISSUED}""",
+    "one_invoice_per_serial": f"""CREATE UNIQUE INDEX one_invoice_per_serial ON entries (
+    payload ->> '$.series', payload ->> '$.year', payload ->> '$.serial'
+) WHERE {_ISSUED}""",
+    "invoices_by_month": f"""CREATE INDEX invoices_by_month ON entries (
+    payload ->> '$.billing_month'
+) WHERE {_ISSUED}""",
+    "issued_months": """CREATE INDEX issued_months ON entries (
+    payload ->> '$.month'
+) WHERE kind = 'month_issued'""",
+    "documents_by_number": """CREATE INDEX documents_by_number ON entries (
+    payload ->> '$.number'
+) WHERE kind = 'documents_recorded'""",
+}
+
+
+class AlreadyIssued(ValueError):
+    """Another document with the same key was issued; it stays, and a correction is a document of its own."""
+
+
+class NotChronological(ValueError):
+    """A document would get a later number than one with a later date."""
+
+
+class NotIssued(LookupError):
+    """No document with this number was issued."""
+
+
+class MalformedNumber(ValueError):
+    """A number that e-invoicing formats do not carry."""
+
+
+class DocumentChanged(ValueError):
+    """A file of an issued document would be replaced by another one."""
+
+
+@dataclass(frozen=True)
+class IssueRequest:
+    """A draft to be issued.
+
+    Its key is payer, kind, period and reference; `content_hash` tells whether a draft with the same key is the same.
+    """
+
+    payer_id: str
+    #: `invoice`, or another kind of document that takes a number.
+    kind: str
+    billing_month: Month
+    period_start: date
+    #: Inclusive, as printed.
+    period_end: date
+    #: Of the whole draft: what it says and what it is based on.
+    content_hash: str
+    #: Amounts and whatever else settling it needs, such as `payable_cents`; texts and whole numbers only.
+    facts: Mapping[str, int | str | None]
+    #: Empty for the monthly invoice; an invoice beside it brings its own.
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class Issued:
+    """An issued document as the books keep it."""
+
+    #: Its place in the books.
+    seq: int
+    number: str
+    series: str
+    serial: int
+    issued_on: date
+    as_of: datetime
+    request: IssueRequest
+
+
+@dataclass(frozen=True)
+class IssuedMonth:
+    """A month whose documents are all issued, be they none."""
+
+    seq: int
+    month: Month
+    as_of: datetime
+    #: The published generations it was issued from, by name.
+    generations: Mapping[str, str] = field(default_factory=dict)
+
+
+class Books:
+    """The register of issued documents in one file, created where there is none.
+
+    Reads see the entries up to `as_of_seq` where it is given, and check each entry they return.
+
+    Raises:
+        BooksDamaged: the file is no SQLite database, or a damaged one.
+        BooksTooNew: a later version wrote it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._chain = Chain(path, _INDEXES)
+
+    def head(self) -> Head:
+        """Where the books stand; kept elsewhere, it proves later that no entry was lost since."""
+        with self._chain.reading() as entries:
+            return entries.head()
+
+    def verify(self, known: Head = GENESIS) -> Head:
+        """Check every entry from the first, and that numbers run from 1 without a gap, in order of their dates.
+
+        Args:
+            known: a head taken earlier and kept elsewhere, which the books must still contain.
+
+        Returns:
+            Where the books stand.
+
+        Raises:
+            BooksDamaged: something is not what was written; the message names the entry.
+        """
+        head = self._chain.verify(known)
+        _check_numbers(self.issued(as_of_seq=head.seq))
+        return head
+
+    def record_first_month(self, month: Month) -> Month:
+        """Keep the month this home starts with, unless one is kept already; return the one that counts."""
+        with self._chain.writing() as entries:
+            kept = _first_month(entries)
+            if kept is None:
+                entries.append("first_month", {"month": str(month)})
+        return kept or month
+
+    def first_month(self) -> Month | None:
+        """The month this home starts with, or None before any was asked for."""
+        with self._chain.reading() as entries:
+            return _first_month(entries)
+
+    def issue(self, requests: Sequence[IssueRequest], series: str, issued_on: date, *, as_of: datetime) -> list[Issued]:
+        """Give each request the next number of the series, all of them or none, in the order given.
+
+        A request that was issued before, with the same content, keeps its number and date. Numbers read
+        `<series>-<year of issued_on>-<serial>`, serials run from 1 in each series and year without a gap. Before the
+        first number is given, the books are verified: all of them once per process, then what was added since.
+
+        Raises:
+            AlreadyIssued: a request's key was issued with other content.
+            NotChronological: `issued_on` is before the last date of the series.
+            MalformedNumber: the number would hold other characters than `A-Z a-z 0-9 + _ -`, or more than 35.
+            BooksDamaged: an entry is not what was written.
+        """
+        instant = _instant_text(as_of)
+        with self._chain.writing() as entries:
+            self._chain.vouch(entries)
+            return [
+                _issued_before(entries, request) or _issue(entries, request, series, issued_on, instant)
+                for request in requests
+            ]
+
+    def issued(self, month: Month | None = None, *, as_of_seq: int | None = None) -> list[Issued]:
+        """The documents issued for a billing month, or for all, in the order of issue."""
+        condition, values = (" AND payload ->> '$.billing_month' = ?", (str(month),)) if month else ("", ())
+        return [_as_issued(entry) for entry in self._select(f"{_ISSUED}{condition}", values, as_of_seq)]
+
+    def record_month_issued(self, month: Month, generations: Mapping[str, str], *, as_of: datetime) -> IssuedMonth:
+        """Keep that a month's documents are all issued, and from which generations; once more changes nothing."""
+        with self._chain.writing() as entries:
+            last = _last_issue_of_month(entries, month)
+            if last and dict(last.generations) == dict(generations):
+                return last
+            payload = {"month": str(month), "as_of": _instant_text(as_of), "generations": dict(generations)}
+            return _as_issued_month(entries.append("month_issued", payload))
+
+    def issued_month(self, month: Month) -> IssuedMonth | None:
+        """How a month was issued last (an organisation released later issues it again), or None if it was not."""
+        with self._chain.reading() as entries:
+            return _last_issue_of_month(entries, month)
+
+    def is_issued(self, month: Month) -> bool:
+        """Whether a month is issued; a month in which nothing was due can be."""
+        return self.issued_month(month) is not None
+
+    def record_documents(self, documents: Mapping[str, Mapping[str, str]]) -> None:
+        """Keep the sha256 of issued documents' files, as number -> file name -> sha256; all of them or none.
+
+        A file that is kept already is not kept twice; a document may get further files later.
+
+        Raises:
+            NotIssued: a number was never given.
+            DocumentChanged: a file of this name is kept with another sha256.
+        """
+        with self._chain.writing() as entries:
+            for number, files in documents.items():
+                _record_files(entries, number, files)
+
+    def documents(self, number: str) -> dict[str, str]:
+        """The files of an issued document, as file name -> sha256; empty before they are recorded."""
+        with self._chain.reading() as entries:
+            return _files(entries, number)
+
+    def _select(self, condition: str, values: tuple[str, ...], as_of_seq: int | None) -> list[Entry]:
+        with self._chain.reading() as entries:
+            seq = entries.head().seq if as_of_seq is None else as_of_seq
+            return entries.select(f"{condition} AND seq <= ? ORDER BY seq", *values, seq)
+
+
+def _first_month(entries: Entries) -> Month | None:
+    kept = entries.select("kind = 'first_month'")
+    return Month.parse(kept[0].payload["month"]) if kept else None
+
+
+def _issued_before(entries: Entries, request: IssueRequest) -> Issued | None:
+    key = _key(request)
+    condition = " AND ".join(f"payload ->> '$.{name}' = ?" for name in key)
+    same_key = entries.select(f"{_ISSUED} AND {condition}", *key.values())
+    if not same_key:
+        return None
+    issued = _as_issued(same_key[0])
+    if issued.request.content_hash != request.content_hash:
+        period = f"{request.period_start} to {request.period_end}"
+        message = (
+            f"{request.kind} {issued.number} was issued to {request.payer_id} for {period} on {issued.issued_on} with "
+            f"other content; it stays as it is, and what differs goes to the next invoice or a credit note"
+        )
+        raise AlreadyIssued(message)
+    return issued
+
+
+def _issue(entries: Entries, request: IssueRequest, series: str, issued_on: date, as_of: str) -> Issued:
+    last = _last_of_series(entries, series)
+    if last and issued_on < last.issued_on:
+        message = (
+            f"{last.number}, the last of series {series}, is dated {last.issued_on}; numbers follow dates, so "
+            f"{issued_on} is too early: issue on {last.issued_on} or later"
+        )
+        raise NotChronological(message)
+    serial = last.serial + 1 if last and last.issued_on.year == issued_on.year else 1
+    payload = {
+        **_key(request),
+        "billing_month": str(request.billing_month),
+        "content_hash": request.content_hash,
+        "facts": dict(request.facts),
+        "series": series,
+        "year": issued_on.year,
+        "serial": serial,
+        "number": _number(series, issued_on.year, serial),
+        "issued_on": issued_on.isoformat(),
+        "as_of": as_of,
+    }
+    return _as_issued(entries.append("invoice_issued", payload))
+
+
+def _last_of_series(entries: Entries, series: str) -> Issued | None:
+    last = entries.select(
+        f"{_ISSUED} AND payload ->> '$.series' = ? "
+        "ORDER BY payload ->> '$.year' DESC, payload ->> '$.serial' DESC LIMIT 1",
+        series,
+    )
+    return _as_issued(last[0]) if last else None
+
+
+def _number(series: str, year: int, serial: int) -> str:
+    number = f"{series}-{year:04d}-{serial:06d}"
+    if not series or not _NUMBER.fullmatch(number):
+        message = f"{number!r} cannot be a number; a series is letters, digits, '+', '_', '-', at most 23 of them"
+        raise MalformedNumber(message)
+    return number
+
+
+def _key(request: IssueRequest) -> dict[str, str]:
+    return {
+        "payer_id": request.payer_id,
+        "kind": request.kind,
+        "period_start": request.period_start.isoformat(),
+        "period_end": request.period_end.isoformat(),
+        "reference": request.reference,
+    }
+
+
+def _as_issued(entry: Entry) -> Issued:
+    kept: Mapping[str, Any] = entry.payload
+    request = IssueRequest(
+        payer_id=kept["payer_id"],
+        kind=kept["kind"],
+        billing_month=Month.parse(kept["billing_month"]),
+        period_start=date.fromisoformat(kept["period_start"]),
+        period_end=date.fromisoformat(kept["period_end"]),
+        content_hash=kept["content_hash"],
+        facts=kept["facts"],
+        reference=kept["reference"],
+    )
+    return Issued(
+        seq=entry.seq,
+        number=kept["number"],
+        series=kept["series"],
+        serial=kept["serial"],
+        issued_on=date.fromisoformat(kept["issued_on"]),
+        as_of=datetime.fromisoformat(kept["as_of"]),
+        request=request,
+    )
+
+
+def _last_issue_of_month(entries: Entries, month: Month) -> IssuedMonth | None:
+    kept = entries.select("kind = 'month_issued' AND payload ->> '$.month' = ? ORDER BY seq DESC LIMIT 1", str(month))
+    return _as_issued_month(kept[0]) if kept else None
+
+
+def _as_issued_month(entry: Entry) -> IssuedMonth:
+    kept = entry.payload
+    return IssuedMonth(
+        entry.seq, Month.parse(kept["month"]), datetime.fromisoformat(kept["as_of"]), kept["generations"]
+    )
+
+
+def _record_files(entries: Entries, number: str, files: Mapping[str, str]) -> None:
+    if not entries.select(f"{_ISSUED} AND payload ->> '$.number' = ?", number):
+        message = f"no document has the number {number}; issue it before its files are recorded"
+        raise NotIssued(message)
+    kept = _files(entries, number)
+    changed = sorted(name for name in kept.keys() & files.keys() if kept[name] != files[name])
+    if changed:
+        message = f"{', '.join(changed)} of {number} was recorded with other content; an issued document never changes"
+        raise DocumentChanged(message)
+    new = {name: sha256 for name, sha256 in files.items() if name not in kept}
+    if new:
+        entries.append("documents_recorded", {"number": number, "files": new})
+
+
+def _files(entries: Entries, number: str) -> dict[str, str]:
+    recorded = entries.select("kind = 'documents_recorded' AND payload ->> '$.number' = ? ORDER BY seq", number)
+    return {name: sha256 for entry in recorded for name, sha256 in entry.payload["files"].items()}
+
+
+def _check_numbers(issued: Iterable[Issued]) -> None:
+    """Check that within each series serials start anew each year and count up by one, and dates never go back."""
+    last: dict[str, Issued] = {}
+    for document in issued:
+        before = last.get(document.series)
+        same_year = before and before.issued_on.year == document.issued_on.year
+        follows = document.serial == (before.serial + 1 if before and same_year else 1)
+        if not follows or (before and document.issued_on < before.issued_on):
+            after = f"after {before.number} of {before.issued_on}" if before else "as the first of its series"
+            message = f"entry {document.seq} of the books numbers {document.number} of {document.issued_on} {after}"
+            raise BooksDamaged(message)
+        last[document.series] = document
+
+
+def _instant_text(instant: datetime) -> str:
+    if instant.tzinfo is None:
+        message = f"as_of {instant} has no time zone; an instant needs one"
+        raise ValueError(message)
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")

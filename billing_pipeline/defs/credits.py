@@ -1,0 +1,228 @@
+"""Credits: what each payer's free and prepaid credits pay, what lapses, and what must be refilled for next month.
+
+Settling a month needs the drafts of the month before, so the assets of this stage are materialised together with the
+drafts, month by month: see `invoices`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.monthly import Report, Table
+from billing_pipeline.defs.usage import USAGE_TABLES
+from billing_pipeline.rules.accounts import enter_one_shots
+from billing_pipeline.rules.balances import (
+    OpenedAccounts,
+    RefillInvoices,
+    basis_hash,
+    current_organisations,
+    enter_grants,
+    open_accounts,
+    open_lots,
+)
+from billing_pipeline.rules.credits import settle_credits
+from billing_pipeline.rules.discounts import share_discounts
+from billing_pipeline.rules.equations import credits_match_statements, grants_are_conserved, lines_make_fees
+from billing_pipeline.rules.parking import park_payers, without
+from billing_pipeline.rules.period import Month
+from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements
+from billing_pipeline.tables.credits import (
+    CreditLots,
+    CreditMovements,
+    CreditStatements,
+    OpenedGrants,
+    Refills,
+)
+from billing_pipeline.tables.invoices import ParkedOrganisations
+from billing_pipeline.tables.rating import Charges
+from billing_pipeline.warehouse import Generation
+
+_ACCOUNTS = ("organisations", "credit_grants", "refill_agreements", "payments")
+
+
+@dataclass(frozen=True)
+class MonthBefore:
+    """What a month starts from: its predecessor's tables, without the payers that were parked then."""
+
+    statements: pl.DataFrame
+    movements: pl.DataFrame
+    lots: pl.DataFrame
+    opened_grants: pl.DataFrame
+    refills: pl.DataFrame
+    parked: pl.DataFrame
+    generations: Mapping[str, Generation]
+
+
+def read_month_before(billing: Billing, month: Month) -> MonthBefore:
+    """The predecessor as it was issued, or else as it is drafted; empty tables for the first month."""
+    tables = {
+        "statements": ("credits/credit_statements", CreditStatements),
+        "movements": ("credits/credit_movements", CreditMovements),
+        "lots": ("credits/credit_lots", CreditLots),
+        "opened_grants": ("credits/opened_grants", OpenedGrants),
+        "refills": ("invoices/refills", Refills),
+        "parked": ("invoices/parked_organisations", ParkedOrganisations),
+    }
+    if billing.predecessor("invoices/drafts", month) is None:
+        return MonthBefore(**{name: schema.create_empty() for name, (_, schema) in tables.items()}, generations={})
+    read = {name: billing.settled(table, month.previous) for name, (table, _) in tables.items()}
+    frames = {name: schema.validate(read[name].read(), cast=True) for name, (_, schema) in tables.items()}
+    kept = {
+        name: without(rows, frames["parked"]) if name in ("statements", "movements", "lots", "refills") else rows
+        for name, rows in frames.items()
+    }
+    return MonthBefore(**kept, generations={tables[name][0]: generation for name, generation in read.items()})
+
+
+def open_month(billing: Billing, month: Month, before: MonthBefore, grants_by_now: pl.DataFrame) -> OpenedAccounts:
+    """The accounts of the month, from its predecessor and the payments that it read."""
+    organisations = _accounts_table(billing, month, "organisations")
+    agreements = _accounts_table(billing, month, "refill_agreements")
+    issued = [
+        (invoice.request.payer_id, str(invoice.request.billing_month), invoice.number)
+        for invoice in billing.books.issued()
+        if invoice.request.kind == "invoice"
+    ]
+    return open_accounts(
+        before.statements,
+        before.refills,
+        grants_by_now,
+        _accounts_table(billing, month, "payments"),
+        RefillInvoices.validate(pl.DataFrame(issued, schema=RefillInvoices.create_empty().schema, orient="row")),
+        RefillAgreements.validate(
+            agreements.filter(pl.col("owner_id").is_in(organisations["payer_id"].unique().implode()))
+        ),
+        organisations,
+        billing.period(month),
+    )
+
+
+_SCHEMAS = {
+    "organisations": Organisations,
+    "credit_grants": CreditGrants,
+    "refill_agreements": RefillAgreements,
+    "payments": Payments,
+}
+
+
+def _accounts_table(billing: Billing, month: Month, noun: str) -> pl.DataFrame:
+    return _SCHEMAS[noun].validate(billing.read(f"accounts/{noun}", month).read(), cast=True)
+
+
+_INPUTS = ("rating/charges", "rating/unrated", *(f"accounts/{noun}" for noun in _ACCOUNTS))
+
+CREDIT_TABLES = (
+    Table(
+        "credits/credit_statements",
+        "The credit statement with its letters a to i. One row per payer.",
+        deps=[*_INPUTS, "usage/file_receipts"],
+        continues=True,
+        checks={
+            "lines_make_fees": "Σ lines − discounts = fees F.",
+            "credits_match_statements": "Movements add up to c + d + e + h.",
+            "grants_are_conserved": "Per lot: before = used + expired + left.",
+        },
+    ),
+    Table(
+        "credits/credit_movements",
+        "Which credit paid which line, what lapsed, what was refilled. One row per movement.",
+        deps=["credits/credit_statements"],
+    ),
+    Table(
+        "credits/credit_lots",
+        "The coupon table of the invoice. One row per free lot of a statement.",
+        deps=["credits/credit_statements"],
+    ),
+    Table(
+        "credits/opened_grants",
+        "Grants that statements have counted so far, each once. One row per grant.",
+        deps=["accounts/credit_grants"],
+    ),
+)
+
+
+def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Settle every payer that is not parked, and publish the credit tables."""
+    before = read_month_before(billing, month)
+    period = billing.period(month)
+    organisations = _accounts_table(billing, month, "organisations")
+    current = current_organisations(organisations)
+    grants = _accounts_table(billing, month, "credit_grants")
+    entered = enter_grants(grants, before.opened_grants, current, period)
+    opened = open_month(billing, month, before, entered.opened)
+    parked = park_payers(
+        [*_problems(billing, month), *(_of_payers(rows) for rows in (entered.problems, opened.problems))],
+        organisations,
+        before.parked,
+    )
+    charges = Charges.validate(without(billing.read("rating/charges", month).read(), parked), cast=True)
+    fees = share_discounts(charges, current)
+    accounts = without(opened.accounts, parked)
+    lots = without(open_lots(before.lots, entered.opened, grants, period), parked)
+    settlement = settle_credits(fees, lots, accounts, period)
+    arrivals = without(opened.movements, parked)
+    movements = pl.concat([arrivals, settlement.movements]).sort("payer_id", "kind", "grant_id", "line_id")
+    basis = basis_hash(accounts, before.statements, before.movements, arrivals)
+
+    inputs = inputs_of({table: billing.read(table, month) for table in _INPUTS}) | {
+        f"{table} before": generation.id for table, generation in before.generations.items()
+    }
+    as_of = billing.as_of(month)
+    with billing.warehouse.publishing(
+        "credits/credit_statements", partition(month), as_of=as_of, inputs=inputs
+    ) as publication:
+        publication.write("rows", settlement.statements)
+        publication.write("fees", fees)
+        publication.write("basis", basis)
+        publication.write("pending", without(opened.refills, parked))
+        publication.write("parked", parked)
+    others = {
+        "credits/credit_movements": movements,
+        "credits/credit_lots": settlement.lots,
+        "credits/opened_grants": entered.opened,
+    }
+    for table, rows in others.items():
+        billing.warehouse.publish(table, partition(month), rows, as_of=as_of, inputs=inputs)
+
+    statements = settlement.statements
+    equations = [
+        lines_make_fees(charges, fees, statements),
+        credits_match_statements(movements, statements),
+        grants_are_conserved(
+            settlement.lots, int(statements["free_used_cents"].sum()), int(statements["free_expired_cents"].sum())
+        ),
+    ]
+    return {
+        "credits/credit_statements": Report(
+            {
+                "dagster/row_count": statements.height,
+                "parked_payers": parked["payer_id"].n_unique(),
+                "fees_cents": int(statements["fees_cents"].sum()),
+                "credits_used_cents": -int((statements["free_used_cents"] + statements["prepaid_used_cents"]).sum()),
+                "refill_cents": int(statements["refill_cents"].sum()),
+            },
+            equations,
+        ),
+        **{table: Report({"dagster/row_count": rows.height}) for table, rows in others.items()},
+    }
+
+
+def _of_payers(problems: pl.DataFrame) -> pl.DataFrame:
+    return problems.select("reason", "detail", owner_id="payer_id")
+
+
+def _problems(billing: Billing, month: Month) -> list[pl.DataFrame]:
+    """What earlier stages found wrong with owners: usage that contradicts itself or cannot be rated, faulty rows."""
+    unrated = billing.read("rating/unrated", month).read().select("owner_id", "reason", "detail")
+    conflicts = [
+        billing.read(table, month)
+        .read("conflicts")
+        .select("owner_id", reason=pl.lit("event_conflict"), detail="detail")
+        for table in USAGE_TABLES
+    ]
+    faulty = [_of_payers(billing.read(f"accounts/{noun}", month).read("problems")) for noun in _ACCOUNTS]
+    one_shots = billing.read("usage/one_shots", month).read("events").rename({"performed_us": "performed_at"})
+    faulty.append(_of_payers(enter_one_shots(one_shots).problems))
+    return [unrated, *conflicts, *(rows.filter(pl.col("owner_id") != "") for rows in faulty)]

@@ -1,0 +1,198 @@
+"""Invoices on paper: the HTML and PDF of every payer, drafts marked as such until they are issued."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.monthly import Report, Table, monthly_assets
+from billing_pipeline.defs.partitions import month_and_organisation
+from billing_pipeline.documents.pool import render_all
+from billing_pipeline.documents.view import DocumentFailure, InvoiceView, build_views
+from billing_pipeline.rules.equations import Equation
+from billing_pipeline.rules.period import Month
+from billing_pipeline.tables.credits import CreditLots, CreditStatements
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices
+from billing_pipeline.warehouse import Generation
+
+_FORMATS = ("html", "pdf")
+
+
+class NoSuchInvoice(LookupError):
+    """The organisation has no invoice in the month."""
+
+
+@monthly_assets(
+    Table(
+        "documents/month_documents",
+        "All documents of the month; drafts are marked as such until issued. One row per payer with an invoice.",
+        deps=["invoices/drafts", "invoices/invoices"],
+        checks={"every_invoice_has_its_document": "Documents = invoices of the month."},
+    ),
+    kind="weasyprint",
+)
+def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Make the documents of everyone, on every core, and link them where people look for them."""
+    read, invoices = _invoices(billing, month)
+    made, failures = [], []
+    with billing.warehouse.publishing(
+        "documents/month_documents", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
+    ) as publication:
+        for outcome in render_all(_views(billing, read, invoices), billing.settings.workers):
+            if isinstance(outcome, DocumentFailure):
+                failures.append(outcome)
+                context.log.error("no document for %s: %s", outcome.payer_id, outcome.detail)
+                continue
+            publication.write_bytes(f"{outcome.payer_id}.html", outcome.html)
+            publication.write_bytes(f"{outcome.payer_id}.pdf", outcome.pdf)
+            made.append(outcome.payer_id)
+            if len(made) % 100 == 0:
+                context.log.info("%s: %s of %s documents", month, len(made), invoices.height)
+        rows = invoices.select("payer_id", "number", "payable_cents", "currency").filter(pl.col("payer_id").is_in(made))
+        publication.write("rows", rows.sort("payer_id"))
+    generation = billing.warehouse.require("documents/month_documents", partition(month))
+    folder = _link(billing, month, generation, rows)
+    _record(context, billing, month, rows)
+    sentence = f"every invoice has its document: {invoices.height} invoices, {len(made)} documents"
+    figures = {"invoices": invoices.height, "documents": len(made)}
+    complete = Equation("every_invoice_has_its_document", sentence, figures, invoices.height == len(made))
+    metadata = {"dagster/row_count": len(made), "folder": dg.MetadataValue.path(str(folder))}
+    return {"documents/month_documents": Report(metadata, [complete])}
+
+
+@dg.asset(
+    key_prefix="documents",
+    group_name="documents",
+    kinds={"weasyprint"},
+    partitions_def=month_and_organisation,
+    deps=[["invoices", "drafts"], ["invoices", "invoices"]],
+    backfill_policy=dg.BackfillPolicy.multi_run(1),
+)
+def invoice_documents(
+    context: dg.AssetExecutionContext, billing: dg.ResourceParam[Billing]
+) -> dg.MaterializeResult:
+    """One organisation's invoice again, as HTML and PDF. One row per month and payer.
+
+    The month's run records one materialisation per organisation here; materialise it alone to make that document
+    again: an issued one comes out byte for byte, or the run fails.
+    """
+    keys = context.partition_key.keys_by_dimension
+    month, payer = Month.parse(keys["month"]), keys["organisation"]
+    read, invoices = _invoices(billing, month)
+    invoice = invoices.filter(pl.col("payer_id") == payer)
+    if invoice.is_empty():
+        message = f"{payer} has no invoice in {month}; billing status {month} says who is parked or owes nothing"
+        raise NoSuchInvoice(message)
+    outcome = next(render_all(_views(billing, read, invoice), 1))
+    if isinstance(outcome, DocumentFailure):
+        raise RuntimeError(outcome.detail)
+    files = {f"{_name(invoice.row(0, named=True))}.{kind}": getattr(outcome, kind) for kind in _FORMATS}
+    number = invoice["number"][0]
+    if number:
+        billing.books.record_documents({number: {name: _sha256(content) for name, content in files.items()}})
+    folder = _folder(billing, month, number)
+    for name, content in files.items():
+        _replace(folder / name, content)
+    return dg.MaterializeResult(metadata=_document_metadata(folder, invoice.row(0, named=True)))
+
+
+def _invoices(billing: Billing, month: Month) -> tuple[dict[str, Generation], pl.DataFrame]:
+    """What documents are made from: the issued invoices and what they were issued from, or else the drafts."""
+    tables = ("credits/credit_statements", "credits/credit_lots", "invoices/invoice_lines")
+    is_issued = billing.books.is_issued(month)
+    source = "invoices/invoices" if is_issued else "invoices/drafts"
+    read = {table: billing.settled(table, month) for table in tables}
+    read[source] = billing.read(source, month)
+    schema = Invoices if is_issued else Drafts
+    return read, schema.validate(read[source].read(), cast=True)
+
+
+def _views(
+    billing: Billing, read: Mapping[str, Generation], invoices: pl.DataFrame
+) -> Iterator[InvoiceView | DocumentFailure]:
+    """The view models of these invoices."""
+    payers = invoices.select("payer_id")
+    tables = {
+        "invoices/invoice_lines": InvoiceLines,
+        "credits/credit_statements": CreditStatements,
+        "credits/credit_lots": CreditLots,
+    }
+    frames = [
+        schema.validate(read[table].read(), cast=True).join(payers, on="payer_id", how="semi")
+        for table, schema in tables.items()
+    ]
+    return build_views(invoices, *frames, billing.settings.invoicing_seller, billing.settings.zone)
+
+
+def _name(invoice: Mapping[str, object]) -> str:
+    """The file name of an invoice without its ending: the number, or the payer of a draft."""
+    return str(invoice["number"] or invoice["payer_id"])
+
+
+def _folder(billing: Billing, month: Month, number: str | None) -> Path:
+    """Where people look for documents."""
+    home = billing.settings.home.resolve() / "documents"
+    return home / billing.settings.series if number else home / "drafts" / str(month)
+
+
+def _link(billing: Billing, month: Month, generation: Generation, rows: pl.DataFrame) -> Path:
+    """Link the published documents under their numbers, and keep the checksums of issued ones in the books."""
+    recorded: dict[str, dict[str, str]] = {}
+    folder = _folder(billing, month, None)
+    for invoice in rows.iter_rows(named=True):
+        folder = _folder(billing, month, invoice["number"])
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind in _FORMATS:
+            published = generation.file(f"{invoice['payer_id']}.{kind}")
+            link = folder / f"{_name(invoice)}.{kind}"
+            temporary = link.with_name(f".{link.name}.tmp")
+            temporary.unlink(missing_ok=True)
+            os.link(published, temporary)
+            temporary.replace(link)
+            if invoice["number"]:
+                checksum = generation.manifest["files"][published.name]["sha256"]
+                recorded.setdefault(invoice["number"], {})[link.name] = checksum
+    billing.books.record_documents(recorded)
+    return folder
+
+
+def _record(context: dg.AssetExecutionContext, billing: Billing, month: Month, rows: pl.DataFrame) -> None:
+    """Record each organisation's document in Dagster, while that costs less than the billing."""
+    if rows.height > billing.settings.recorded_organisations:
+        return
+    for invoice in rows.iter_rows(named=True):
+        folder = _folder(billing, month, invoice["number"])
+        context.log_event(
+            dg.AssetMaterialization(
+                ["documents", "invoice_documents"],
+                partition=dg.MultiPartitionKey({"month": str(month), "organisation": invoice["payer_id"]}),
+                metadata=_document_metadata(folder, invoice),
+            )
+        )
+
+
+def _document_metadata(folder: Path, invoice: Mapping[str, object]) -> dict[str, object]:
+    """The amount and the links of one document."""
+    pdf = folder / f"{_name(invoice)}.pdf"
+    return {
+        "payable": f"{invoice['payable_cents']} minor units of {invoice['currency']}",
+        "number": str(invoice["number"] or "draft"),
+        "pdf": dg.MetadataValue.url(pdf.as_uri()),
+        "html": dg.MetadataValue.url(pdf.with_suffix(".html").as_uri()),
+    }
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Put a document in the place of an older one, whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.write_bytes(content)
+    temporary.replace(file)

@@ -1,0 +1,218 @@
+"""Invoices: drafts that may change until they are issued, and issued ones that never do. Numbers are given last."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+import polars as pl
+
+from billing_pipeline.books import IssueRequest
+from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
+from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
+from billing_pipeline.defs.monthly import Report, Table, monthly_assets
+from billing_pipeline.rules.balances import BasisHashes, basis_hash, carry_refills, current_organisations
+from billing_pipeline.rules.equations import (
+    invoices_are_their_drafts,
+    lines_make_invoices,
+    numbers_are_gapless,
+    organisations_are_conserved,
+)
+from billing_pipeline.rules.invoicing import draft_invoices
+from billing_pipeline.rules.issuing import date_is_allowed, hash_drafts, issue_drafts
+from billing_pipeline.rules.parking import without
+from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.tax import decide_taxes
+from billing_pipeline.tables.accounts import Organisations
+from billing_pipeline.tables.credits import CreditStatements, Fees, Refills
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
+from billing_pipeline.tables.rating import Charges
+
+#: What an issued month was issued from, kept in the books: the month after settles on exactly these.
+_ISSUED_FROM = (
+    "credits/credit_statements",
+    "credits/credit_movements",
+    "credits/credit_lots",
+    "credits/opened_grants",
+    "invoices/drafts",
+    "invoices/invoice_lines",
+    "invoices/refills",
+    "invoices/parked_organisations",
+)
+
+
+class DraftOutdated(RuntimeError):
+    """A draft was settled on something that has changed since."""
+
+
+_DRAFTED_FROM = ("credits/credit_statements", "rating/charges", "accounts/organisations")
+
+DRAFT_TABLES = (
+    Table(
+        "invoices/drafts",
+        "Invoices as they would be issued: totals, tax, party. One row per payer that has an invoice.",
+        deps=_DRAFTED_FROM,
+        checks={
+            "lines_make_invoices": "Σ printed lines = fees, invoice by invoice.",
+            "organisations_are_conserved": "Payers = drafted + parked + nothing due.",
+        },
+    ),
+    Table(
+        "invoices/invoice_lines",
+        "The lines of these invoices in printed order. One row per printed line.",
+        deps=["invoices/drafts"],
+    ),
+    Table(
+        "invoices/parked_organisations",
+        "Who is held back, and why. One row per payer and reason.",
+        deps=["invoices/drafts"],
+    ),
+    Table(
+        "invoices/refills",
+        "Refills that were asked for and are not paid yet. One row per payer and month of the invoice.",
+        deps=["invoices/drafts"],
+    ),
+)
+
+
+@monthly_assets(*CREDIT_TABLES, *DRAFT_TABLES)
+def settled_months(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Settle a month's credits and draft its invoices, before the next month starts from them."""
+    del context
+    return {**settle(billing, month), **draft(billing, month)}
+
+
+def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Draft the month's invoices with their tax."""
+    read = {table: billing.read(table, month) for table in _DRAFTED_FROM}
+    settled = read["credits/credit_statements"]
+    parked = ParkedOrganisations.validate(settled.read("parked"))
+    organisations = Organisations.validate(read["accounts/organisations"].read(), cast=True)
+    current = current_organisations(organisations)
+    statements = CreditStatements.validate(settled.read())
+    month_drafted = draft_invoices(
+        Charges.validate(without(read["rating/charges"].read(), parked), cast=True),
+        Fees.validate(settled.read("fees")),
+        statements,
+        current,
+        decide_taxes(current, billing.settings.invoicing_seller, billing.issue_date(month)),
+        BasisHashes.validate(settled.read("basis")),
+        billing.period(month),
+    )
+    held_back = ParkedOrganisations.validate(pl.concat([parked, month_drafted.parked]).sort("payer_id", "reason"))
+    refills = carry_refills(Refills.validate(settled.read("pending")), statements, month_drafted.drafts)
+    published = {
+        "invoices/drafts": month_drafted.drafts,
+        "invoices/invoice_lines": month_drafted.lines,
+        "invoices/parked_organisations": held_back,
+        "invoices/refills": refills,
+    }
+    for table, rows in published.items():
+        billing.warehouse.publish(table, partition(month), rows, as_of=billing.as_of(month), inputs=inputs_of(read))
+    payers = pl.concat([statements.select("payer_id"), parked.select("payer_id")])["payer_id"].n_unique()
+    reports: dict[str, dict[str, object]] = {
+        table: {"dagster/row_count": rows.height} for table, rows in published.items()
+    }
+    reports["invoices/drafts"] |= _totals(month_drafted.drafts) | {"nothing_due": len(month_drafted.nothing_due)}
+    reports["invoices/parked_organisations"]["reasons"] = dict(held_back["reason"].value_counts(sort=True).iter_rows())
+    equations = [
+        lines_make_invoices(month_drafted.lines, month_drafted.drafts),
+        organisations_are_conserved(
+            payers, month_drafted.drafts.height, held_back["payer_id"].n_unique(), len(month_drafted.nothing_due)
+        ),
+    ]
+    return {
+        table: Report(metadata, equations if table == "invoices/drafts" else ()) for table, metadata in reports.items()
+    }
+
+
+@monthly_assets(
+    Table(
+        "invoices/invoices",
+        "Issued invoices, frozen with their numbers. One row per issued invoice.",
+        deps=[table.key for table in DRAFT_TABLES],
+        checks={
+            "numbers_are_gapless": "Numbers of the series run from 1 without a gap.",
+            "invoices_are_their_drafts": "What was issued asks for what was drafted.",
+        },
+    )
+)
+def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Number the month's drafts; once more changes nothing."""
+    del context
+    read = {table: billing.read(table, month) for table in _ISSUED_FROM}
+    drafts = Drafts.validate(read["invoices/drafts"].read(), cast=True)
+    lines = InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True)
+    statements = CreditStatements.validate(read["credits/credit_statements"].read())
+    _require_issuable(billing, month, drafts)
+    hashes = hash_drafts(drafts, lines, statements)
+    requests = [_request(row, month, hashes[row["payer_id"]]) for row in drafts.sort("payer_id").iter_rows(named=True)]
+    as_of, series = billing.as_of(month), billing.settings.series
+    issued = billing.books.issue(requests, series, billing.issue_date(month), as_of=as_of)
+    organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
+    invoices = issue_drafts(
+        drafts,
+        {invoice.request.payer_id: (invoice.number, invoice.issued_on) for invoice in issued},
+        current_organisations(organisations),
+        billing.settings.payment_terms_days,
+    )
+    billing.warehouse.publish("invoices/invoices", partition(month), invoices, as_of=as_of, inputs=inputs_of(read))
+    billing.books.record_month_issued(month, inputs_of(read), as_of=as_of)
+    year = billing.issue_date(month).year
+    serials = [i.serial for i in billing.books.issued() if i.series == series and i.issued_on.year == year]
+    equations = [numbers_are_gapless(serials, f"{series}-{year}"), invoices_are_their_drafts(drafts, invoices)]
+    return {"invoices/invoices": Report({"dagster/row_count": invoices.height} | _totals(invoices), equations)}
+
+
+def _totals(invoices: pl.DataFrame) -> dict[str, object]:
+    """Amounts over all invoices of the month, by currency where there are several."""
+    totals: dict[str, object] = {}
+    for (currency,), rows in invoices.sort("currency").group_by("currency", maintain_order=True):
+        for amount in ("fees_cents", "subtotal_cents", "vat_cents", "payable_cents"):
+            totals[f"{amount.removesuffix('_cents')} {currency}"] = str(int(rows[amount].sum()))
+    return totals
+
+
+def _request(row: Mapping[str, object], month: Month, content_hash: str) -> IssueRequest:
+    """A draft as the books take it."""
+    facts = ("currency", "fees_cents", "subtotal_cents", "vat_cents", "payable_cents")
+    return IssueRequest(
+        payer_id=str(row["payer_id"]),
+        kind=str(row["kind"]),
+        billing_month=month,
+        period_start=row["period_start"],
+        period_end=row["period_end"],
+        content_hash=content_hash,
+        facts={fact: row[fact] for fact in facts},
+    )
+
+
+def _require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> None:
+    """The month before is issued, the drafts still rest on it, and the date is no earlier than the period's end.
+
+    Raises:
+        MonthOutOfOrder: the month before is not issued, or the date precedes the period's end.
+        DraftOutdated: what a draft was settled on has changed.
+    """
+    first = billing.books.first_month()
+    if first is not None and month > first and not billing.books.is_issued(month.previous):
+        message = (
+            f"{month} is issued after {month.previous}, which is not issued yet; run: billing issue {month.previous}"
+        )
+        raise MonthOutOfOrder(message)
+    issued_on, last_day = billing.issue_date(month), month.last_day
+    if not date_is_allowed(issued_on, last_day):
+        message = (
+            f"invoices of {month} cannot be dated {issued_on}, before the period's end; issue on {last_day} or later"
+        )
+        raise MonthOutOfOrder(message)
+    before = read_month_before(billing, month)
+    grants = billing.read("credits/opened_grants", month).read()
+    opened = open_month(billing, month, before, grants)
+    basis = basis_hash(opened.accounts, before.statements, before.movements, opened.movements)
+    compared = drafts.select("payer_id", drafted="basis_hash").join(basis, on="payer_id", how="left")
+    changed = compared.filter(pl.col("drafted").ne_missing(pl.col("basis_hash")))
+    if changed.height:
+        message = (
+            f"{changed.height} drafts of {month}, e.g. of {changed['payer_id'][0]}, were settled on a state of "
+            f"{month.previous} that has changed since; run: billing close {month}"
+        )
+        raise DraftOutdated(message)

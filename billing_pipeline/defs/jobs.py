@@ -1,0 +1,41 @@
+"""The jobs that people and schedules run; each takes one month, or a range of months in one run."""
+
+import dagster as dg
+
+from billing_pipeline.defs.partitions import billing_month
+
+_SETTLED = dg.AssetSelection.groups("accounts", "usage", "rating", "credits")
+_ISSUED = dg.AssetSelection.assets(["invoices", "invoices"])
+_DRAFTED = _SETTLED | (dg.AssetSelection.groups("invoices") - _ISSUED)
+_DOCUMENTS = dg.AssetSelection.assets(["documents", "month_documents"])
+
+close_month = dg.define_asset_job(
+    "close_month",
+    _DRAFTED | _DOCUMENTS,
+    description="Everything up to draft invoices and their documents; can be run again until the month is issued.",
+    partitions_def=billing_month,
+    executor_def=dg.in_process_executor,
+)
+
+issue_month = dg.define_asset_job(
+    "issue_month",
+    _ISSUED | _DOCUMENTS,
+    description="Numbers, given last and without a gap, and the final documents; issued months do not change again.",
+    partitions_def=billing_month,
+    executor_def=dg.in_process_executor,
+)
+
+bill_month = dg.define_asset_job(
+    "bill_month",
+    _DRAFTED | _ISSUED | _DOCUMENTS,
+    description="Close, check and issue. Over a range every month is closed before the first number is given.",
+    partitions_def=billing_month,
+    executor_def=dg.in_process_executor,
+)
+
+
+@dg.schedule(cron_schedule="0 4 3 * *", target=close_month, execution_timezone=billing_month.timezone)
+def close_last_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Close the month before, once its days of grace are over."""
+    last = billing_month.get_last_partition_key(context.scheduled_execution_time)
+    return dg.RunRequest(partition_key=last)

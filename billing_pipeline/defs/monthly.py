@@ -1,0 +1,147 @@
+"""One way to define a monthly table asset: loop over the run's months in order, publish each, report what was done."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from billing_pipeline.defs.billing import Billing
+from billing_pipeline.defs.partitions import billing_month
+from billing_pipeline.rules.equations import Equation
+from billing_pipeline.rules.period import Month
+
+
+class EquationBroken(RuntimeError):
+    """A whole-month equation does not hold; nothing after it may run."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What happened to one table of one month."""
+
+    #: Counts, amounts, links; shown beside the materialisation.
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    #: Results of the equations that the table's checks name.
+    equations: Sequence[Equation] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A published monthly table as an asset."""
+
+    #: `<stage>/<noun>`.
+    key: str
+    #: What it is to the business; ends "One row per …".
+    description: str
+    #: Keys of the tables it is made from.
+    deps: Sequence[str] = ()
+    #: Whether it is also made from its own month before.
+    continues: bool = False
+    #: Blocking equations it is published under: name and sentence.
+    checks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> list[str]:
+        """The asset key's parts."""
+        return self.key.split("/")
+
+    def spec(self, kind: str) -> dg.AssetSpec:
+        """The asset."""
+        before = [dg.AssetDep(self.path, partition_mapping=_MONTH_BEFORE)] if self.continues else []
+        return dg.AssetSpec(
+            self.path,
+            deps=[*(dg.AssetDep(key.split("/")) for key in self.deps), *before],
+            description=self.description,
+            group_name=self.path[0],
+            kinds={kind},
+            partitions_def=billing_month,
+        )
+
+    def check_specs(self) -> list[dg.AssetCheckSpec]:
+        """The equations as checks."""
+        return [
+            dg.AssetCheckSpec(name, asset=self.path, description=sentence, blocking=True)
+            for name, sentence in self.checks.items()
+        ]
+
+
+_MONTH_BEFORE = dg.TimeWindowPartitionMapping(
+    start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
+)
+
+#: Materialises one month of some tables: key -> what happened to it.
+Step = Callable[[dg.AssetExecutionContext, Billing, Month], Mapping[str, Report]]
+
+
+def monthly_assets(*tables: Table, kind: str = "polars") -> Callable[[Step], dg.AssetsDefinition]:
+    """Turn a function that materialises one month of `tables` into assets that materialise any range of months."""
+
+    def decorate(step: Step) -> dg.AssetsDefinition:
+        @dg.multi_asset(
+            name=tables[0].key.replace("/", "__"),
+            description=step.__doc__,
+            specs=[table.spec(kind) for table in tables],
+            check_specs=[check for table in tables for check in table.check_specs()],
+            backfill_policy=dg.BackfillPolicy.single_run(),
+        )
+        def materialise(
+            context: dg.AssetExecutionContext, billing: dg.ResourceParam[Billing]
+        ) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+            reports: dict[str, dict[str, Report]] = {table.key: {} for table in tables}
+            for month in context.partition_keys:
+                for key, report in step(context, billing, Month.parse(month)).items():
+                    reports[key][month] = report
+                broken = [
+                    f"{month}: {equation.sentence}"
+                    for by_month in reports.values()
+                    for equation in by_month[month].equations
+                    if not equation.holds
+                ]
+                if broken:
+                    for table in tables:
+                        yield from _check_results(table, reports[table.key])
+                    raise EquationBroken("; ".join(broken))
+            for table in tables:
+                yield dg.MaterializeResult(
+                    asset_key=table.path,
+                    metadata=merge(reports[table.key]),
+                    check_results=list(_check_results(table, reports[table.key])),
+                )
+
+        return materialise
+
+    return decorate
+
+
+def _check_results(table: Table, reports: Mapping[str, Report]) -> Iterator[dg.AssetCheckResult]:
+    """One result per equation; the figures of every month stand in its metadata."""
+    by_name: dict[str, dict[str, Equation]] = {}
+    for month, report in reports.items():
+        for equation in report.equations:
+            by_name.setdefault(equation.name, {})[month] = equation
+    for name, equations in by_name.items():
+        yield dg.AssetCheckResult(
+            asset_key=table.path,
+            check_name=name,
+            passed=all(equation.holds for equation in equations.values()),
+            description="; ".join(f"{month}: {equation.sentence}" for month, equation in equations.items()),
+            metadata={
+                f"{month} {figure}": value
+                for month, equation in equations.items()
+                for figure, value in equation.figures.items()
+            },
+        )
+
+
+def merge(reports: Mapping[str, Report]) -> dict[str, object]:
+    """The metadata of a run of several months: counts are summed, everything else is kept by month."""
+    if len(reports) == 1:
+        return dict(next(iter(reports.values())).metadata)
+    merged: dict[str, object] = {}
+    for month, report in reports.items():
+        for name, value in report.metadata.items():
+            if isinstance(value, int):
+                merged[name] = value + merged.get(name, 0)
+            else:
+                merged[f"{name} {month}"] = value
+    return merged

@@ -1,0 +1,234 @@
+"""Clean usage becomes charges: one dbt build per month on a work file of its own, whose marts are published.
+
+dbt reads the month's published tables through a folder of links (verified when they are linked) and writes to a DuckDB
+file that is thrown away after its marts were copied out. Nothing is reported before it is published.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+
+from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.partitions import billing_month
+from billing_pipeline.rules.accounts import enter_one_shots
+from billing_pipeline.rules.currencies import MINOR_DIGITS
+from billing_pipeline.rules.period import Month
+from billing_pipeline.settings import REPOSITORY
+from billing_pipeline.warehouse import Generation
+from billing_pipeline.warehouse.work_file import copy_tables, measure
+
+_PROJECT = REPOSITORY / "dbt_project"
+_MANIFEST = _PROJECT / "target" / "manifest.json"
+
+#: The published marts, each with the total order that its bytes are written in.
+MARTS = {
+    "runs": ("meter_id", "started_at", "instance_id"),
+    "segments": (
+        "payer_id", "owner_id", "resource_id", "slug", "zone", "price_id", "price_factor_ppm", "basis", "tier_from",
+    ),
+    "charges": ("line_id",),
+    "charge_sources": ("line_id", "feed", "file_id"),
+    "unrated": ("owner_id", "reason", "detail"),
+}  # fmt: skip
+
+#: dbt source -> (published table, part).
+_SOURCES = {
+    **{
+        f"{name}{suffix}": (f"usage/{feed}", part)
+        for feed, prefix in (
+            ("runtime_intervals", "runtime"),
+            ("storage_samples", "storage"),
+            ("traffic_deltas", "traffic"),
+            ("unit_counts", "units"),
+        )
+        for name, suffix, part in ((feed, "", "events"), (prefix, "_sources", "sources"), (prefix, "_meters", "meters"))
+    },
+    "organisations": ("accounts/organisations", "rows"),
+    "prices": ("accounts/prices", "rows"),
+}
+
+
+_ONE_TABLE_MAY_BE_SEVERAL_SOURCES = DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
+
+
+class RatingFailed(RuntimeError):
+    """dbt could not build a month, or one of its tests failed; nothing of the month was published."""
+
+
+class RatingTranslator(DagsterDbtTranslator):
+    """Keys models `rating/<model>` and sources as the published tables they read; descriptions without the SQL."""
+
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:  # noqa: ANN401
+        """The asset of a dbt node."""
+        spec = super().get_asset_spec(manifest, unique_id, project)
+        node = self.get_resource_props(manifest, unique_id)
+        if node["resource_type"] == "source":
+            table = _SOURCES.get(node["name"], ("usage/one_shots", "") if node["name"] == "one_shots" else None)
+            key = table[0].split("/") if table else ["accounts", "prices"]
+            return spec.replace_attributes(key=dg.AssetKey(key))
+        return spec.replace_attributes(
+            key=dg.AssetKey(["rating", node["name"]]),
+            group_name="rating",
+            description=node["description"],
+            kinds={"dbt", "duckdb"},
+        )
+
+
+def prepare_manifest() -> Path:
+    """The manifest of the dbt project, made again where a source is newer than it."""
+    sources = [
+        file for folder in ("models", "macros", "tests") for file in (_PROJECT / folder).rglob("*") if file.is_file()
+    ]
+    newest = max(file.stat().st_mtime for file in [*sources, _PROJECT / "dbt_project.yml", _PROJECT / "profiles.yml"])
+    if not _MANIFEST.exists() or _MANIFEST.stat().st_mtime < newest:
+        target = _PROJECT / f"target/.parse-{os.getpid()}"
+        _run_dbt(["parse"], target, target)
+        (target / "manifest.json").replace(_MANIFEST)
+        shutil.copy(target / "partial_parse.msgpack", _MANIFEST.with_name("partial_parse.msgpack"))
+        shutil.rmtree(target)
+    return _MANIFEST
+
+
+def _run_dbt(arguments: list[str], work: Path, target: Path) -> dbtRunnerResult:
+    """Run dbt in this process on a work folder; afterwards no connection to its file is open."""
+    os.environ["BILLING_WORK"] = str(work)
+    os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
+    folders = ["--project-dir", str(_PROJECT), "--profiles-dir", str(_PROJECT), "--target-path", str(target)]
+    quiet = ["--log-level-file", "none", "--log-level", "error", "--no-use-colors", "--no-version-check"]
+    outcome = dbtRunner().invoke([*arguments, *folders, *quiet])
+    DuckDBConnectionManager.close_all_connections()
+    if outcome.exception:
+        message = f"dbt {arguments[0]} stopped: {outcome.exception}"
+        raise RatingFailed(message) from outcome.exception
+    return outcome
+
+
+@dbt_assets(
+    manifest=prepare_manifest(),
+    name="rating__charges",
+    partitions_def=billing_month,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    dagster_dbt_translator=RatingTranslator(_ONE_TABLE_MAY_BE_SEVERAL_SOURCES),
+    exclude="resource_type:unit_test",
+)
+def rating(
+    context: dg.AssetExecutionContext, billing: dg.ResourceParam[Billing]
+) -> Iterator[dg.MaterializeResult | dg.AssetCheckResult]:
+    """Rate each month of the run and publish its marts."""
+    rated: dict[str, RatedMonth] = {}
+    with _work_folder(billing, context.run_id) as work:
+        for key in context.partition_keys:
+            rated[key] = _rate(billing, Month.parse(key), work)
+    built = next(iter(rated.values())).models
+    specs = {str(spec.metadata["dagster_dbt/unique_id"]): spec for spec in context.assets_def.specs}
+    for spec in (specs[model] for model in built if model in specs):
+        if spec.key in context.selected_asset_keys:
+            rows = sum(month.rows.get(spec.key.path[-1], 0) for month in rated.values())
+            is_mart = spec.key.path[-1] in MARTS
+            yield dg.MaterializeResult(asset_key=spec.key, metadata={"dagster/row_count": rows} if is_mart else {})
+    for check in context.assets_def.check_specs:
+        if check.key in context.selected_asset_check_keys:
+            outcomes = {key: month.tests[str(check.metadata["dagster_dbt/unique_id"])] for key, month in rated.items()}
+            yield dg.AssetCheckResult(
+                asset_key=check.asset_key, check_name=check.name, passed=True, metadata={**outcomes}
+            )
+
+
+@dataclass(frozen=True)
+class RatedMonth:
+    """What one dbt build did; it is only there if every test passed."""
+
+    #: dbt's ids of the models in the order in which they were built.
+    models: list[str]
+    #: What each test said, by dbt's id.
+    tests: dict[str, str]
+    #: Rows per published mart.
+    rows: dict[str, int]
+
+
+@contextmanager
+def _work_folder(billing: Billing, run_id: str) -> Iterator[Path]:
+    """A scratch folder of one run, removed when it ends."""
+    work = billing.settings.home.resolve() / "work" / run_id
+    (work / "inputs").mkdir(parents=True)
+    os.environ["BILLING_THREADS"] = str(billing.settings.workers)
+    os.environ["BILLING_MEMORY_LIMIT"] = f"{billing.settings.memory_mb}MB"
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
+    """Build and publish one month.
+
+    Raises:
+        RatingFailed: a model could not be built or a test failed.
+    """
+    read = _link_inputs(billing, month, work / "inputs")
+    database = work / "rating.duckdb"
+    database.unlink(missing_ok=True)
+    target = work / "target"
+    if not target.exists():
+        target.mkdir()
+        shutil.copy(_MANIFEST.with_name("partial_parse.msgpack"), target)
+    outcome = _run_dbt(["build", "--exclude-resource-type", "unit_test"], work, target)
+    failed = [result for result in outcome.result or [] if result.status not in ("success", "pass", "warn")]
+    if failed or not outcome.success:
+        words = "; ".join(f"{result.node.name}: {result.message}" for result in failed if result.status != "skipped")
+        message = f"{month} was not rated, and nothing of it was published: {words}"
+        raise RatingFailed(message)
+    for mart, order in MARTS.items():
+        with billing.warehouse.publishing(
+            f"rating/{mart}", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
+        ) as publication:
+            copy_tables(
+                database, {mart: order}, {mart: publication.path("rows.parquet")}, threads=billing.settings.workers
+            )
+    nodes = {str(result.node.unique_id): result for result in outcome.result}
+    return RatedMonth(
+        models=[name for name, result in nodes.items() if result.node.resource_type == "model"],
+        tests={name: str(result.message or result.status) for name, result in nodes.items()},
+        rows=measure(database, {mart: f"select count(*) from {mart}" for mart in MARTS}),
+    )
+
+
+def _link_inputs(billing: Billing, month: Month, inputs: Path) -> dict[str, Generation]:
+    """Put the month's published tables where dbt reads them, and the run's period beside them."""
+    for stale in inputs.iterdir():
+        stale.unlink()
+    read: dict[str, Generation] = {}
+    for source, (table, part) in _SOURCES.items():
+        read[table] = billing.read(table, month)
+        os.link(read[table].file(f"{part}.parquet"), inputs / f"{source}.parquet")
+    one_shots = read["usage/one_shots"] = billing.read("usage/one_shots", month)
+    clean = enter_one_shots(one_shots.read("events").rename({"performed_us": "performed_at"}))
+    located = pl.concat(
+        [one_shots.read("events").select("source", "event_id"), one_shots.read("sources")], how="horizontal"
+    )
+    clean.rows.join(located, on=["source", "event_id"]).write_parquet(inputs / "one_shots.parquet")
+    period = billing.period(month)
+    pl.DataFrame(
+        {
+            "billing_month": [str(month)],
+            "period_start": [period.start],
+            "period_end": [period.end],
+            "period_start_us": [period.start_us],
+            "period_end_us": [period.end_us],
+        }
+    ).write_parquet(inputs / "run_period.parquet")
+    currencies = {"currency": list(MINOR_DIGITS), "digits": list(MINOR_DIGITS.values())}
+    pl.DataFrame(currencies, schema={"currency": pl.String, "digits": pl.Int32}).write_parquet(
+        inputs / "currencies.parquet"
+    )
+    return read

@@ -1,0 +1,129 @@
+"""Usage becomes clean: raw rows are checked, deduplicated and corrected once, and every row is accounted for."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+import polars as pl
+
+from billing_pipeline.adapters.landing import day_end
+from billing_pipeline.defs.accounts import ACCOUNTS
+from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.monthly import Report, Table, monthly_assets
+from billing_pipeline.intake.contracts import FEEDS, USAGE_FEEDS, Feed
+from billing_pipeline.intake.months import publish_usage
+from billing_pipeline.rules.equations import rows_are_conserved
+from billing_pipeline.rules.period import Month
+from billing_pipeline.tables.usage import FileReceipts, LateArrivals, Quarantine
+
+
+class NoUsageSeen(RuntimeError):
+    """The run's `as_of` hides all usage that has landed."""
+
+
+#: Clean usage by feed.
+USAGE_TABLES = tuple(f"usage/{feed.name}" for feed in USAGE_FEEDS)
+
+_WHAT = {
+    "runtime_intervals": "When instances ran, with which flavour. One row per run of an instance that touches the month.",
+    "storage_samples": "How much was stored. One row per resource, metric and instant at which its size was read.",
+    "traffic_deltas": "How much was moved. One row per resource, metric and measured interval that ends in the month.",
+    "unit_counts": "How many users or seats there were. One row per resource, metric and instant of counting.",
+    "one_shots": "Interventions, services and subscriptions. One row per charge performed in the month.",
+}
+
+
+def _feed_asset(feed: Feed) -> dg.AssetsDefinition:
+    @monthly_assets(Table(f"usage/{feed.name}", _WHAT[feed.name]), kind="duckdb")
+    def clean(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+        """Clean what has landed and publish the month's share."""
+        table = f"usage/{feed.name}"
+        predecessor = billing.predecessor(table, month)
+        window = billing.window(month, predecessor)
+        generation = publish_usage(
+            feed, window, billing.landing, billing.warehouse, billing.limits, predecessor=predecessor
+        )
+        files = generation.manifest["files"]
+        counts = {
+            "dagster/row_count": files["events.parquet"]["rows"],
+            "carried_rows": files["carried.parquet"]["rows"],
+            "quarantined_rows": files["quarantine.parquet"]["rows"],
+            "as_of": window.as_of.isoformat(),
+        }
+        context.log.info("%s %s: %s clean rows", feed.name, month, counts["dagster/row_count"])
+        return {table: Report(counts)}
+
+    return clean
+
+
+usage_assets = [_feed_asset(feed) for feed in USAGE_FEEDS]
+
+
+@monthly_assets(
+    Table(
+        "usage/file_receipts",
+        "What became of each raw file's rows. One row per raw file that landed since the month before.",
+        deps=[*USAGE_TABLES, *ACCOUNTS],
+        checks={"rows_are_conserved": "Input = accepted + duplicate + superseded + quarantined."},
+    ),
+    Table(
+        "usage/quarantine",
+        "Raw rows that were refused, with the reason. One row per refused raw row.",
+        deps=[*USAGE_TABLES, *ACCOUNTS],
+    ),
+    Table(
+        "usage/late_arrivals",
+        "Usage that came after its month was closed. One row per feed and older month.",
+        deps=USAGE_TABLES,
+    ),
+)
+def receipts(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Gather what every feed says of its raw rows."""
+    del context
+    read = {table: billing.read(table, month) for table in (*USAGE_TABLES, *ACCOUNTS)}
+    clean_rows = sum(read[table].manifest["files"]["events.parquet"]["rows"] for table in USAGE_TABLES)
+    _require_visible_usage(billing, month, clean_rows)
+    files = FileReceipts.validate(_gather(read, "receipts"), cast=True)
+    refused = Quarantine.validate(_gather(read, "quarantine"), cast=True)
+    late = LateArrivals.validate(_gather(read, "late"), cast=True)
+    published = {"usage/file_receipts": files, "usage/quarantine": refused, "usage/late_arrivals": late}
+    for table, rows in published.items():
+        billing.warehouse.publish(table, partition(month), rows, as_of=billing.as_of(month), inputs=inputs_of(read))
+    reasons = dict(refused["reason"].value_counts(sort=True).iter_rows())
+    return {
+        "usage/file_receipts": Report(
+            {
+                "dagster/row_count": files.height,
+                "refused_files": files["refused_reason"].count(),
+                "duplicate_rows": int(files["duplicate_rows"].sum()),
+                "superseded_rows": int(files["superseded_rows"].sum()),
+            },
+            [rows_are_conserved(files, refused.height)],
+        ),
+        "usage/quarantine": Report({"dagster/row_count": refused.height, "reasons": reasons}),
+        "usage/late_arrivals": Report({"dagster/row_count": late.height, "late_rows": int(late["late_rows"].sum())}),
+    }
+
+
+def _gather(read: Mapping[str, object], part: str) -> pl.DataFrame:
+    """One part of every generation that has it, as one frame in feed order."""
+    frames = [
+        generation.read(part) for generation in read.values() if f"{part}.parquet" in generation.manifest["files"]
+    ]
+    return pl.concat(frames)
+
+
+def _require_visible_usage(billing: Billing, month: Month, clean_rows: int) -> None:
+    """Stop a month that sees nothing although usage lies in the landing folder, and say which `as_of` helps."""
+    if clean_rows:
+        return
+    newest = max((day for day in (billing.landing.newest_day(feed.name) for feed in USAGE_FEEDS) if day), default=None)
+    if newest is None or any(
+        billing.landing.days(name, billing.as_of(month)) for name in FEEDS if FEEDS[name].is_usage
+    ):
+        return
+    helps = f"{day_end(newest):%Y-%m-%dT%H:%M:%SZ}"
+    message = (
+        f"{month} sees no usage as of {billing.as_of(month):%Y-%m-%dT%H:%M:%SZ}, although files landed up to {newest}; "
+        f"history that landed late is billed with --as-of {helps}"
+    )
+    raise NoUsageSeen(message)

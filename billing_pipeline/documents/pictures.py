@@ -1,0 +1,60 @@
+"""The pictures of an invoice, as inline SVG drawn from whole numbers; words and amounts stay outside them, in HTML."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from billing_pipeline.rules.rounding import round_half_away
+
+_ACCENT, _TRACK, _INK, _PALE = "#3b34a9", "#ebebf2", "#15172b", "#c9cad8"
+
+_SHARE_BAR = Markup(
+    '<svg class="bar" viewBox="0 0 1000 16" preserveAspectRatio="none" role="img"><title>{title}</title>'
+    '<rect width="1000" height="16" fill="{track}"/><rect width="{filled}" height="16" fill="{accent}"/></svg>'
+)
+_WATERFALL = Markup(
+    '<svg class="steps" viewBox="0 0 1000 {height}" preserveAspectRatio="none" role="img"><title>{title}</title>'
+    '{bars}<rect y="{zero}" width="1000" height="4" fill="{pale}"/></svg>'
+)
+_BAR = Markup('<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="{fill}"/>')
+_HEIGHT, _BAR_WIDTH = 1000, 96
+
+
+class Step(NamedTuple):
+    """One bar of a waterfall, from one level to another, in minor units."""
+
+    start_cents: int
+    end_cents: int
+    is_balance: bool = False
+    is_accented: bool = False
+
+
+def share_bar(part: int, whole: int, title: str) -> Markup:
+    """What part of the whole a service is; nothing is filled for a part below zero."""
+    filled = max(8, round_half_away(1000 * part, whole)) if part > 0 else 0
+    return _SHARE_BAR.format(title=title, filled=filled, track=_TRACK, accent=_ACCENT)
+
+
+def waterfall(steps: Sequence[Step], title: str) -> Markup:
+    """How a balance rose and fell, each bar where the one before ended; empty where every level is zero."""
+    levels = [level for step in steps for level in (step.start_cents, step.end_cents)]
+    highest, lowest = max(0, *levels), min(0, *levels)
+    if highest == lowest:
+        return Markup()
+
+    def position(level: int) -> int:
+        return round_half_away(_HEIGHT * (highest - level), highest - lowest)
+
+    spacing = 1000 // len(steps)
+    bars = [
+        _BAR.format(
+            x=place * spacing + (spacing - _BAR_WIDTH) // 2,
+            y=position(max(step.start_cents, step.end_cents)),
+            width=_BAR_WIDTH,
+            height=abs(position(step.start_cents) - position(step.end_cents)),
+            fill=_INK if step.is_balance else _ACCENT if step.is_accented else _PALE,
+        )
+        for place, step in enumerate(steps)
+    ]
+    return _WATERFALL.format(title=title, height=_HEIGHT + 4, bars=Markup().join(bars), zero=position(0), pale=_PALE)

@@ -1,0 +1,136 @@
+"""One invoice view as HTML and as PDF: the same template, typeset by WeasyPrint for paper.
+
+Nothing is fetched: fonts come from a private fontconfig file, the stylesheet is handed over, and a fetcher that knows
+no protocol makes every other reference an error. Nothing reads the clock either: the only dates are the view's, so the
+same view gives the same bytes. WeasyPrint is imported with the first PDF, because that takes longer than the PDF.
+"""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from billing_pipeline.documents.texts import LANGUAGE, TEXTS
+from billing_pipeline.documents.view import DocumentFailure, InvoiceView
+
+if TYPE_CHECKING:
+    from weasyprint import CSS
+    from weasyprint.text.fonts import FontConfiguration
+    from weasyprint.urls import URLFetcher
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_FONTCONFIG_FILE = Path(__file__).parent / "fonts" / "fonts.conf"
+
+
+class TypesettingLibrariesMissing(RuntimeError):
+    """WeasyPrint is installed, but the system libraries that it lays text out with are not."""
+
+
+class RenderedInvoice(NamedTuple):
+    """Both documents of one payer."""
+
+    payer_id: str
+    html: bytes
+    pdf: bytes
+
+
+class _Typesetter(NamedTuple):
+    """What all PDFs of a process share: loading fonts and reading the stylesheet costs as much as a short invoice."""
+
+    fonts: "FontConfiguration"
+    stylesheet: "CSS"
+    fetcher: "URLFetcher"
+
+
+def render_html(view: InvoiceView) -> str:
+    """The invoice as one self-contained page for screen, phone and browser printing."""
+    return _render_template(view, _read("invoice.css") + _read("screen.css"))
+
+
+def render_pdf(view: InvoiceView) -> bytes:
+    """The invoice as PDF.
+
+    Raises:
+        TypesettingLibrariesMissing: a system library of WeasyPrint cannot be loaded.
+        weasyprint.urls.FatalURLFetchingError: the document refers to something outside itself.
+    """
+    typesetter = _typesetter()
+    from weasyprint import HTML
+
+    document = HTML(string=_render_template(view, ""), url_fetcher=typesetter.fetcher)
+    return document.write_pdf(stylesheets=[typesetter.stylesheet], font_config=typesetter.fonts)
+
+
+def render_invoice(view: InvoiceView) -> RenderedInvoice | DocumentFailure:
+    """Both documents of one payer; what is wrong with them concerns that payer alone and is returned.
+
+    Raises:
+        TypesettingLibrariesMissing: no PDF can be made on this machine.
+    """
+    _typesetter()
+    from weasyprint.urls import FatalURLFetchingError
+
+    try:
+        return RenderedInvoice(view.payer_id, render_html(view).encode(), render_pdf(view))
+    except (Exception, FatalURLFetchingError) as error:
+        return DocumentFailure(view.payer_id, f"{type(error).__name__}: {error}")
+
+
+def _render_template(view: InvoiceView, stylesheet: str) -> str:
+    # The stylesheet is this package's own file; everything else in the context is escaped.
+    return _template().render(invoice=view, text=TEXTS, language=LANGUAGE, stylesheet=Markup(stylesheet))
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("invoice.html.jinja")
+
+
+@cache
+def _read(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+@cache
+def _typesetter() -> _Typesetter:
+    with _bundled_fonts():
+        try:
+            from weasyprint import CSS
+        except OSError as error:
+            message = (
+                f"WeasyPrint cannot load its system libraries ({error}); install them: apt-get install -y "
+                "--no-install-recommends libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fontconfig"
+            )
+            raise TypesettingLibrariesMissing(message) from error
+        from weasyprint.text.fonts import FontConfiguration
+        from weasyprint.urls import URLFetcher
+
+        fonts = FontConfiguration()
+    fetcher = URLFetcher(allowed_protocols=(), fail_on_errors=True)
+    return _Typesetter(fonts, CSS(string=_read("invoice.css"), font_config=fonts, url_fetcher=fetcher), fetcher)
+
+
+@contextmanager
+def _bundled_fonts() -> Generator[None, None, None]:
+    """Point fontconfig at the bundled fonts while it loads: it has no other way to be told."""
+    before = os.environ.get("FONTCONFIG_FILE")
+    os.environ["FONTCONFIG_FILE"] = str(_FONTCONFIG_FILE)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["FONTCONFIG_FILE"]
+        else:
+            os.environ["FONTCONFIG_FILE"] = before

@@ -1,0 +1,168 @@
+"""Every word that an invoice prints, in English. A translation is another set of these tables.
+
+Texts with `{}` fields are filled by the view model; the template prints the others by their key (`text.bill_to`).
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+#: BCP 47 tag of the texts below, for the document itself.
+LANGUAGE: Final = "en"
+
+TEXTS: Final[Mapping[str, str]] = {
+    # Head
+    "invoice": "Invoice",
+    "draft_invoice": "Draft invoice",
+    "draft": "DRAFT",
+    "no_number": "No number yet",
+    "bill_to": "Bill to",
+    "from": "From",
+    "details": "Details",
+    "issued": "Issued",
+    "due": "Due",
+    "period": "Period",
+    "status": "Status",
+    "operation": "Operation",
+    "services_supplied": "Supply of services",
+    "purchase_order": "Purchase order",
+    "cost_centre": "Cost centre",
+    "vat_number": "VAT {number}",
+    "legal_id": "Reg. no. {number}",
+    "not_yet": "Not yet",
+    "status_draft": "Draft",
+    "status_pending": "Payment due",
+    "status_paid": "Paid",
+    # Amount panel
+    "amount_to_pay": "Amount to pay",
+    "pay_by": "Due on {day}",
+    "nothing_to_pay": "There is nothing to pay.",
+    "draft_not_payable": "This is a draft: please do not pay it.",
+    "bank_transfer": "Pay by bank transfer",
+    "iban": "IBAN",
+    "bic": "BIC",
+    "reference": "Reference",
+    # Totals
+    "totals": "Totals",
+    "fees": "Fees for the period",
+    "fees_note": "{period}, see the usage details",
+    "discount": "Discount {rate}",
+    "total_fees": "Total fees",
+    "used_credits": "Used credits",
+    "credits_to_add": "Credits to add",
+    "credits_note": "Net use of credits, see the credit statement",
+    "subtotal": "Subtotal excluding tax",
+    "over_consumption": "Of which {amount} of fees that your credits did not cover (over-consumption)",
+    "over_consumption_and_refill": (
+        "Of which {amount} of fees that your credits did not cover (over-consumption) and {refill} of credits to refill"
+    ),
+    "vat": "VAT {rate}",
+    "by_service": "Fees by service",
+    "share_of": "Share of {service}",
+    "amount": "Amount",
+    "no_fees": "Nothing was used in this period.",
+    # Terms
+    "terms": "Terms.",
+    "terms_business": (
+        "Payable by {day}. Late payment bears interest at three times the legal rate and a fixed recovery charge of "
+        "€40 (articles L441-10 and D441-5 of the French commercial code). No discount for early payment."
+    ),
+    "terms_consumer": "Payable by {day}. No discount for early payment.",
+    "terms_paid": "Nothing is due. No discount for early payment.",
+    "terms_draft": "For information only. The invoice that follows may differ and is the only one to be paid.",
+    "questions": "Questions: {email}.",
+    # Credit statement
+    "credit_statement": "Credit statement",
+    "credit_statement_note": "How your free and prepaid credits moved, and what is needed to cover the next period.",
+    "steps": "Credits from the previous balance to the balance after payment",
+    "balance_before": "Previous balance",
+    "credits_used": "Used and expired",
+    "next_period": "Next period",
+    "pending_and_refill": "Pending and refill",
+    "balance_after": "After payment",
+    "letter": "Letter",
+    "entry": "Entry",
+    "formula": "Formula",
+    "net_use": "Net use of credits",
+    "custom_refill": "Refilling a custom amount of credits",
+    "free_credits": "Free credits",
+    "free_credits_note": "What each coupon held, paid and leaves for the next period.",
+    "coupon": "Coupon",
+    "valid_until": "Valid until",
+    "no_expiry": "No expiry",
+    "starts_on": "From {day}",
+    "only_for": "Only for {slugs}",
+    "before": "Before",
+    "used": "Used",
+    "expired": "Expired",
+    "left": "Left for next",
+    "total": "Total",
+    # Organisations
+    "fees_per_organisation": "Fees per organisation",
+    "fees_per_organisation_note": "Every organisation billed on this invoice.",
+    "organisation": "Organisation",
+    "main": "Main",
+    # Usage details
+    "usage_details": "Usage details",
+    "usage_details_note": (
+        "Every billed resource. Time is measured to the second, volume to the byte (1 GB = 10⁹ bytes)."
+    ),
+    "item": "Item",
+    "size_and_zone": "Size and zone",
+    "usage": "Usage",
+    "price": "Price",
+    "one_resource": "1 resource",
+    "resources": "{count} resources",
+    "one_item": "1 item",
+    "items": "{count} items",
+    "grouped_resources": "Several resources below one cent each",
+    "over": "over {duration}",
+    "usage_of_month": "Usage of {month}",
+    "fees_before_discount": "Total fees before discount",
+}
+
+#: The credit statement in printed order: letter, column of `credits/credit_statements`, label, formula.
+STATEMENT: Final = (
+    ("a", "free_before_cents", "Previous free credits balance", ""),
+    ("b", "prepaid_before_cents", "Previous prepaid credits balance", ""),
+    ("A", "balance_before_cents", "Your previous credits balance", "A = a + b"),
+    ("c", "free_used_cents", "Used free credits", ""),
+    ("d", "free_expired_cents", "Expired free credits", ""),
+    ("e", "prepaid_used_cents", "Used prepaid credits", ""),
+    ("f", "forecast_cents", "Estimated consumption for the next period", ""),
+    ("g", "pending_cents", "Billed credits pending payment", ""),
+    ("h", "refill_cents", "Amount of prepaid credits to refill", "h = max(0, \N{MINUS SIGN}(A + c + … + g))"),
+    ("B", "balance_after_cents", "Your total credits after paying this invoice", "B = A + c + d + e + h"),
+    ("i", "change_cents", "Global evolution of your credits balance", "i = B \N{MINUS SIGN} A"),
+)
+NET_USE_FORMULA: Final = "i \N{MINUS SIGN} d"
+
+#: Why the printed rate applies, by the `vat_reason` of a draft. An empty text: the rate needs no justification.
+VAT_REASONS: Final[Mapping[str, str]] = {
+    "home": "",
+    "reverse_charge": "Reverse charge — article 283-2 CGI, article 196 directive 2006/112/EC (Autoliquidation)",
+    "outside_eu": "VAT not applicable — article 259-1° CGI",
+}
+
+#: What the part of a slug before its dot is called; a service that is not listed prints its own name.
+SERVICES: Final[Mapping[str, str]] = {
+    "apps": "Applications",
+    "cellar": "Cellar object storage",
+    "elasticsearch": "Elasticsearch",
+    "es": "Elasticsearch",
+    "fsbucket": "FS Buckets",
+    "gpu": "GPU instances",
+    "heptapod": "Heptapod",
+    "heptapod-runner": "Heptapod runners",
+    "jenkins": "Jenkins",
+    "k8s": "Kubernetes",
+    "mongodb": "MongoDB",
+    "mysql": "MySQL",
+    "one_shot": "One-off charges",
+    "postgresql": "PostgreSQL",
+    "pulsar": "Pulsar",
+    "redis": "Redis",
+    "vm": "Virtual machines",
+}
+
+#: What a counted unit is called, by the end of its slug.
+COUNTED: Final = (("users", "user", "users"), ("seats", "seat", "seats"), ("", "unit", "units"))

@@ -1,0 +1,672 @@
+"""What an invoice says, as finished text: published frames in, one `InvoiceView` per payer out.
+
+Everything is chosen, added up and formatted here, so that a template only loops and asks whether something is there.
+No amount is computed anew: figures are the published ones, sums are sums of printed ones, and an invoice whose figures
+contradict each other is refused instead of printed.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from functools import partial
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from markupsafe import Markup
+
+from billing_pipeline.documents import formatting, pictures
+from billing_pipeline.documents.texts import COUNTED, NET_USE_FORMULA, SERVICES, STATEMENT, TEXTS, VAT_REASONS
+from billing_pipeline.rules.currencies import MINOR_DIGITS
+from billing_pipeline.rules.parties import Seller
+
+#: Texts beyond this length are cut: a layout must not depend on what someone types into a name.
+TEXT_LENGTH_MAX = 160
+
+_Row = Mapping[str, Any]
+_Money = Callable[[int], str]
+
+
+class UnprintableInvoice(ValueError):
+    """The published rows of an invoice are missing, contradict each other or say something that has no printed text."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFailure:
+    """A payer whose document could not be made; the others are. Its reason code in parking is `document_failed`."""
+
+    payer_id: str
+    detail: str
+    reason: str = "document_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class PartyView:
+    """Seller or buyer: the name, then lines of address and registration."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FactView:
+    """A label and what it says: dates, references, bank details."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class PanelView:
+    """The amount to pay, when, and how; no bank details where nothing is to be paid."""
+
+    amount: str
+    message: str
+    bank: tuple[FactView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TotalView:
+    """One line of the summary, from the fees down to the subtotal and its tax."""
+
+    label: str
+    note: str
+    amount: str
+    is_total: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """The fees of one service over all organisations and its share of them."""
+
+    name: str
+    share: str
+    bar: Markup
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepsView:
+    """The way of the credits from the balance before to the balance after: a picture and what its bars are."""
+
+    picture: Markup
+    steps: tuple[FactView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRowView:
+    """One letter of the credit statement."""
+
+    letter: str
+    label: str
+    formula: str
+    amount: str
+    is_total: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CouponView:
+    """One free lot; or, with an empty validity, the total of all."""
+
+    name: str
+    note: str
+    valid_until: str
+    before: str
+    used: str
+    expired: str
+    left: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationView:
+    """The fees of one organisation before the discount."""
+
+    name: str
+    owner_id: str
+    is_main: bool
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrganisationsView:
+    """The organisations billed on one invoice, the payer first; their amounts and the discount add up to the total."""
+
+    rows: tuple[OrganisationView, ...]
+    discount_label: str
+    discount: str
+    total: str
+
+
+@dataclass(frozen=True, slots=True)
+class LineView:
+    """One printed line of usage; name and id are empty where the line continues the resource above it."""
+
+    name: str
+    resource_id: str
+    size_and_zone: str
+    origin: str
+    usage: str
+    usage_note: str
+    price: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceLinesView:
+    """The lines of one service of one organisation."""
+
+    name: str
+    count: str
+    amount: str
+    lines: tuple[LineView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerLinesView:
+    """The lines of one organisation; unnamed where the invoice has only the payer's own."""
+
+    name: str
+    owner_id: str
+    amount: str
+    services: tuple[ServiceLinesView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceView:
+    """One invoice or draft as text, in the order in which it is printed."""
+
+    payer_id: str
+    is_draft: bool
+    #: Empty in a draft.
+    number: str
+    title: str
+    heading: str
+    #: Number and period, at the head of every page but the first.
+    running_title: str
+    #: ISO date of issue for the file's metadata; empty in a draft.
+    issued_on: str
+    seller: PartyView
+    seller_initial: str
+    buyer: PartyView
+    facts: tuple[FactView, ...]
+    panel: PanelView
+    totals: tuple[TotalView, ...]
+    services: tuple[ServiceView, ...]
+    terms: str
+    #: The seller's line at the foot of every page.
+    legal_mention: str
+    #: None where there were, are and will be no credits.
+    steps: StepsView | None
+    statement: tuple[StatementRowView, ...]
+    coupons: tuple[CouponView, ...]
+    coupon_total: CouponView | None
+    #: None where the payer alone is billed.
+    organisations: OrganisationsView | None
+    details: tuple[OwnerLinesView, ...]
+    details_total: FactView
+
+
+def build_views(
+    drafts: pl.DataFrame,
+    lines: pl.DataFrame,
+    statements: pl.DataFrame,
+    lots: pl.DataFrame,
+    seller: Seller,
+    zone: ZoneInfo,
+) -> Iterator[InvoiceView | DocumentFailure]:
+    """The invoices of a month as text, in the order of `payer_id`; a payer that cannot be printed is a failure.
+
+    Args:
+        drafts: `tables.invoices.Drafts` or `Invoices`; a null number makes it a draft.
+        lines: `tables.invoices.InvoiceLines`.
+        statements: `tables.credits.CreditStatements`.
+        lots: `tables.credits.CreditLots`.
+        seller: whose invoices these are.
+        zone: the billing time zone, in which a coupon's last day is printed.
+    """
+    lines_of = _rows_by_payer(lines, "line_number")
+    statement_of = _rows_by_payer(statements)
+    lots_of = _rows_by_payer(lots, "priority", "expires_at", "starts_at", "grant_id")
+    for draft in _cut_texts(drafts).sort("payer_id", "kind").iter_rows(named=True):
+        payer_id = draft["payer_id"]
+        try:
+            yield _build_view(draft, lines_of(payer_id), statement_of(payer_id), lots_of(payer_id), seller, zone)
+        except UnprintableInvoice as error:
+            yield DocumentFailure(payer_id, str(error))
+
+
+def _rows_by_payer(rows: pl.DataFrame, *order: str) -> Callable[[str], Sequence[_Row]]:
+    """Sort and cut a frame once, so that the rows of each payer are a slice and not a scan."""
+    ordered = _cut_texts(rows.sort("payer_id", *order, nulls_last=True))
+    spans = ordered.group_by("payer_id", maintain_order=True).len()
+    starts = spans.select(pl.col("len").cum_sum() - pl.col("len")).to_series()
+    span_of = dict(zip(spans["payer_id"], zip(starts, spans["len"], strict=True), strict=True))
+
+    def rows_of(payer_id: str) -> Sequence[_Row]:
+        return ordered.slice(*span_of[payer_id]).to_dicts() if payer_id in span_of else []
+
+    return rows_of
+
+
+def _cut_texts(rows: pl.DataFrame) -> pl.DataFrame:
+    texts = pl.col(pl.String)
+    shortened = texts.str.slice(0, TEXT_LENGTH_MAX - 1) + "…"
+    return rows.with_columns(pl.when(texts.str.len_chars() > TEXT_LENGTH_MAX).then(shortened).otherwise(texts))
+
+
+def _build_view(
+    draft: _Row, lines: Sequence[_Row], statements: Sequence[_Row], lots: Sequence[_Row], seller: Seller, zone: ZoneInfo
+) -> InvoiceView:
+    _require_consistency(draft, lines, statements)
+    statement = statements[0]
+    money = partial(formatting.format_money, currency=draft["currency"])
+    usage = [line for line in lines if line["basis"] != "discount"]
+    number = draft["number"] or ""
+    heading = TEXTS["invoice"] if number else TEXTS["draft_invoice"]
+    period = formatting.format_period(draft["period_start"], draft["period_end"])
+    title = f"{heading} {number}".strip()
+    return InvoiceView(
+        payer_id=draft["payer_id"],
+        is_draft=not number,
+        number=number,
+        title=title,
+        heading=heading,
+        running_title=f"{title} · {period}",
+        issued_on=_day(draft["issued_on"]) if number else "",
+        seller=_seller(seller),
+        seller_initial=seller.name[:1].upper(),
+        buyer=_buyer(draft),
+        facts=_facts(draft, period),
+        panel=_panel(draft, seller, money),
+        totals=_totals(draft, statement, _total(usage), period, money),
+        services=_services(usage, money),
+        terms=_terms(draft, seller),
+        legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
+        steps=_steps(statement, money),
+        statement=_statement(statement, money),
+        coupons=tuple(_coupon(lot, draft["period_end"], zone, money) for lot in lots),
+        coupon_total=_coupon_total(lots, money) if len(lots) > 1 else None,
+        organisations=_organisations(draft, usage, money),
+        details=_details(draft, usage, money),
+        details_total=FactView(
+            TEXTS["fees_before_discount" if len(lines) > len(usage) else "total_fees"], money(_total(usage))
+        ),
+    )
+
+
+def _require_consistency(draft: _Row, lines: Sequence[_Row], statements: Sequence[_Row]) -> None:
+    """Refuse an invoice whose sections would contradict each other on paper.
+
+    Raises:
+        UnprintableInvoice: a section is missing, two sections disagree, or the VAT reason or currency is unknown.
+    """
+    if len(statements) != 1:
+        message = f"{len(statements)} credit statements instead of one; publish credits/credit_statements of the month"
+        raise UnprintableInvoice(message)
+    statement = statements[0]
+    pairs = {
+        "total fees and the sum of the lines": (draft["fees_cents"], _total(lines)),
+        "total fees and F of the credit statement": (draft["fees_cents"], statement["fees_cents"]),
+        "used credits and i less d of the credit statement": (
+            draft["used_credits_cents"],
+            statement["change_cents"] - statement["free_expired_cents"],
+        ),
+    }
+    for names, (one, other) in pairs.items():
+        if one != other:
+            message = f"{names} differ: {one} and {other} cents; close the month again"
+            raise UnprintableInvoice(message)
+    if draft["vat_reason"] not in VAT_REASONS:
+        message = f"VAT reason {draft['vat_reason']!r} has no printed text; add it to documents.texts.VAT_REASONS"
+        raise UnprintableInvoice(message)
+    if draft["currency"] not in MINOR_DIGITS:
+        message = f"currency {draft['currency']!r} is not one of ISO 4217; add it to rules.currencies"
+        raise UnprintableInvoice(message)
+
+
+def _seller(seller: Seller) -> PartyView:
+    return PartyView(
+        name=seller.name,
+        lines=_present(
+            *seller.address,
+            formatting.format_country(seller.country),
+            _labelled("vat_number", seller.vat_number),
+            _labelled("legal_id", seller.legal_id),
+            seller.email,
+        ),
+    )
+
+
+def _buyer(draft: _Row) -> PartyView:
+    return PartyView(
+        name=draft["name"],
+        lines=_present(
+            draft["legal_name"] if draft["legal_name"] != draft["name"] else None,
+            draft["address_line1"],
+            draft["address_line2"],
+            f"{draft['postcode']} {draft['city']}".strip(),
+            formatting.format_country(draft["country"]),
+            _labelled("vat_number", draft["vat_number"]),
+            _labelled("legal_id", draft["legal_id"]),
+        ),
+    )
+
+
+def _facts(draft: _Row, period: str) -> tuple[FactView, ...]:
+    return tuple(
+        FactView(TEXTS[label], value)
+        for label, value in (
+            ("issued", _day(draft["issued_on"]) if draft["number"] else TEXTS["not_yet"]),
+            ("due", _day(draft["due_on"]) if draft["number"] else ""),
+            ("period", period),
+            ("status", _status(draft)),
+            ("operation", TEXTS["services_supplied"]),
+            ("purchase_order", draft["purchase_order"]),
+            ("cost_centre", draft["cost_centre"]),
+        )
+        if value
+    )
+
+
+def _status(draft: _Row) -> str:
+    """The status at the moment of issue: a document is never printed again when it changes."""
+    if not draft["number"]:
+        return TEXTS["status_draft"]
+    return TEXTS["status_pending"] if draft["payable_cents"] else TEXTS["status_paid"]
+
+
+def _panel(draft: _Row, seller: Seller, money: _Money) -> PanelView:
+    if not draft["number"]:
+        message = TEXTS["draft_not_payable"]
+    elif not draft["payable_cents"]:
+        message = TEXTS["nothing_to_pay"]
+    else:
+        message = TEXTS["pay_by"].format(day=_day(draft["due_on"]))
+    is_payable = draft["number"] and draft["payable_cents"] and seller.iban
+    bank = (("iban", formatting.format_iban(seller.iban)), ("bic", seller.bic), ("reference", draft["number"]))
+    return PanelView(
+        amount=money(draft["payable_cents"]),
+        message=message,
+        bank=tuple(FactView(TEXTS[label], value) for label, value in bank if value) if is_payable else (),
+    )
+
+
+def _totals(draft: _Row, statement: _Row, usage_cents: int, period: str, money: _Money) -> tuple[TotalView, ...]:
+    discount_cents = draft["fees_cents"] - usage_cents
+    credits_label = TEXTS["credits_to_add"] if draft["used_credits_cents"] > 0 else TEXTS["used_credits"]
+    totals = [TotalView(TEXTS["fees"], TEXTS["fees_note"].format(period=period), money(usage_cents), is_total=False)]
+    if discount_cents:
+        note = draft["discount_reason"] or ""
+        totals.append(TotalView(_discount_label(draft), note, money(discount_cents), is_total=False))
+    return (
+        *totals,
+        TotalView(TEXTS["total_fees"], "", money(draft["fees_cents"]), is_total=True),
+        TotalView(credits_label, TEXTS["credits_note"], money(draft["used_credits_cents"]), is_total=False),
+        TotalView(
+            TEXTS["subtotal"], _over_consumption(statement, money), money(draft["subtotal_cents"]), is_total=True
+        ),
+        TotalView(
+            TEXTS["vat"].format(rate=formatting.format_rate(draft["vat_ppm"])),
+            VAT_REASONS[draft["vat_reason"]],
+            money(draft["vat_cents"]),
+            is_total=False,
+        ),
+    )
+
+
+def _over_consumption(statement: _Row, money: _Money) -> str:
+    """What of the subtotal are fees that the credits did not cover: U = F + c + e."""
+    uncovered_cents = statement["fees_cents"] + statement["free_used_cents"] + statement["prepaid_used_cents"]
+    if uncovered_cents <= 0:
+        return ""
+    text = TEXTS["over_consumption_and_refill" if statement["refill_cents"] else "over_consumption"]
+    return text.format(amount=money(uncovered_cents), refill=money(statement["refill_cents"]))
+
+
+def _services(usage: Sequence[_Row], money: _Money) -> tuple[ServiceView, ...]:
+    """Services by falling amount; bars and shares are of the sum of those above zero, as corrections may be below."""
+    amounts = {name: _total(lines) for name, lines in _grouped(usage, _service).items()}
+    whole = sum(amount for amount in amounts.values() if amount > 0)
+    return tuple(
+        ServiceView(
+            name=name,
+            share=formatting.format_share(amount, whole) if amount > 0 else "",
+            bar=pictures.share_bar(amount, whole, TEXTS["share_of"].format(service=name)),
+            amount=money(amount),
+        )
+        for name, amount in sorted(amounts.items(), key=lambda service: (-service[1], service[0]))
+    )
+
+
+def _terms(draft: _Row, seller: Seller) -> str:
+    if not draft["number"]:
+        terms = TEXTS["terms_draft"]
+    elif not draft["payable_cents"]:
+        terms = TEXTS["terms_paid"]
+    else:
+        terms = TEXTS[f"terms_{draft['party_kind']}"].format(day=_day(draft["due_on"]))
+    return " ".join(_present(terms, TEXTS["questions"].format(email=seller.email) if seller.email else None))
+
+
+def _steps(statement: _Row, money: _Money) -> StepsView | None:
+    """A, then c + d + e, then f, then what is pending or refilled (g + h), then B."""
+    before_cents, after_cents = statement["balance_before_cents"], statement["balance_after_cents"]
+    left_cents = after_cents - statement["refill_cents"]
+    lacking_cents = left_cents + statement["forecast_cents"]
+    refill_cents = statement["pending_cents"] + statement["refill_cents"]
+    steps = (
+        ("balance_before", pictures.Step(0, before_cents, is_balance=True)),
+        ("credits_used", pictures.Step(before_cents, left_cents)),
+        ("next_period", pictures.Step(left_cents, lacking_cents)),
+        ("pending_and_refill", pictures.Step(lacking_cents, lacking_cents + refill_cents, is_accented=True)),
+        ("balance_after", pictures.Step(0, after_cents, is_balance=True)),
+    )
+    picture = pictures.waterfall([step for _, step in steps], TEXTS["steps"])
+    if not picture:
+        return None
+    return StepsView(
+        picture, tuple(FactView(TEXTS[label], money(step.end_cents - step.start_cents)) for label, step in steps)
+    )
+
+
+def _statement(statement: _Row, money: _Money) -> tuple[StatementRowView, ...]:
+    rows = [
+        StatementRowView(letter, label, formula, money(statement[column]), is_total=letter.isupper())
+        for letter, column, label, formula in _printed_letters(statement)
+    ]
+    net_use_cents = statement["change_cents"] - statement["free_expired_cents"]
+    return (*rows, StatementRowView("", TEXTS["net_use"], NET_USE_FORMULA, money(net_use_cents), is_total=True))
+
+
+def _printed_letters(statement: _Row) -> Iterator[tuple[str, str, str, str]]:
+    for letter, column, label, formula in STATEMENT:
+        if letter == "h" and statement["is_custom_refill"]:
+            yield letter, column, TEXTS["custom_refill"], ""
+        else:
+            yield letter, column, label, formula
+
+
+def _coupon(lot: _Row, period_end: date, zone: ZoneInfo, money: _Money) -> CouponView:
+    first_day = lot["starts_at"].astimezone(zone).date()
+    notes = _present(
+        TEXTS["starts_on"].format(day=first_day.isoformat()) if first_day > period_end else None,
+        TEXTS["only_for"].format(slugs=lot["slugs"].replace(";", ", ")) if lot["slugs"] else None,
+    )
+    expires_at = lot["expires_at"]
+    return CouponView(
+        name=lot["name"],
+        note=" · ".join(notes),
+        valid_until=formatting.last_day_before(expires_at, zone).isoformat() if expires_at else TEXTS["no_expiry"],
+        before=money(lot["left_before_cents"]),
+        used=money(lot["used_cents"]),
+        expired=money(lot["expired_cents"]),
+        left=money(lot["left_after_cents"]),
+    )
+
+
+def _coupon_total(lots: Sequence[_Row], money: _Money) -> CouponView:
+    columns = ("left_before_cents", "used_cents", "expired_cents", "left_after_cents")
+    before, used, expired, left = (money(sum(lot[column] for lot in lots)) for column in columns)
+    return CouponView(TEXTS["total"], "", "", before, used, expired, left)
+
+
+def _organisations(draft: _Row, usage: Sequence[_Row], money: _Money) -> OrganisationsView | None:
+    lines_of = _lines_by_owner(draft, usage)
+    if len(lines_of) == 1:
+        return None
+    discount_cents = draft["fees_cents"] - _total(usage)
+    return OrganisationsView(
+        rows=tuple(
+            OrganisationView(
+                name=_owner_name(draft, owner_id, lines),
+                owner_id=owner_id,
+                is_main=owner_id == draft["payer_id"],
+                amount=money(_total(lines)),
+            )
+            for owner_id, lines in lines_of.items()
+        ),
+        discount_label=_discount_label(draft),
+        discount=money(discount_cents) if discount_cents else "",
+        total=money(draft["fees_cents"]),
+    )
+
+
+def _details(draft: _Row, usage: Sequence[_Row], money: _Money) -> tuple[OwnerLinesView, ...]:
+    lines_of = _lines_by_owner(draft, usage)
+    is_named = len(lines_of) > 1
+    return tuple(
+        OwnerLinesView(
+            name=_owner_name(draft, owner_id, lines) if is_named else "",
+            owner_id=owner_id if is_named else "",
+            amount=money(_total(lines)),
+            services=tuple(
+                _service_lines(name, of_service, draft["billing_month"], money)
+                for name, of_service in _grouped(lines, _service).items()
+            ),
+        )
+        for owner_id, lines in lines_of.items()
+        if lines
+    )
+
+
+def _service_lines(name: str, lines: Sequence[_Row], billing_month: str, money: _Money) -> ServiceLinesView:
+    resources = _grouped(lines, lambda line: line["resource_id"])
+    has_one_shots = lines[0]["basis"] == "one_shot"
+    one, many = ("one_item", "items") if has_one_shots else ("one_resource", "resources")
+    count = len(lines) if has_one_shots else len(resources)
+    return ServiceLinesView(
+        name=name,
+        count=TEXTS[one] if count == 1 else TEXTS[many].format(count=count),
+        amount=money(_total(lines)),
+        lines=tuple(
+            _line(line, billing_month, money, is_continued=position > 0)
+            for of_resource in resources.values()
+            for position, line in enumerate(of_resource)
+        ),
+    )
+
+
+def _line(line: _Row, billing_month: str, money: _Money, *, is_continued: bool) -> LineView:
+    if line["basis"] == "one_shot":
+        name, resource_id = line["description"] or line["resource_id"], line["sub_description"] or ""
+    elif is_continued:
+        name, resource_id = "", ""
+    else:
+        name = line["resource_name"] or line["resource_id"] or TEXTS["grouped_resources"]
+        resource_id = line["resource_id"] if name != line["resource_id"] else ""
+    usage, usage_note = _usage(line)
+    size, origin_month = line["slug"].partition(".")[2], line["origin_month"]
+    return LineView(
+        name=name,
+        resource_id=resource_id,
+        size_and_zone=formatting.join_with_dash(size, line["zone"]),
+        origin=TEXTS["usage_of_month"].format(month=origin_month) if origin_month != billing_month else "",
+        usage=usage,
+        usage_note=usage_note,
+        price=_price(line),
+        amount=money(line["amount_cents"]),
+    )
+
+
+def _usage(line: _Row) -> tuple[str, str]:
+    """What was used, and for how long where that is not said by the quantity itself."""
+    quantity, duration_s = line["quantity"], line["duration_s"]
+    match line["unit"]:
+        case "s":
+            return formatting.format_duration(int(quantity)), ""
+        case "byte_s" if duration_s:
+            # A correction may be negative in both; the volume carries the sign.
+            average = formatting.format_volume(Fraction(quantity) / abs(duration_s))
+            return average, TEXTS["over"].format(duration=formatting.format_duration(abs(duration_s)))
+        case "byte_s":
+            return f"{formatting.format_volume(Fraction(quantity) / 3600)}·h", ""
+        case "byte":
+            return formatting.format_volume(Fraction(quantity)), ""
+        case "unit":
+            one, many = _counted(line["slug"])
+            return f"{formatting.format_quantity(quantity)} {one if quantity == 1 else many}", ""
+    return formatting.format_quantity(quantity), ""
+
+
+def _price(line: _Row) -> str:
+    """The unit price and what it buys: `€0.04444 /h`, `€0.0000284 /GB·h`, `€8 /100 users`."""
+    price = formatting.format_unit_price(line["unit_price"], line["currency"])
+    per_quantity, time = line["per_quantity"], formatting.format_time_unit(line["per_seconds"])
+    match line["unit"]:
+        case "s":
+            return f"{price} /{time}"
+        case "byte_s":
+            return f"{price} /{formatting.format_volume_unit(per_quantity)}·{time}"
+        case "byte":
+            return f"{price} /{formatting.format_volume_unit(per_quantity)}"
+        case "unit":
+            one, many = _counted(line["slug"])
+            return f"{price} /{one}" if per_quantity == 1 else f"{price} /{per_quantity} {many}"
+    return price
+
+
+def _counted(slug: str) -> tuple[str, str]:
+    return next((one, many) for ending, one, many in COUNTED if slug.endswith(ending))
+
+
+def _lines_by_owner(draft: _Row, usage: Sequence[_Row]) -> dict[str, list[_Row]]:
+    """The payer first, with or without lines of its own, then its sub-organisations in the order of their lines."""
+    return {draft["payer_id"]: [], **_grouped(usage, lambda line: line["owner_id"])}
+
+
+def _owner_name(draft: _Row, owner_id: str, lines: Sequence[_Row]) -> str:
+    return draft["name"] if owner_id == draft["payer_id"] else lines[0]["owner_name"]
+
+
+def _grouped(lines: Sequence[_Row], key: Callable[[_Row], str]) -> dict[str, list[_Row]]:
+    """Lines under a key, keys in the order in which they first occur."""
+    groups: dict[str, list[_Row]] = {}
+    for line in lines:
+        groups.setdefault(key(line), []).append(line)
+    return groups
+
+
+def _service(line: _Row) -> str:
+    service = line["slug"].partition(".")[0]
+    return SERVICES.get(service, service)
+
+
+def _discount_label(draft: _Row) -> str:
+    return TEXTS["discount"].format(rate=formatting.format_rate(draft["discount_ppm"]))
+
+
+def _total(lines: Sequence[_Row]) -> int:
+    return sum(line["amount_cents"] for line in lines)
+
+
+def _labelled(label: str, number: str | None) -> str | None:
+    return TEXTS[label].format(number=number) if number else None
+
+
+def _day(day: date) -> str:
+    return day.isoformat()
+
+
+def _present(*texts: str | None) -> tuple[str, ...]:
+    return tuple(text for text in texts if text)

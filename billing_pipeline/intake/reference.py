@@ -1,0 +1,54 @@
+"""Reference data as a month sees it: the newest row per key that had landed by `as_of`.
+
+Reference feeds are small, so every run reads all their cleaned days; any past state can be read again.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from billing_pipeline.adapters.landing import Landing
+from billing_pipeline.intake.cleaning import clean_days
+from billing_pipeline.intake.contracts import Feed, Type
+from billing_pipeline.intake.deciding import decide
+from billing_pipeline.intake.engine import EngineLimits, session
+from billing_pipeline.intake.gathering import Window, conflicts, gather, quarantine, receipts
+from billing_pipeline.warehouse import Warehouse
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a reference feed says at `as_of`, and what became of its raw rows."""
+
+    #: One row per natural key, in key order; columns as in the feed, instants in UTC, decimals as text.
+    rows: pl.DataFrame
+    #: `tables.usage.FileReceipts` of the window.
+    receipts: pl.DataFrame
+    #: `tables.usage.Quarantine` of the window.
+    quarantine: pl.DataFrame
+    #: One row per owner (empty where the feed has none) whose newest rows contradict each other.
+    conflicts: pl.DataFrame
+    #: Generations read, by day.
+    inputs: dict[str, str]
+
+
+def read_reference(
+    feed: Feed, window: Window, landing: Landing, warehouse: Warehouse, limits: EngineLimits
+) -> Reference:
+    """Read one reference feed as the window sees it."""
+    days = clean_days(feed, landing.days(feed.name, window.as_of), landing, warehouse, limits)
+    with session(limits, [generation.path for generation in days.values()]) as connection:
+        gather(connection, feed, window, list(days.values()))
+        decide(connection, feed)
+        columns = ", ".join(
+            f"make_timestamptz({column.name}) as {column.name}" if column.type is Type.INSTANT else column.name
+            for column in feed.columns
+        )
+        rows = f"""
+            select {columns} from universe
+            where not is_deleted and row_id not in (select row_id from losers) order by {", ".join(feed.natural_key)}
+        """
+        selects = (rows, receipts(feed, window), quarantine(feed, window), conflicts(feed))
+        frames = [pl.DataFrame(connection.sql(select).to_arrow_table()) for select in selects]
+    inputs = {f"{feed.name}/{day.isoformat()}": generation.id for day, generation in days.items()}
+    return Reference(*frames, inputs=inputs)

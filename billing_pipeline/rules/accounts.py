@@ -1,0 +1,152 @@
+"""From reference rows as they landed to the tables a month works with: dated versions, exact cents, clean texts.
+
+A row whose figures do not fit (more decimals than its currency or a rate can carry) is left out and returned as a
+problem of its owner; everything else about a row was checked when it landed.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.rules.currencies import MINOR_DIGITS
+from billing_pipeline.rules.period import Month, Period
+from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements
+from billing_pipeline.tables.columns import CENTS_MAX
+from billing_pipeline.tables.invoices import ParkedOrganisations
+from billing_pipeline.tables.usage import OneShots
+
+#: Control characters, invisible ones that reorder or hide text, and private use: none belongs in a name.
+_UNPRINTABLE = r"[\p{Cc}\p{Co}\u{200B}\u{200E}\u{200F}\u{202A}-\u{202E}\u{2060}-\u{2069}\u{FEFF}]"
+
+#: Text columns of an organisation that are printed.
+_PRINTED = (
+    "name", "legal_name", "address_line1", "address_line2", "postcode", "city", "purchase_order", "cost_centre",
+    "discount_reason",
+)  # fmt: skip
+
+
+class Accounts(NamedTuple):
+    """The rows of a table, and the owners of rows that do not fit it."""
+
+    rows: pl.DataFrame
+    problems: dy.DataFrame[ParkedOrganisations]
+
+
+def version_organisations(landed: pl.DataFrame, period: Period) -> Accounts:
+    """The versions of each organisation's data in force at some moment of the month, as `tables.accounts.Organisations`.
+
+    A version holds until the next one of its owner starts; all are clipped to the month. `landed` has the columns of
+    the feed `organisations`, one row per owner and `valid_from`.
+    """
+    start, end = pl.lit(period.start).dt.cast_time_unit("us"), pl.lit(period.end).dt.cast_time_unit("us")
+    until = pl.col("valid_from").shift(-1).over("owner_id", order_by="valid_from").fill_null(end)
+    versions = (
+        landed.with_columns(valid_to=pl.min_horizontal(until, end), valid_from=pl.max_horizontal("valid_from", start))
+        .filter(pl.col("valid_from") < pl.col("valid_to"))
+        .with_columns(
+            *(_printable(name) for name in _PRINTED),
+            payer_id=pl.coalesce("payer_id", "owner_id"),
+            discount_ppm=_exact("discount_rate", 6).fill_null(0),
+            price_factor_ppm=pl.when(pl.col("price_factor").is_null()).then(1_000_000).otherwise(_exact("price_factor", 6)),
+        )
+    )
+    inexact = _is_inexact("discount_rate", 6) | _is_inexact("price_factor", 6)
+    problems = versions.filter(inexact).select(
+        payer_id="payer_id",
+        reason=pl.lit("price_precision"),
+        detail=pl.format("organisation {} has a rate of more than 6 decimals; send it rounded", "owner_id"),
+    )
+    nameless = versions.filter(pl.col("name") == "").select(
+        payer_id="payer_id", reason=pl.lit("name_length"), detail=pl.format("organisation {} has no name", "owner_id")
+    )
+    rows = versions.filter(~inexact).select(Organisations.column_names()).sort("owner_id", "valid_from")
+    return Accounts(Organisations.validate(rows, cast=True), _problems([problems, nameless]))
+
+
+def enter_agreements(landed: pl.DataFrame, month: Month) -> Accounts:
+    """The refills negotiated for one month, as `tables.accounts.RefillAgreements`, in the currency's minor unit.
+
+    `landed` has the feed's columns and the organisation's `currency`.
+    """
+    rows, problems = _with_cents(landed.filter(pl.col("billing_month") == str(month)), "amount", "refill_cents")
+    return Accounts(RefillAgreements.validate(rows.select(RefillAgreements.column_names())), problems)
+
+
+def enter_grants(landed: pl.DataFrame) -> Accounts:
+    """All granted lots, as `tables.accounts.CreditGrants`; `landed` has the columns of the feed `credit_grants`."""
+    rows, problems = _with_cents(landed, "amount", "granted_cents")
+    rows = rows.with_columns(_printable("name"), slugs=pl.col("slugs").str.to_lowercase()).sort("grant_id")
+    return Accounts(CreditGrants.validate(rows.select(CreditGrants.column_names()), cast=True), problems)
+
+
+def enter_payments(landed: pl.DataFrame) -> Accounts:
+    """All payments, as `tables.accounts.Payments`; `landed` has the columns of the feed `payments`."""
+    rows, problems = _with_cents(landed, "amount", "paid_cents")
+    return Accounts(Payments.validate(rows.select(Payments.column_names()).sort("payment_id"), cast=True), problems)
+
+
+def enter_one_shots(landed: pl.DataFrame) -> Accounts:
+    """One-off charges, as `tables.usage.OneShots`; `landed` has clean rows of the feed `one_shots`."""
+    is_small = pl.all_horizontal(_decimals(name).str.len_chars() <= 9 for name in ("quantity", "unit_price"))
+    problems = landed.filter(~is_small | _is_inexact("discount_rate", 6)).select(
+        payer_id="owner_id",
+        reason=pl.lit("price_precision"),
+        detail=pl.format("one-shot {} has more decimals than its line can carry (9; rates 6)", "event_id"),
+    )
+    rows = landed.filter(is_small & ~_is_inexact("discount_rate", 6)).with_columns(
+        _printable("description"),
+        _printable("sub_description"),
+        pl.col("quantity", "unit_price").cast(pl.Decimal(38, 9)),
+        performed_at=pl.from_epoch("performed_at", time_unit="us").dt.replace_time_zone("UTC"),
+        is_recurring="recurring",
+        discount_ppm=_exact("discount_rate", 6).fill_null(0),
+    )
+    return Accounts(OneShots.validate(rows.select(OneShots.column_names())), _problems([problems]))
+
+
+def _with_cents(landed: pl.DataFrame, amount: str, cents: str) -> Accounts:
+    """`landed` with decimal text turned into minor units of each row's currency."""
+    exact, inexact = pl.lit(None, pl.Int64), pl.lit(value=True)
+    for count in sorted(set(MINOR_DIGITS.values())):
+        concerned = pl.col("currency").is_in([name for name, digits in MINOR_DIGITS.items() if digits == count])
+        exact = pl.when(concerned).then(_exact(amount, count)).otherwise(exact)
+        inexact = pl.when(concerned).then(_is_inexact(amount, count)).otherwise(inexact)
+    with_cents = landed.with_columns(exact.alias(cents), is_inexact=inexact | (exact.abs() > CENTS_MAX))
+    problems = with_cents.filter("is_inexact").select(
+        payer_id="owner_id",
+        reason=pl.lit("amount_precision"),
+        detail=pl.format("{} {} is no whole number of minor units within bounds; send it again", amount, "currency"),
+    )
+    return Accounts(with_cents.filter(~pl.col("is_inexact")), _problems([problems]))
+
+
+def _decimals(name: str) -> pl.Expr:
+    """What stands after the point, without trailing zeros."""
+    return pl.col(name).str.extract(r"\.(\d+)$").fill_null("").str.strip_chars_end("0")
+
+
+def _exact(name: str, digits: int) -> pl.Expr:
+    """Decimal text times 10^digits as a whole number; digits beyond are ignored, `_is_inexact` finds them."""
+    whole = pl.col(name).str.extract(r"^-?(\d+)")
+    fraction = _decimals(name).str.slice(0, digits).str.pad_end(digits, "0")
+    magnitude = (whole + fraction).cast(pl.Int64, strict=False)
+    return pl.when(pl.col(name).str.starts_with("-")).then(-magnitude).otherwise(magnitude)
+
+
+def _is_inexact(name: str, digits: int) -> pl.Expr:
+    """Whether decimal text has more than `digits` decimals, or too many digits in all."""
+    too_long = pl.col(name).is_not_null() & _exact(name, digits).is_null()
+    return ((_decimals(name).str.len_chars() > digits) | too_long).fill_null(value=False)
+
+
+def _printable(name: str) -> pl.Expr:
+    """A text in NFC without characters that cannot be printed, without space around it."""
+    return pl.col(name).str.normalize("NFC").str.replace_all(_UNPRINTABLE, "").str.strip_chars()
+
+
+def _problems(found: Iterable[pl.DataFrame]) -> dy.DataFrame[ParkedOrganisations]:
+    """Problems as one table, one row per payer and reason."""
+    problems = pl.concat(list(found)).group_by("payer_id", "reason").agg(pl.col("detail").min()).sort("payer_id", "reason")
+    return ParkedOrganisations.validate(problems)

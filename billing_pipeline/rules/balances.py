@@ -1,0 +1,359 @@
+"""Opening a month from the one before: which lots are open, what is prepaid, and what is still pending.
+
+The chain of months: everything a month starts from is its predecessor's tables, the grants and the payments that had
+landed. A refill counts as prepaid once its invoice is paid; until then it is pending and not asked for again.
+"""
+
+from hashlib import sha256
+from typing import NamedTuple
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.rules.period import Period
+from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements
+from billing_pipeline.tables.columns import organisation_id
+from billing_pipeline.tables.credits import (
+    CreditAccounts,
+    CreditLots,
+    CreditMovements,
+    CreditStatements,
+    OpenedGrants,
+    OpenLots,
+    Refills,
+)
+from billing_pipeline.tables.invoices import Drafts, ParkedOrganisations
+
+
+class RefillInvoices(dy.Schema):
+    """One row per earlier invoice that asked for a refill; without a number it is assumed to be issued as drafted."""
+
+    payer_id = organisation_id(primary_key=True)
+    billing_month = dy.String(primary_key=True)
+    number = dy.String(nullable=True)
+
+
+class BasisHashes(dy.Schema):
+    """One row per payer: what its statement was settled on."""
+
+    payer_id = organisation_id(primary_key=True)
+    basis_hash = dy.String(min_length=64, max_length=64)
+
+
+class EnteredGrants(NamedTuple):
+    """The grants that count by now, and why others that should do not."""
+
+    #: The predecessor's, and those that enter this month.
+    opened: dy.DataFrame[OpenedGrants]
+    problems: dy.DataFrame[ParkedOrganisations]
+
+
+class OpenedAccounts(NamedTuple):
+    """What the statements of a month start from."""
+
+    accounts: dy.DataFrame[CreditAccounts]
+    #: Earlier refills that are still pending.
+    refills: dy.DataFrame[Refills]
+    #: Grants and paid refills that arrive this month: kinds `opening` and `settled`.
+    movements: dy.DataFrame[CreditMovements]
+    problems: dy.DataFrame[ParkedOrganisations]
+
+
+def current_organisations(organisations: dy.DataFrame[Organisations]) -> dy.DataFrame[Organisations]:
+    """The version of each organisation at the period's end: one row per owner."""
+    return Organisations.validate(
+        organisations.sort("owner_id", "valid_from").unique("owner_id", keep="last").sort("owner_id")
+    )
+
+
+def enter_grants(
+    grants: dy.DataFrame[CreditGrants],
+    opened: dy.DataFrame[OpenedGrants],
+    organisations: dy.DataFrame[Organisations],
+    period: Period,
+) -> EnteredGrants:
+    """Count each grant once: in the first month in which it has landed and is valid at some moment.
+
+    A grant enters with its full amount for whoever pays for its owner then; sent again later, nothing changes. A grant
+    of an unknown owner (``owner_missing``) or in another currency than its payer's (``currency``) stays out
+    and parks the payer until the feed is corrected.
+
+    Args:
+        grants: what had landed by `as_of`.
+        opened: what the predecessor had counted; empty in the first month.
+        organisations: current versions, one row per owner.
+        period: the month to open.
+    """
+    still_valid = pl.col("expires_at").is_null() | (pl.col("expires_at") > period.start)
+    payers = organisations.select("owner_id", "payer_id")
+    currencies = organisations.select(payer_id="owner_id", payer_currency="currency")
+    candidates = (
+        grants.filter(pl.col("starts_at") < period.end, still_valid)
+        .join(opened, on="grant_id", how="anti")
+        .join(payers, on="owner_id", how="left")
+        .join(currencies, on="payer_id", how="left")
+    )
+    is_known = pl.col("payer_currency").is_not_null()
+    is_payable = is_known & (pl.col("currency") == pl.col("payer_currency"))
+    entering = candidates.filter(is_payable).with_columns(opened_month=pl.lit(str(period.month)))
+    counted = pl.concat([opened, entering.select(OpenedGrants.column_names())])
+    refused = candidates.filter(~is_payable).with_columns(payer_id=pl.coalesce("payer_id", "owner_id"))
+    problems = (
+        refused.sort("payer_id", "grant_id")
+        .with_columns(reason=pl.when(is_known).then(pl.lit("currency")).otherwise(pl.lit("owner_missing")))
+        .group_by("payer_id", "reason", maintain_order=True)
+        .agg(
+            detail=pl.when(pl.col("payer_currency").first().is_not_null())
+            .then(
+                pl.format(
+                    "{} credit grants are not in {}: {}; credits are never converted, grant them in that currency",
+                    pl.len(),
+                    pl.col("payer_currency").first(),
+                    _named("grant_id", "currency"),
+                )
+            )
+            .otherwise(
+                pl.format(
+                    "{} credit grants have no organisation to pay for: {}; land its organisations row",
+                    pl.len(),
+                    _named("grant_id", "owner_id"),
+                )
+            )
+        )
+    )
+    return EnteredGrants(OpenedGrants.validate(counted.sort("grant_id")), _problems(problems))
+
+
+def open_lots(
+    previous: dy.DataFrame[CreditLots],
+    opened: dy.DataFrame[OpenedGrants],
+    grants: dy.DataFrame[CreditGrants],
+    period: Period,
+) -> dy.DataFrame[OpenLots]:
+    """The free lots that may pay in the period: what the predecessor left of its lots, and the lots that enter now.
+
+    Expired lots need no rule here: settling the month in which a lot's validity ended left nothing of it.
+
+    Args:
+        previous: the predecessor's lots; empty in the first month.
+        opened: the grants counted by now, as `enter_grants` returns them.
+        grants: what had landed by `as_of`, for names, validity and scope of the lots that enter.
+        period: the month to open.
+    """
+    carried = previous.with_columns(left_before_cents="left_after_cents")
+    entering = (
+        opened.filter(pl.col("opened_month") == str(period.month), pl.col("kind") == "free")
+        .select("grant_id", "payer_id", "granted_cents", left_before_cents="granted_cents")
+        .join(grants.select("grant_id", "name", "priority", "starts_at", "expires_at", "slugs"), on="grant_id")
+    )
+    columns = OpenLots.column_names()
+    lots = pl.concat([carried.select(columns), entering.select(columns)]).filter(pl.col("left_before_cents") > 0)
+    return OpenLots.validate(lots.sort("payer_id", "grant_id"))
+
+
+def open_accounts(
+    previous: dy.DataFrame[CreditStatements],
+    previous_refills: dy.DataFrame[Refills],
+    opened: dy.DataFrame[OpenedGrants],
+    payments: dy.DataFrame[Payments],
+    refill_invoices: dy.DataFrame[RefillInvoices],
+    agreements: dy.DataFrame[RefillAgreements],
+    organisations: dy.DataFrame[Organisations],
+    period: Period,
+) -> OpenedAccounts:
+    """Open the account of everyone who paid at some moment of the month or held a balance before.
+
+    b = what the predecessor left of b + refills whose invoices are paid + prepaid opening balances that enter now;
+    g = the refills whose invoices are not paid. An invoice is paid once the payments that name it, less refunds, reach
+    what it asks, tax included, in its currency. A payment names an invoice by its number, or by
+    ``<payer_id>/<month>``, and comes from the payer or one of its organisations.
+
+    A payer without a row of its own (``organisation_missing``), or whose currency is not that of its balance
+    (``currency_changed``), gets no account and is returned as a problem.
+
+    Args:
+        previous: the predecessor's statements; empty in the first month.
+        previous_refills: refills that were pending after the predecessor, its own included.
+        opened: the grants counted by now, as `enter_grants` returns them.
+        payments: what had landed by `as_of`.
+        refill_invoices: the numbers of the invoices of these refills, as far as they are issued.
+        agreements: negotiated refills of this month, of payers.
+        organisations: every version in force at some moment of the month.
+        period: the month to open.
+    """
+    known, problems = _known_payers(previous, organisations, period)
+    refills_of_known = previous_refills.join(known, on="payer_id", how="semi")
+    settled = _settled(refills_of_known, payments, refill_invoices, organisations)
+    pending = previous_refills.join(settled, on=["payer_id", "billing_month"], how="anti")
+    arrivals = _arrivals(opened, settled, period).join(known, on="payer_id", how="semi")
+    is_prepaid = (pl.col("kind") == "settled") | pl.col("grant_id").is_in(_prepaid(opened).implode())
+    accounts = (
+        known.join(_sums(previous, "prepaid_before_cents", "prepaid_used_cents"), on="payer_id", how="left")
+        .join(_sums(arrivals.filter(is_prepaid), "amount_cents"), on="payer_id", how="left")
+        .join(_sums(pending, "refill_cents"), on="payer_id", how="left")
+        .join(agreements.select(payer_id="owner_id", custom_refill_cents="refill_cents"), on="payer_id", how="left")
+        .with_columns(
+            prepaid_before_cents=pl.sum_horizontal("prepaid_before_cents", "prepaid_used_cents", "amount_cents").cast(
+                pl.Int64
+            ),
+            pending_cents=pl.col("refill_cents").fill_null(0).cast(pl.Int64),
+        )
+    )
+    return OpenedAccounts(
+        CreditAccounts.validate(accounts.select(CreditAccounts.column_names()).sort("payer_id")),
+        Refills.validate(pending.sort("payer_id", "billing_month")),
+        CreditMovements.validate(arrivals.sort("payer_id", "kind", "grant_id"), cast=True),
+        problems,
+    )
+
+
+def carry_refills(
+    pending: dy.DataFrame[Refills], statements: dy.DataFrame[CreditStatements], drafts: dy.DataFrame[Drafts]
+) -> dy.DataFrame[Refills]:
+    """The refills that are pending after the month: the earlier ones, and those that its drafts ask for."""
+    asked = drafts.select("payer_id", "billing_month", "payable_cents").join(
+        statements.filter(pl.col("refill_cents") > 0).select("payer_id", "refill_cents", "currency"), on="payer_id"
+    )
+    refills = pl.concat([pending, asked.select(Refills.column_names())])
+    return Refills.validate(refills.sort("payer_id", "billing_month"))
+
+
+def basis_hash(
+    accounts: dy.DataFrame[CreditAccounts],
+    previous: dy.DataFrame[CreditStatements],
+    previous_movements: dy.DataFrame[CreditMovements],
+    arrivals: dy.DataFrame[CreditMovements],
+) -> dy.DataFrame[BasisHashes]:
+    """What each account was settled on, as one hash: if it is the same again, so is the statement's start.
+
+    The sha256 of three tab-separated sections: the predecessor's statement, its movements, and the refills that were
+    settled since. Tabs and line ends cannot occur in ids. Invoice numbers are no part of it, so that a draft which
+    assumed its predecessor's issue stays valid when that happens.
+
+    Args:
+        accounts: the payers.
+        previous: the predecessor's statements.
+        previous_movements: the predecessor's movements.
+        arrivals: this month's movements; those of kind `settled` count.
+    """
+    settled = arrivals.filter(pl.col("kind") == "settled")
+    texts = (
+        accounts.select("payer_id")
+        .sort("payer_id")
+        .join(_section("statements", previous, CreditStatements), on="payer_id", how="left")
+        .join(_section("movements", previous_movements, CreditMovements), on="payer_id", how="left")
+        .join(_section("settled", settled, CreditMovements), on="payer_id", how="left")
+        .fill_null("")
+        .with_columns(
+            text=pl.concat_str(
+                *(
+                    part
+                    for name in ("statements", "movements", "settled")
+                    for part in (pl.lit(f"{name}\n"), pl.col(name))
+                )
+            )
+        )
+    )
+    hashes = [sha256(text.encode()).hexdigest() for text in texts["text"]]
+    return BasisHashes.validate(texts.select("payer_id", basis_hash=pl.Series(hashes, dtype=pl.String)))
+
+
+def _section(name: str, rows: pl.DataFrame, table: type[dy.Schema]) -> pl.DataFrame:
+    line = pl.concat_str(pl.col(table.column_names()).cast(pl.String), separator="\t") + "\n"
+    return (
+        rows.select("payer_id", line=line)
+        .sort("payer_id", "line")
+        .group_by("payer_id")
+        .agg(pl.col("line").str.join(""))
+    ).rename({"line": name})
+
+
+def _known_payers(
+    previous: pl.DataFrame, organisations: dy.DataFrame[Organisations], period: Period
+) -> tuple[pl.DataFrame, dy.DataFrame[ParkedOrganisations]]:
+    current = current_organisations(organisations).select(
+        "currency",
+        payer_id="owner_id",
+        is_closed=(pl.col("closed_on") <= period.month.last_day).fill_null(value=False),
+    )
+    payers = (
+        pl.concat([organisations.select("payer_id"), previous.select("payer_id")])
+        .unique()
+        .join(current, on="payer_id", how="left")
+        .join(previous.select("payer_id", balance_currency="currency"), on="payer_id", how="left")
+    )
+    is_missing = pl.col("currency").is_null()
+    has_changed = pl.col("currency") != pl.col("balance_currency")
+    missing = payers.filter(is_missing).select(
+        "payer_id",
+        reason=pl.lit("organisation_missing"),
+        detail=pl.lit("it pays for others or holds a balance but has no organisations row of its own; land one"),
+    )
+    changed = payers.filter(has_changed).select(
+        "payer_id",
+        reason=pl.lit("currency_changed"),
+        detail=pl.format(
+            "its balance is in {}, its organisations row says {}; a balance is never converted, restore the currency",
+            "balance_currency",
+            "currency",
+        ),
+    )
+    known = payers.filter(~is_missing & ~has_changed.fill_null(value=False))
+    return known.select("payer_id", "currency", "is_closed"), _problems(pl.concat([missing, changed]))
+
+
+def _settled(
+    refills: pl.DataFrame, payments: pl.DataFrame, refill_invoices: pl.DataFrame, organisations: pl.DataFrame
+) -> pl.DataFrame:
+    """The refills whose invoices are paid."""
+    key = ["payer_id", "billing_month"]
+    by_number = refills.join(refill_invoices.filter(pl.col("number").is_not_null()), on=key).select(*key, name="number")
+    by_month = refills.select(*key, name=pl.format("{}/{}", *key))
+    names = pl.concat([by_number, by_month])
+    itself = refills.select("payer_id", owner_id="payer_id")
+    may_pay = pl.concat([organisations.select("payer_id", "owner_id"), itself]).unique()
+    sign = pl.col("outcome").cast(pl.String).replace_strict({"succeeded": 1, "refunded": -1}, default=0)
+    received = (
+        payments.select(
+            "owner_id",
+            "currency",
+            name=pl.coalesce("invoice_number", "reference"),
+            received=pl.col("paid_cents").cast(pl.Int128) * sign,
+        )
+        .join(names, on="name")
+        .join(may_pay, on=["payer_id", "owner_id"], how="semi")
+        .group_by(*key, "currency")
+        .agg(pl.col("received").sum())
+    )
+    return refills.join(received, on=[*key, "currency"], how="left").filter(
+        pl.col("received").fill_null(0) >= pl.col("payable_cents")
+    )
+
+
+def _arrivals(opened: pl.DataFrame, settled: pl.DataFrame, period: Period) -> pl.DataFrame:
+    entered = opened.filter(pl.col("opened_month") == str(period.month), pl.col("granted_cents") > 0)
+    openings = entered.select("payer_id", "grant_id", "currency", kind=pl.lit("opening"), amount_cents="granted_cents")
+    refills = settled.select(
+        "payer_id", "currency", grant_id="billing_month", kind=pl.lit("settled"), amount_cents="refill_cents"
+    )
+    return (
+        pl.concat([openings, refills], how="diagonal")
+        .with_columns(line_id=pl.lit(""))
+        .select(CreditMovements.column_names())
+    )
+
+
+def _prepaid(opened: pl.DataFrame) -> pl.Series:
+    return opened.filter(pl.col("kind") == "prepaid")["grant_id"]
+
+
+def _sums(rows: pl.DataFrame, *amounts: str) -> pl.DataFrame:
+    return rows.group_by("payer_id").agg(pl.col(amounts).cast(pl.Int128).sum())
+
+
+def _named(name: str, remark: str) -> pl.Expr:
+    return pl.format("{} ({})", name, remark).str.join(", ")
+
+
+def _problems(problems: pl.DataFrame) -> dy.DataFrame[ParkedOrganisations]:
+    return ParkedOrganisations.validate(problems.select(ParkedOrganisations.column_names()).sort("payer_id", "reason"))

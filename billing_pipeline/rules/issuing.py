@@ -1,0 +1,59 @@
+"""From drafts to issued invoices: what makes a draft the same again, and the dates an issued one bears."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.tables.accounts import Organisations
+from billing_pipeline.tables.credits import CreditStatements
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices
+
+
+def hash_drafts(
+    drafts: dy.DataFrame[Drafts], lines: dy.DataFrame[InvoiceLines], statements: dy.DataFrame[CreditStatements]
+) -> dict[str, str]:
+    """Per payer the sha256 of everything its invoice says; equal drafts have equal hashes."""
+    said: dict[str, list[str]] = {payer: [] for payer in drafts["payer_id"]}
+    for rows in (drafts, statements, lines.sort("payer_id", "line_number")):
+        for row in rows.iter_rows(named=True):
+            if row["payer_id"] in said:
+                said[row["payer_id"]].append(json.dumps(row, sort_keys=True, default=str))
+    return {payer: hashlib.sha256("\n".join(rows).encode()).hexdigest() for payer, rows in said.items()}
+
+
+def issue_drafts(
+    drafts: dy.DataFrame[Drafts],
+    numbers: Mapping[str, tuple[str, date]],
+    organisations: dy.DataFrame[Organisations],
+    payment_terms_days: int,
+) -> dy.DataFrame[Invoices]:
+    """The drafts with their numbers and dates; an organisation's own payment terms go before the provider's.
+
+    Args:
+        drafts: the month's drafts.
+        numbers: payer -> number and date of issue.
+        organisations: current versions, one row per owner.
+        payment_terms_days: days from issue to payment.
+    """
+    given = pl.DataFrame(
+        [(payer, number, day) for payer, (number, day) in numbers.items()],
+        schema={"payer_id": pl.String, "number": pl.String, "issued_on": pl.Date},
+        orient="row",
+    )
+    terms = organisations.select(payer_id="owner_id", terms=pl.col("payment_terms_days").fill_null(payment_terms_days))
+    invoices = (
+        drafts.drop("number", "issued_on", "due_on")
+        .join(given, on="payer_id", how="left")
+        .join(terms, on="payer_id", how="left")
+        .with_columns(due_on=pl.col("issued_on") + pl.duration(days="terms"))
+    )
+    return Invoices.validate(invoices.select(Invoices.column_names()).sort("number"))
+
+
+def date_is_allowed(issued_on: date, period_end: date) -> bool:
+    """An invoice for a period is not dated before the period's last day."""
+    return issued_on > period_end - timedelta(days=1)

@@ -1,0 +1,1 @@
+"""A deterministic provider to try everything on: its landing files, and importers of published traces."""

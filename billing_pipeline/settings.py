@@ -1,0 +1,93 @@
+"""Everything a provider can set, in one typed object, read once at the edge (the command line and `defs.resources`).
+
+Sources, the first that speaks wins: flags of `billing`, environment variables `BILLING_…` (nested by `__`, e.g.
+`BILLING_SELLER__NAME`), `settings.toml` in the home folder, the defaults below.
+"""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from billing_pipeline.rules.parties import Seller
+
+#: Where the sources of the pipeline lie: what the code version is computed over.
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class SellerSettings(BaseModel):
+    """The provider as it appears on its invoices; see `rules.parties.Seller`."""
+
+    name: str = "Your company (set seller.name)"
+    address: tuple[str, ...] = ()
+    country: str = "FR"
+    vat_number: str = ""
+    legal_id: str = ""
+    legal_mention: str = ""
+    email: str = ""
+    iban: str = ""
+    bic: str = ""
+
+
+class Settings(BaseSettings):
+    """One provider's settings."""
+
+    model_config = SettingsConfigDict(env_prefix="BILLING_", env_nested_delimiter="__", extra="ignore")
+
+    #: Everything the pipeline keeps: warehouse, books, documents, Dagster's own storage.
+    home: Path = Path("billing_home")
+    #: Where usage and reference files land; default: `landing` in the home folder.
+    landing: Path | None = None
+    #: Where months are cut; also the zone of the partitions.
+    billing_timezone: str = "UTC"
+    #: First month that can be chosen as a partition.
+    partitions_start: str = "2013-01"
+    #: How long after its end a month waits for late rows: the default `as_of`.
+    grace_days: int = Field(default=2, ge=0)
+    #: Invoice numbers are `{series}-{year}-{serial:06d}`.
+    series: str = "INV"
+    payment_terms_days: int = Field(default=14, ge=0)
+    seller: SellerSettings = SellerSettings()
+    #: Threads of DuckDB, and processes that make documents; default: the machine's cores.
+    workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
+    memory_mb: int = Field(default=2_000, ge=500)
+    #: Up to this many organisations, the month's run records each document in Dagster; recording more costs more than
+    #: the billing, and the register answers instead.
+    recorded_organisations: int = Field(default=2_000, ge=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before environment before `settings.toml` of the home folder."""
+        del dotenv_settings, file_secret_settings
+        home = Path(os.environ.get("BILLING_HOME", "billing_home"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, home / "settings.toml")
+
+    @property
+    def landing_folder(self) -> Path:
+        """The landing folder in use."""
+        return self.landing or self.home / "landing"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where months are cut."""
+        return ZoneInfo(self.billing_timezone)
+
+    @property
+    def grace(self) -> timedelta:
+        """How long after its end a month waits for late rows."""
+        return timedelta(days=self.grace_days)
+
+    @property
+    def invoicing_seller(self) -> Seller:
+        """The provider as rules and documents know it."""
+        return Seller(**self.seller.model_dump())

@@ -1,0 +1,119 @@
+"""Reference data as a month sees it: the newest row per key that had landed by the run's `as_of`."""
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.tables.columns import cents, instant, organisation_id
+
+
+class Organisations(dy.Schema):
+    """One row per organisation and version of its data that was in force at some moment of the month."""
+
+    owner_id = organisation_id(primary_key=True)
+    #: Start of the version within the month; the first one starts with the month or the organisation's first version.
+    valid_from = instant(primary_key=True)
+    valid_to = instant()
+    #: Who pays: itself, unless it is a sub-organisation.
+    payer_id = organisation_id()
+    name = dy.String()
+    legal_name = dy.String(nullable=True)
+    kind = dy.Enum(["business", "consumer"])
+    address_line1 = dy.String()
+    address_line2 = dy.String(nullable=True)
+    postcode = dy.String()
+    city = dy.String()
+    #: ISO 3166-1 alpha-2.
+    country = dy.String(min_length=2, max_length=2)
+    vat_number = dy.String(nullable=True)
+    legal_id = dy.String(nullable=True)
+    currency = dy.String(min_length=3, max_length=3)
+    language = dy.String()
+    billing_emails = dy.String()
+    purchase_order = dy.String(nullable=True)
+    cost_centre = dy.String(nullable=True)
+    opened_on = dy.Date()
+    closed_on = dy.Date(nullable=True)
+    payment_terms_days = dy.Int64(nullable=True)
+    is_trusted = dy.Bool()
+    #: One negative line over the whole invoice.
+    discount_ppm = dy.Int64(min=0, max=1_000_000)
+    discount_reason = dy.String(nullable=True)
+    #: Multiplies every unit price, 1000000 = unchanged.
+    price_factor_ppm = dy.Int64(min=0)
+
+    @dy.rule()
+    def a_version_lasts(cls) -> pl.Expr:
+        """A version ends after it starts."""
+        return cls.valid_from.col < cls.valid_to.col
+
+
+class Prices(dy.Schema):
+    """One row per price version, contract and tier; prices are whole numbers at a fixed scale."""
+
+    price_id = dy.String(primary_key=True)
+    #: The contract's price factor, already inside both numerators.
+    price_factor_ppm = dy.Int64(primary_key=True, min=0)
+    tier_from = dy.Decimal(38, 0, primary_key=True)
+    tier_to = dy.Decimal(38, 0, nullable=True)
+    #: Null: public; else negotiated for this organisation alone.
+    owner_id = dy.String(nullable=True)
+    #: Null: any zone.
+    zone = dy.String(nullable=True)
+    currency = dy.String(min_length=3, max_length=3)
+    valid_from = instant()
+    valid_to = instant(nullable=True)
+    slug = dy.String()
+    basis = dy.Enum(["runtime", "stored", "moved", "units"])
+    per_quantity = dy.Int64(min=1)
+    #: 1 where the price knows no time.
+    per_seconds = dy.Int64(min=1)
+    block_quantity = dy.Int64(min=1, nullable=True)
+    block_seconds = dy.Int64(min=1, nullable=True)
+    tier_mode = dy.Enum(["flat", "graduated", "slab", "package"])
+    #: Unit price × price factor × 10^26: see `rules.prices`.
+    unit_price_e26 = dy.Decimal(38, 0)
+    #: Entry price of the tier (or price of a package) × price factor × 10^26.
+    tier_price_e26 = dy.Decimal(38, 0)
+    #: The unit price as written in the feed, for print.
+    unit_price = dy.Decimal(38, 20)
+
+
+class CreditGrants(dy.Schema):
+    """One row per granted credit lot that had landed by `as_of`: free credits, or a prepaid opening balance."""
+
+    grant_id = dy.String(primary_key=True)
+    owner_id = organisation_id()
+    kind = dy.Enum(["free", "prepaid"])
+    name = dy.String()
+    granted_cents = cents(lowest=0)
+    currency = dy.String(min_length=3, max_length=3)
+    starts_at = instant()
+    expires_at = instant(nullable=True)
+    #: Small first.
+    priority = dy.Int64()
+    #: Slugs that the lot may pay, `;`-separated, lower case; null pays everything.
+    slugs = dy.String(nullable=True)
+
+
+class RefillAgreements(dy.Schema):
+    """One row per organisation whose refill of this month was negotiated."""
+
+    owner_id = organisation_id(primary_key=True)
+    refill_cents = cents(lowest=0)
+    author = dy.String()
+    reason = dy.String()
+
+
+class Payments(dy.Schema):
+    """One row per payment, failed payment or refund that had landed by `as_of`."""
+
+    payment_id = dy.String(primary_key=True)
+    owner_id = organisation_id()
+    invoice_number = dy.String(nullable=True)
+    #: An invoice number, or `<payer_id>/<month>`.
+    reference = dy.String(nullable=True)
+    paid_cents = cents(lowest=0)
+    currency = dy.String(min_length=3, max_length=3)
+    received_at = instant()
+    method_kind = dy.String()
+    outcome = dy.Enum(["succeeded", "failed", "refunded"])

@@ -1,0 +1,186 @@
+"""The credit statement, its lots and movements. Letters are the ones printed on the invoice."""
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.tables.columns import cents, instant, organisation_id
+
+
+class Fees(dy.Schema):
+    """One row per charged line with its share of the payer's discount: what credits may pay."""
+
+    payer_id = organisation_id()
+    line_id = dy.String(primary_key=True)
+    slug = dy.String()
+    is_recurring = dy.Bool()
+    charge_cents = cents()
+    #: Share of the invoice discount, by largest remainder.
+    discount_cents = cents(highest=0)
+    fee_cents = cents()
+
+    @dy.rule()
+    def a_fee_is_charge_and_discount(cls) -> pl.Expr:
+        """Fee = charge + discount share."""
+        return cls.fee_cents.col == cls.charge_cents.col + cls.discount_cents.col
+
+
+class CreditAccounts(dy.Schema):
+    """One row per payer: what its statement starts from, besides fees and free lots."""
+
+    payer_id = organisation_id(primary_key=True)
+    currency = dy.String(min_length=3, max_length=3)
+    #: b
+    prepaid_before_cents = cents(lowest=0)
+    #: g
+    pending_cents = cents(lowest=0)
+    #: A negotiated h; null: automatic.
+    custom_refill_cents = cents(lowest=0, nullable=True)
+    #: Closed by the period's end: nothing is estimated or refilled.
+    is_closed = dy.Bool()
+
+
+class OpenLots(dy.Schema):
+    """One row per free lot that may pay in the period, with what earlier months left of it."""
+
+    payer_id = organisation_id()
+    grant_id = dy.String(primary_key=True)
+    name = dy.String()
+    priority = dy.Int64()
+    starts_at = instant()
+    expires_at = instant(nullable=True)
+    slugs = dy.String(nullable=True)
+    granted_cents = cents(lowest=0)
+    left_before_cents = cents(lowest=0)
+
+
+class OpenedGrants(dy.Schema):
+    """One row per grant that this month's statements or earlier ones counted: none enters twice or changes again."""
+
+    grant_id = dy.String(primary_key=True)
+    #: Who paid for the grant's owner when it was first counted, and keeps it.
+    payer_id = organisation_id()
+    kind = dy.Enum(["free", "prepaid"])
+    granted_cents = cents(lowest=0)
+    currency = dy.String(min_length=3, max_length=3)
+    #: The month whose statements counted it first.
+    opened_month = dy.String()
+
+
+class CreditLots(dy.Schema):
+    """One row per free lot of a statement: the coupon table of the invoice. Uses and expiry are negative."""
+
+    payer_id = organisation_id()
+    grant_id = dy.String(primary_key=True)
+    name = dy.String()
+    priority = dy.Int64()
+    starts_at = instant()
+    expires_at = instant(nullable=True)
+    slugs = dy.String(nullable=True)
+    granted_cents = cents(lowest=0)
+    left_before_cents = cents(lowest=0)
+    used_cents = cents(highest=0)
+    expired_cents = cents(highest=0)
+    left_after_cents = cents(lowest=0)
+
+    @dy.rule()
+    def a_lot_is_used_expired_or_left(cls) -> pl.Expr:
+        """Before + used + expired = after."""
+        return cls.left_after_cents.col == cls.left_before_cents.col + cls.used_cents.col + cls.expired_cents.col
+
+
+class CreditStatements(dy.Schema):
+    """One row per payer and month: the second section of the invoice. Negative leaves the balance."""
+
+    payer_id = organisation_id(primary_key=True)
+    currency = dy.String(min_length=3, max_length=3)
+    #: F
+    fees_cents = cents(lowest=0)
+    #: a
+    free_before_cents = cents(lowest=0)
+    #: b
+    prepaid_before_cents = cents(lowest=0)
+    #: A
+    balance_before_cents = cents(lowest=0)
+    #: c
+    free_used_cents = cents(highest=0)
+    #: d
+    free_expired_cents = cents(highest=0)
+    #: e
+    prepaid_used_cents = cents(highest=0)
+    #: f
+    forecast_cents = cents(highest=0)
+    #: g
+    pending_cents = cents(lowest=0)
+    #: h
+    refill_cents = cents(lowest=0)
+    #: Whether h was negotiated.
+    is_custom_refill = dy.Bool()
+    #: B
+    balance_after_cents = cents(lowest=0)
+    #: i
+    change_cents = cents()
+
+    @dy.rule()
+    def the_balance_before_is_free_plus_prepaid(cls) -> pl.Expr:
+        """A = a + b."""
+        return cls.balance_before_cents.col == cls.free_before_cents.col + cls.prepaid_before_cents.col
+
+    @dy.rule()
+    def every_credit_is_accounted_for(cls) -> pl.Expr:
+        """B = A + c + d + e + h."""
+        return cls.balance_after_cents.col == pl.sum_horizontal(
+            cls.balance_before_cents.col,
+            cls.free_used_cents.col,
+            cls.free_expired_cents.col,
+            cls.prepaid_used_cents.col,
+            cls.refill_cents.col,
+        )
+
+    @dy.rule()
+    def the_change_is_the_difference_of_the_balances(cls) -> pl.Expr:
+        """i = B - A."""
+        return cls.change_cents.col == cls.balance_after_cents.col - cls.balance_before_cents.col
+
+    @dy.rule()
+    def the_refill_covers_the_estimate(cls) -> pl.Expr:
+        """h = max(0, -(A + c + d + e + f + g)) unless it was negotiated."""
+        lacking = -pl.sum_horizontal(
+            cls.balance_before_cents.col,
+            cls.free_used_cents.col,
+            cls.free_expired_cents.col,
+            cls.prepaid_used_cents.col,
+            cls.forecast_cents.col,
+            cls.pending_cents.col,
+        )
+        return cls.is_custom_refill.col | (cls.refill_cents.col == lacking.clip(lower_bound=0))
+
+
+class CreditMovements(dy.Schema):
+    """One row per arrival, use and expiry of a credit and per refill asked for: append-only, signs as printed.
+
+    Over the life of a free lot its rows add up to what is left of it. Over the life of a payer the prepaid rows
+    (`opening` of prepaid grants, `settled`, `prepaid_used`) add up to b + e, and `refill` less `settled` to what is
+    pending.
+    """
+
+    payer_id = organisation_id(primary_key=True)
+    #: `opening` (a grant counts for the first time), `settled` (a paid refill arrives), uses, expiry, `refill`.
+    kind = dy.Enum(["opening", "settled", "free_used", "free_expired", "prepaid_used", "refill"], primary_key=True)
+    #: The grant; `prepaid` for uses of the prepaid balance; the refill's month for `refill` and `settled`.
+    grant_id = dy.String(primary_key=True)
+    #: The line that was paid; empty where no line is concerned.
+    line_id = dy.String(primary_key=True)
+    amount_cents = cents()
+    currency = dy.String(min_length=3, max_length=3)
+
+
+class Refills(dy.Schema):
+    """One row per refill that was invoiced and not settled yet when the month was closed, this month's included."""
+
+    payer_id = organisation_id(primary_key=True)
+    #: The month whose invoice asked for it.
+    billing_month = dy.String(primary_key=True)
+    refill_cents = cents(lowest=1)
+    #: What that invoice asks to be paid, tax included: payments must cover it.
+    payable_cents = cents(lowest=0)
+    currency = dy.String(min_length=3, max_length=3)

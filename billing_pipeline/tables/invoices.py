@@ -1,0 +1,108 @@
+"""Invoices as data: drafts, issued invoices, their lines, and who was held back."""
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.tables.columns import cents, organisation_id, whole
+
+
+class InvoiceLines(dy.Schema):
+    """One row per printed line, in printed order; the amounts of a payer add up to its total fees F."""
+
+    line_id = dy.String(primary_key=True, min_length=32, max_length=32)
+    payer_id = organisation_id()
+    #: From 1, within the invoice.
+    line_number = dy.Int64(min=1)
+    owner_id = organisation_id()
+    owner_name = dy.String()
+    resource_id = dy.String()
+    resource_name = dy.String(nullable=True)
+    slug = dy.String()
+    zone = dy.String()
+    price_id = dy.String(nullable=True)
+    price_factor_ppm = dy.Int64()
+    tier_from = whole(nullable=True)
+    origin_month = dy.String()
+    #: As in `rating/charges`, and `discount` for the negative line over the whole invoice.
+    basis = dy.Enum(["runtime", "stored", "moved", "units", "one_shot", "discount"])
+    quantity = dy.Decimal(38, 9)
+    unit = dy.Enum(["s", "byte_s", "byte", "unit", "piece"])
+    duration_s = dy.Int64(nullable=True)
+    unit_price = dy.Decimal(38, 20)
+    per_quantity = dy.Int64(min=1)
+    per_seconds = dy.Int64(min=1)
+    amount_cents = cents()
+    currency = dy.String(min_length=3, max_length=3)
+    description = dy.String(nullable=True)
+    sub_description = dy.String(nullable=True)
+
+
+class Drafts(dy.Schema):
+    """One row per payer and month that has an invoice: totals, tax and the party as they will be issued."""
+
+    payer_id = organisation_id(primary_key=True)
+    kind = dy.Enum(["invoice"], primary_key=True)
+    #: Null in a draft.
+    number = dy.String(nullable=True)
+    billing_month = dy.String()
+    period_start = dy.Date()
+    #: Inclusive, as printed.
+    period_end = dy.Date()
+    #: Null in a draft.
+    issued_on = dy.Date(nullable=True)
+    due_on = dy.Date(nullable=True)
+    currency = dy.String(min_length=3, max_length=3)
+    #: F
+    fees_cents = cents(lowest=0)
+    #: i - d, as printed on page 1: negative uses credits, positive adds them.
+    used_credits_cents = cents()
+    subtotal_cents = cents(lowest=0)
+    vat_ppm = dy.Int64(min=0)
+    #: Which rule gave the rate: a code of `rules.tax`.
+    vat_reason = dy.String()
+    vat_cents = cents(lowest=0)
+    payable_cents = cents(lowest=0)
+    name = dy.String()
+    legal_name = dy.String(nullable=True)
+    party_kind = dy.Enum(["business", "consumer"])
+    address_line1 = dy.String()
+    address_line2 = dy.String(nullable=True)
+    postcode = dy.String()
+    city = dy.String()
+    country = dy.String(min_length=2, max_length=2)
+    vat_number = dy.String(nullable=True)
+    legal_id = dy.String(nullable=True)
+    language = dy.String()
+    purchase_order = dy.String(nullable=True)
+    cost_centre = dy.String(nullable=True)
+    discount_ppm = dy.Int64(min=0)
+    discount_reason = dy.String(nullable=True)
+    #: Content hash of the predecessor's statements and movements and of the settlements that this draft read.
+    basis_hash = dy.String()
+
+    @dy.rule()
+    def the_subtotal_is_fees_and_credits(cls) -> pl.Expr:
+        """Subtotal = F + (i - d)."""
+        return cls.subtotal_cents.col == cls.fees_cents.col + cls.used_credits_cents.col
+
+    @dy.rule()
+    def the_amount_to_pay_is_subtotal_and_tax(cls) -> pl.Expr:
+        """Payable = subtotal + VAT."""
+        return cls.payable_cents.col == cls.subtotal_cents.col + cls.vat_cents.col
+
+
+class Invoices(Drafts):
+    """One row per issued invoice: a draft with its number and dates; never changed again."""
+
+    number = dy.String(regex=r"^[A-Za-z0-9+_-]{1,35}$")
+    issued_on = dy.Date()
+    due_on = dy.Date()
+
+
+class ParkedOrganisations(dy.Schema):
+    """One row per payer and reason for which its bill of the month cannot be right; the others are billed."""
+
+    payer_id = dy.String(primary_key=True)
+    #: Reason code, lower snake case.
+    reason = dy.String(primary_key=True)
+    detail = dy.String()

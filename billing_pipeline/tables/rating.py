@@ -1,0 +1,104 @@
+"""What rating publishes: disjoint runs, price segments, charges and where each charge came from."""
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.tables.columns import cents, instant, organisation_id, whole
+
+
+class Runs(dy.Schema):
+    """One row per uninterrupted run of one instance inside the month, after overlaps were united."""
+
+    meter_id = dy.Int64()
+    instance_id = dy.String(primary_key=True)
+    started_at = instant(primary_key=True)
+    stopped_at = instant()
+
+
+class Segments(dy.Schema):
+    """One row per line key: the usage that one price version × contract prices, as whole numbers.
+
+    A basis fills the columns it knows and leaves the others null. `tier_from` is set where the tier is chosen before
+    the sum (`stored`), and null where tiers cut the month's sum (`runtime`, `moved`, `units`).
+    """
+
+    payer_id = organisation_id()
+    owner_id = organisation_id()
+    resource_id = dy.String()
+    resource_name = dy.String(nullable=True)
+    slug = dy.String()
+    zone = dy.String()
+    price_id = dy.String()
+    price_factor_ppm = dy.Int64()
+    basis = dy.Enum(["runtime", "stored", "moved", "units"])
+    tier_from = whole(nullable=True)
+    duration_us = whole(nullable=True)
+    unusable_us = whole(nullable=True)
+    granulated_us = whole(nullable=True)
+    part_byte_us = whole(nullable=True)
+    block_us = whole(nullable=True)
+    moved_bytes = whole(nullable=True)
+    units_max = whole(nullable=True)
+    units_max_at = instant(nullable=True)
+
+
+class Charges(dy.Schema):
+    """One row per invoice line before discounts, credits and tax."""
+
+    #: First 16 bytes, in hex, of the sha256 of the line key and period.
+    line_id = dy.String(primary_key=True, min_length=32, max_length=32)
+    payer_id = organisation_id()
+    owner_id = organisation_id()
+    resource_id = dy.String()
+    resource_name = dy.String(nullable=True)
+    #: Lower case; `one_shot` for one-off charges.
+    slug = dy.String()
+    zone = dy.String()
+    price_id = dy.String(nullable=True)
+    price_factor_ppm = dy.Int64()
+    tier_from = whole(nullable=True)
+    #: The month in which the usage happened; another than the invoice's for corrections.
+    origin_month = dy.String()
+    basis = dy.Enum(["runtime", "stored", "moved", "units", "one_shot"])
+    #: Seconds, byte-seconds, bytes, units or pieces, as `unit` says; blocks are already rounded up.
+    quantity = dy.Decimal(38, 9)
+    unit = dy.Enum(["s", "byte_s", "byte", "unit", "piece"])
+    #: How long it ran or was stored; null where the price knows no time.
+    duration_s = dy.Int64(nullable=True)
+    #: Price of `per_quantity` units for `per_seconds` seconds, factor included, for print.
+    unit_price = dy.Decimal(38, 20)
+    per_quantity = dy.Int64(min=1)
+    per_seconds = dy.Int64(min=1)
+    charge_cents = cents()
+    currency = dy.String(min_length=3, max_length=3)
+    #: Whether next month's estimate counts it: everything but one-off charges and corrections.
+    is_recurring = dy.Bool()
+    description = dy.String(nullable=True)
+    sub_description = dy.String(nullable=True)
+
+
+class ChargeSources(dy.Schema):
+    """One row per invoice line and raw file: how many of the file's rows the line was made of."""
+
+    line_id = dy.String(primary_key=True)
+    feed = dy.String(primary_key=True)
+    file_id = dy.String(primary_key=True)
+    source_rows = dy.Int64(min=1)
+
+
+class Unrated(dy.Schema):
+    """One row per owner, payer and reason: usage that could not be rated, so that its payer cannot be billed."""
+
+    owner_id = organisation_id()
+    #: Null where no version of the organisation says who pays.
+    payer_id = dy.String(nullable=True)
+    reason = dy.Enum(
+        ["price_missing", "price_overlap", "org_unknown", "overlap_flavour", "owner_conflict", "currency"]
+    )
+    #: The first occurrence (slug, zone, instant), and how many more there are.
+    detail = dy.String()
+
+    @dy.rule()
+    def an_owner_is_named_once_per_payer_and_reason(cls) -> pl.Expr:
+        """Owner, payer and reason are unique together."""
+        return pl.struct(cls.owner_id.col, cls.payer_id.col, cls.reason.col).is_unique()

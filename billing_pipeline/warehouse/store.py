@@ -1,0 +1,116 @@
+"""The warehouse as the stages see it: publish a table's month, read a table's month."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+
+import polars as pl
+
+from billing_pipeline.warehouse.filesystem import FileSystem, LocalFileSystem
+from billing_pipeline.warehouse.layout import PartitionFolder, published_partitions
+from billing_pipeline.warehouse.publish import Publication, describe_publish, publishing
+from billing_pipeline.warehouse.reading import Generation, NotPublished, read_current, read_generation
+
+_LOCAL = LocalFileSystem()
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
+class Warehouse:
+    """Published tables under one folder, each split into months or days, each of those a chain of generations.
+
+    Tables are named `<stage>/<table>`, partitions `month=2026-10` or `day=2026-10-05`; any other name is refused with
+    `MalformedName`. Processes and threads may read and publish at once: a reader sees one whole generation, and of two
+    publishes of one partition the later one counts.
+    """
+
+    def __init__(self, root: Path, *, code_version: str, filesystem: FileSystem = _LOCAL) -> None:
+        # Absolute, so that a change of the working folder cannot move the warehouse.
+        self.root = root.absolute()
+        self.code_version = code_version
+        self._filesystem = filesystem
+
+    def publishing(
+        self,
+        table: str,
+        partition: str,
+        *,
+        as_of: datetime | None,
+        inputs: Mapping[str, str] = _NONE,
+        facts: Mapping[str, object] = _NONE,
+    ) -> AbstractContextManager[Publication]:
+        """Publish what a `with` block writes, all of it or (when it raises) nothing.
+
+        Publishing once more what counts already changes nothing; if it is damaged, that repairs it.
+
+        Args:
+            table: such as `usage/runtime_intervals`.
+            partition: such as `month=2026-10`.
+            as_of: the instant whose knowledge the figures have; null where none selects them.
+            inputs: what was read, as name -> generation id.
+            facts: a few JSON values worth keeping beside the files.
+
+        Raises:
+            MalformedName: the table or the partition must not become part of a path.
+            UnfinishedPublication: the block left other files than it announced.
+            OSError: the file system refused a step; what counted before counts still.
+        """
+        folder = PartitionFolder(self.root, table, partition)
+        header = describe_publish(folder, code_version=self.code_version, as_of=as_of, inputs=inputs, facts=facts)
+        return publishing(folder, header, self._filesystem)
+
+    def publish(
+        self,
+        table: str,
+        partition: str,
+        frame: pl.DataFrame,
+        *,
+        as_of: datetime | None,
+        inputs: Mapping[str, str] = _NONE,
+        facts: Mapping[str, object] = _NONE,
+        part: str = "rows",
+    ) -> Generation:
+        """Publish one frame as the only part; otherwise as `publishing`."""
+        with self.publishing(table, partition, as_of=as_of, inputs=inputs, facts=facts) as publication:
+            publication.write(part, frame)
+        return publication.generation
+
+    def current(self, table: str, partition: str) -> Generation | None:
+        """The generation that counts, or None where nothing was ever published.
+
+        Raises:
+            DamagedGeneration: something was published, but CURRENT or the manifest is missing or altered.
+        """
+        return read_current(PartitionFolder(self.root, table, partition))
+
+    def require(self, table: str, partition: str) -> Generation:
+        """The generation that counts.
+
+        Raises:
+            NotPublished: there is none; the message names what to run.
+            DamagedGeneration: as for `current`.
+        """
+        generation = self.current(table, partition)
+        if generation is None:
+            key = partition.partition("=")[2]
+            message = f"{table} of {partition} is not published; materialise {table} for {key} first"
+            raise NotPublished(message)
+        return generation
+
+    def generation(self, table: str, partition: str, generation_id: str) -> Generation:
+        """A generation by its id, current or not.
+
+        Raises:
+            NotPublished: there is no such generation (any more).
+            DamagedGeneration: its manifest is missing or altered.
+        """
+        return read_generation(PartitionFolder(self.root, table, partition), generation_id)
+
+    def partitions(self, table: str) -> list[str]:
+        """The partitions of a table that have a current generation, sorted.
+
+        Raises:
+            DamagedGeneration: one of them is damaged, as for `current`.
+        """
+        return [folder.partition for folder in published_partitions(self.root, table) if read_current(folder)]

@@ -1,0 +1,216 @@
+with meters as (
+    select * from {{ ref('int_meters') }}
+),
+
+contracts as (
+    select * from {{ ref('int_contracts') }}
+),
+
+price_tiers as (
+    select * from {{ ref('stg_accounts__price_tiers') }}
+),
+
+period as (
+    select * from {{ ref('stg_run__period') }}
+),
+
+price_keys as (
+    select distinct
+        price_key_id,
+        basis,
+        owner_id,
+        slug,
+        zone
+    from meters
+),
+
+price_versions as (
+    select distinct
+        price_id,
+        price_factor_ppm,
+        owner_id,
+        zone,
+        currency,
+        slug,
+        basis,
+        valid_from_us,
+        valid_to_us
+    from price_tiers
+),
+
+-- Public and negotiated prices are joined apart, so that many negotiated prices of one slug meet only their owner.
+candidates as (
+    select
+        price_keys.price_key_id,
+        price_versions.price_id,
+        price_versions.price_factor_ppm,
+        price_versions.currency,
+        price_versions.valid_from_us,
+        price_versions.valid_to_us,
+        false as is_negotiated,
+        price_versions.zone is not null as is_zonal
+    from price_keys
+    inner join price_versions
+        on
+            price_keys.slug = price_versions.slug
+            and price_keys.basis = price_versions.basis
+            and (price_versions.zone is null or price_keys.zone = price_versions.zone)
+    where price_versions.owner_id is null
+    union all
+    select
+        price_keys.price_key_id,
+        price_versions.price_id,
+        price_versions.price_factor_ppm,
+        price_versions.currency,
+        price_versions.valid_from_us,
+        price_versions.valid_to_us,
+        true as is_negotiated,
+        price_versions.zone is not null as is_zonal
+    from price_keys
+    inner join price_versions
+        on
+            price_keys.slug = price_versions.slug
+            and price_keys.basis = price_versions.basis
+            and price_keys.owner_id = price_versions.owner_id
+            and (price_versions.zone is null or price_keys.zone = price_versions.zone)
+),
+
+cuts as (
+    select
+        price_keys.price_key_id,
+        period.period_start_us as cut_us
+    from price_keys
+    cross join period
+    union
+    select
+        price_keys.price_key_id,
+        unnest([contracts.from_us, contracts.to_us]) as cut_us
+    from price_keys
+    inner join contracts
+        on price_keys.owner_id = contracts.owner_id
+    union
+    select
+        candidates.price_key_id,
+        unnest([candidates.valid_from_us, candidates.valid_to_us]) as cut_us
+    from candidates
+),
+
+pieces as (
+    select
+        cuts.price_key_id,
+        cuts.cut_us as from_us,
+        lead(cuts.cut_us, 1, period.period_end_us) over (partition by cuts.price_key_id order by cuts.cut_us) as to_us
+    from cuts
+    cross join period
+    where cuts.cut_us >= period.period_start_us and cuts.cut_us < period.period_end_us
+),
+
+-- Negotiated before public; the payer's own currency before others; one zone before any.
+ranked as (
+    select
+        pieces.price_key_id,
+        pieces.from_us,
+        pieces.to_us,
+        contracts.payer_id,
+        contracts.price_factor_ppm,
+        contracts.currency as payer_currency,
+        contracts.minor_unit_e26,
+        candidates.price_id,
+        candidates.currency as price_currency,
+        rank() over (
+            partition by pieces.price_key_id, pieces.from_us
+            order by
+                candidates.is_negotiated desc nulls last,
+                candidates.currency = contracts.currency desc nulls last,
+                candidates.is_zonal desc nulls last
+        ) as specificity
+    from pieces
+    inner join price_keys
+        on pieces.price_key_id = price_keys.price_key_id
+    left join contracts
+        on
+            price_keys.owner_id = contracts.owner_id
+            and pieces.from_us >= contracts.from_us
+            and pieces.from_us < contracts.to_us
+    left join candidates
+        on
+            pieces.price_key_id = candidates.price_key_id
+            and contracts.price_factor_ppm = candidates.price_factor_ppm
+            and pieces.from_us >= candidates.valid_from_us
+            and pieces.from_us < candidates.valid_to_us
+),
+
+priced as (
+    select
+        price_key_id,
+        from_us,
+        to_us,
+        payer_id,
+        price_factor_ppm,
+        payer_currency,
+        minor_unit_e26,
+        count(price_id) as equal_prices,
+        min(price_id) as price_id,
+        min(price_currency) as price_currency,
+        string_agg(price_id, ', ' order by price_id) as price_ids
+    from ranked
+    where specificity = 1
+    group by price_key_id, from_us, to_us, payer_id, price_factor_ppm, payer_currency, minor_unit_e26
+),
+
+judged as (
+    select
+        price_key_id,
+        from_us,
+        to_us,
+        payer_id,
+        price_factor_ppm,
+        price_id,
+        case
+            when payer_id is null then 'org_unknown'
+            when price_id is null then 'price_missing'
+            when price_currency <> payer_currency or minor_unit_e26 is null then 'currency'
+            when equal_prices > 1 then 'price_overlap'
+        end as reason,
+        case
+            when payer_id is null or price_id is null then null
+            when minor_unit_e26 is null then 'the minor unit of ' || payer_currency || ' is not known'
+            when price_currency <> payer_currency
+                then 'price ' || price_id || ' is in ' || price_currency || ', the payer''s currency is ' || payer_currency
+            when equal_prices > 1 then 'prices ' || price_ids || ' are equally specific'
+        end as detail
+    from priced
+),
+
+changes as (
+    select
+        judged.*,
+        (payer_id, price_factor_ppm, price_id, reason, detail) is distinct from lag(
+            (payer_id, price_factor_ppm, price_id, reason, detail)
+        ) over (partition by price_key_id order by from_us) as is_change
+    from judged
+),
+
+numbered as (
+    select
+        changes.*,
+        count(*) filter (where is_change) over (
+            partition by price_key_id
+            order by from_us
+            rows between unbounded preceding and current row
+        ) as span_number
+    from changes
+)
+
+select
+    price_key_id,
+    span_number,
+    payer_id,
+    price_factor_ppm,
+    price_id,
+    reason,
+    detail,
+    min(from_us) as from_us,
+    max(to_us) as to_us
+from numbered
+group by price_key_id, span_number, payer_id, price_factor_ppm, price_id, reason, detail

@@ -1,0 +1,88 @@
+with segments as (
+    select * from {{ ref('segments') }}
+),
+
+price_tiers as (
+    select * from {{ ref('stg_accounts__price_tiers') }}
+),
+
+-- Whole seconds are taken here, once per line.
+measured as (
+    select
+        segments.payer_id,
+        segments.owner_id,
+        segments.resource_id,
+        segments.resource_name,
+        segments.slug,
+        segments.zone,
+        segments.basis,
+        segments.price_id,
+        segments.price_factor_ppm,
+        price_tiers.currency,
+        price_tiers.tier_from,
+        price_tiers.tier_to,
+        price_tiers.tier_mode,
+        price_tiers.per_quantity,
+        price_tiers.per_seconds,
+        price_tiers.unit_price_e26,
+        price_tiers.tier_price_e26,
+        segments.duration_us::hugeint // 1000000 as duration_s,
+        case segments.basis
+            when 'runtime' then segments.duration_us::hugeint // 1000000
+            when 'stored' then coalesce(
+                segments.block_us::hugeint // 1000000 * price_tiers.block_quantity,
+                segments.part_byte_us::hugeint // 1000000
+            )
+            when 'moved' then segments.moved_bytes::hugeint
+            when 'units' then segments.units_max::hugeint
+        end as quantity,
+        case segments.basis
+            when 'runtime' then price_tiers.block_seconds
+            when 'moved' then price_tiers.block_quantity
+            when 'units' then price_tiers.block_quantity
+        end as block_size
+    from segments
+    inner join price_tiers
+        on
+            segments.price_id = price_tiers.price_id
+            and segments.price_factor_ppm = price_tiers.price_factor_ppm
+            and (segments.tier_from is null or segments.tier_from::hugeint = price_tiers.tier_from)
+),
+
+-- Units are numbered from 1, so a tier from 101 starts with the 101st; measured quantities are lengths from 0.
+parted as (
+    select
+        measured.*,
+        case
+            when basis = 'stored' or tier_mode in ('flat', 'package') then quantity
+            when tier_mode = 'slab'
+                then case when quantity >= tier_from and (tier_to is null or quantity < tier_to) then quantity else 0 end
+            when basis = 'units'
+                then least(quantity, coalesce(tier_to - 1, quantity)) - greatest(tier_from - 1, 0)
+            else least(quantity, coalesce(tier_to, quantity)) - tier_from
+        end as part
+    from measured
+)
+
+select
+    payer_id,
+    owner_id,
+    resource_id,
+    resource_name,
+    slug,
+    zone,
+    basis,
+    price_id,
+    price_factor_ppm,
+    currency,
+    tier_from,
+    tier_mode,
+    per_quantity,
+    per_seconds,
+    unit_price_e26,
+    tier_price_e26,
+    block_size,
+    case basis when 'runtime' then part when 'stored' then duration_s end as duration_s,
+    coalesce((part + block_size - 1) // block_size * block_size, part) as billed_quantity
+from parted
+where part > 0

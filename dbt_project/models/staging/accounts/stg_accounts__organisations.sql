@@ -1,0 +1,12 @@
+with organisations as (
+    select * from {{ source('accounts', 'organisations') }}
+)
+
+select
+    owner_id,
+    payer_id,
+    currency,
+    price_factor_ppm,
+    epoch_us(valid_from) as valid_from_us,
+    epoch_us(valid_to) as valid_to_us
+from organisations

@@ -1,0 +1,58 @@
+-- Where nothing is rounded up to blocks, tiers neither lose nor invent a second, byte or unit.
+with segments as (
+    select
+        payer_id,
+        owner_id,
+        resource_id,
+        slug,
+        zone,
+        price_id,
+        price_factor_ppm,
+        basis,
+        coalesce(duration_us::hugeint // 1000000, moved_bytes::hugeint, units_max::hugeint) as used_quantity
+    from {{ ref('segments') }}
+    where basis <> 'stored'
+),
+
+lines as (
+    select
+        payer_id,
+        owner_id,
+        resource_id,
+        slug,
+        zone,
+        price_id,
+        price_factor_ppm,
+        basis,
+        sum(billed_quantity) as billed_quantity,
+        bool_or(block_size is not null) as has_blocks
+    from {{ ref('int_usage_parts') }}
+    where basis <> 'stored'
+    group by payer_id, owner_id, resource_id, slug, zone, price_id, price_factor_ppm, basis
+)
+
+select
+    segments.owner_id,
+    segments.resource_id,
+    segments.slug,
+    segments.price_id,
+    segments.used_quantity,
+    lines.billed_quantity
+from segments
+left join lines
+    on
+        segments.payer_id = lines.payer_id
+        and segments.owner_id = lines.owner_id
+        and segments.resource_id = lines.resource_id
+        and segments.slug = lines.slug
+        and segments.zone = lines.zone
+        and segments.price_id = lines.price_id
+        and segments.price_factor_ppm = lines.price_factor_ppm
+        and segments.basis = lines.basis
+where
+    segments.used_quantity > 0
+    and (
+        lines.billed_quantity is null
+        or lines.billed_quantity < segments.used_quantity
+        or (lines.billed_quantity > segments.used_quantity and not lines.has_blocks)
+    )

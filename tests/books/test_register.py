@@ -1,0 +1,238 @@
+"""Issued documents are numbered without a gap, in order of their dates, and never change."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from billing_pipeline.books import (
+    AlreadyIssued,
+    Books,
+    DocumentChanged,
+    IssueRequest,
+    MalformedNumber,
+    NotChronological,
+    NotIssued,
+)
+from billing_pipeline.rules.period import Month
+
+OCTOBER, NOVEMBER = Month(2026, 10), Month(2026, 11)
+AS_OF = datetime(2026, 11, 3, tzinfo=UTC)
+NOV_3, DEC_3, JAN_3 = date(2026, 11, 3), date(2026, 12, 3), date(2027, 1, 3)
+
+
+@pytest.fixture
+def books(tmp_path) -> Books:
+    return Books(tmp_path / "home" / "books.sqlite")
+
+
+def monthly_invoice(payer_id: str, month: Month = OCTOBER, payable_cents: int = 1200, reference: str = ""):
+    return IssueRequest(
+        payer_id=payer_id,
+        kind="invoice",
+        billing_month=month,
+        period_start=month.first_day,
+        period_end=month.last_day,
+        content_hash=f"{payable_cents:064x}",
+        facts={"payable_cents": payable_cents, "currency": "EUR", "note": None},
+        reference=reference,
+    )
+
+
+def numbers(issued) -> list[str]:
+    return [document.number for document in issued]
+
+
+def test_numbers_run_from_one_in_the_order_given(books):
+    issued = books.issue([monthly_invoice("orga_z"), monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+
+    assert numbers(issued) == ["F-2026-000001", "F-2026-000002"]
+    assert [document.request.payer_id for document in issued] == ["orga_z", "orga_a"]
+
+
+def test_the_books_keep_what_was_issued(books, tmp_path):
+    request = monthly_invoice("orga_é", reference="one-off 7")
+    issued = books.issue([request], "F", NOV_3, as_of=AS_OF)
+
+    reopened = Books(tmp_path / "home" / "books.sqlite")
+
+    assert reopened.issued() == issued
+    assert issued[0].request == request
+    assert (issued[0].issued_on, issued[0].as_of) == (NOV_3, AS_OF)
+
+
+def test_numbers_start_anew_each_year_and_in_each_series(books):
+    books.issue([monthly_invoice("orga_a"), monthly_invoice("orga_b")], "F", NOV_3, as_of=AS_OF)
+    next_year = books.issue([monthly_invoice("orga_a", NOVEMBER)], "F", JAN_3, as_of=AS_OF)
+    next_year += books.issue([monthly_invoice("orga_c", NOVEMBER)], "F", JAN_3, as_of=AS_OF)
+    other_series = books.issue([monthly_invoice("orga_b", NOVEMBER)], "AV+2", JAN_3, as_of=AS_OF)
+
+    assert numbers(next_year) == ["F-2027-000001", "F-2027-000002"]
+    assert numbers(other_series) == ["AV+2-2027-000001"]
+    books.verify()
+
+
+def test_an_invoice_issued_again_keeps_its_number_and_date(books):
+    requests = [monthly_invoice("orga_a"), monthly_invoice("orga_b")]
+    first = books.issue(requests, "F", NOV_3, as_of=AS_OF)
+
+    again = books.issue(requests, "F", DEC_3, as_of=datetime(2026, 12, 3, tzinfo=UTC))
+
+    assert again == first
+    assert books.issued() == first
+
+
+def test_an_organisation_released_later_gets_the_next_number(books):
+    books.issue([monthly_invoice("orga_a"), monthly_invoice("orga_c")], "F", NOV_3, as_of=AS_OF)
+
+    requests = [monthly_invoice(payer) for payer in ("orga_a", "orga_b", "orga_c")]
+    issued = books.issue(requests, "F", NOV_3, as_of=AS_OF)
+
+    assert numbers(issued) == ["F-2026-000001", "F-2026-000003", "F-2026-000002"]
+
+
+def test_another_content_for_an_issued_period_is_refused_and_nothing_is_issued(books):
+    books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+    before = books.head()
+
+    with pytest.raises(AlreadyIssued, match="F-2026-000001 was issued to orga_a for 2026-10-01 to 2026-10-31"):
+        books.issue([monthly_invoice("orga_b"), monthly_invoice("orga_a", payable_cents=1300)], "F", NOV_3, as_of=AS_OF)
+
+    assert books.head() == before
+
+
+def test_an_invoice_with_its_own_reference_stands_beside_the_monthly_one(books):
+    monthly, own = monthly_invoice("orga_a"), monthly_invoice("orga_a", payable_cents=500, reference="order 7")
+
+    assert len(books.issue([monthly, own], "F", NOV_3, as_of=AS_OF)) == 2
+
+
+def test_a_date_before_the_last_of_the_series_is_refused(books):
+    books.issue([monthly_invoice("orga_a")], "F", DEC_3, as_of=AS_OF)
+
+    with pytest.raises(NotChronological, match=r"dated 2026-12-03.* issue on 2026-12-03 or later"):
+        books.issue([monthly_invoice("orga_b")], "F", NOV_3, as_of=AS_OF)
+
+    books.issue([monthly_invoice("orga_b")], "other", NOV_3, as_of=AS_OF)
+    books.issue([monthly_invoice("orga_c")], "F", DEC_3, as_of=AS_OF)
+    assert len(books.issued()) == 3
+
+
+def test_a_date_of_the_year_before_is_refused_even_where_that_year_has_no_number(books):
+    books.issue([monthly_invoice("orga_a")], "F", JAN_3, as_of=AS_OF)
+
+    with pytest.raises(NotChronological):
+        books.issue([monthly_invoice("orga_b")], "F", DEC_3, as_of=AS_OF)
+
+
+@pytest.mark.parametrize("series", ["", "F 1", "F/", "Fé", "F\n", "a" * 24])
+def test_a_series_that_e_invoices_cannot_carry_is_refused(books, series):
+    with pytest.raises(MalformedNumber):
+        books.issue([monthly_invoice("orga_a")], series, NOV_3, as_of=AS_OF)
+
+    assert books.issued() == []
+
+
+def test_a_float_is_refused_as_a_fact(books):
+    request = IssueRequest("orga_a", "invoice", OCTOBER, NOV_3, NOV_3, "0", {"payable_cents": 12.0})  # ty: ignore
+
+    with pytest.raises(TypeError, match=r"12\.0"):
+        books.issue([request], "F", NOV_3, as_of=AS_OF)
+
+
+def test_an_instant_without_a_zone_is_refused_by_the_books(books):
+    with pytest.raises(ValueError, match="time zone"):
+        books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=datetime(2026, 11, 3))  # noqa: DTZ001
+
+
+def test_the_register_lists_a_month_as_it_stood_at_any_time(books):
+    october = books.issue([monthly_invoice("orga_a"), monthly_invoice("orga_b")], "F", NOV_3, as_of=AS_OF)
+    then = books.head()
+    november = books.issue([monthly_invoice("orga_a", NOVEMBER)], "F", DEC_3, as_of=AS_OF)
+
+    assert books.issued(OCTOBER) == october
+    assert books.issued(NOVEMBER) == november
+    assert books.issued(NOVEMBER, as_of_seq=then.seq) == []
+    assert books.issued(as_of_seq=1) == october[:1]
+
+
+def test_a_month_in_which_nothing_was_due_is_issued_too(books):
+    assert not books.is_issued(OCTOBER)
+
+    books.record_month_issued(OCTOBER, {"invoices/drafts": "0123456789abcdef"}, as_of=AS_OF)
+
+    assert books.is_issued(OCTOBER)
+    assert not books.is_issued(NOVEMBER)
+    assert books.issued(OCTOBER) == []
+
+
+def test_a_month_issued_again_from_the_same_generations_is_one_entry(books):
+    first = books.record_month_issued(OCTOBER, {"invoices/drafts": "0" * 16}, as_of=AS_OF)
+    assert books.record_month_issued(OCTOBER, {"invoices/drafts": "0" * 16}, as_of=AS_OF) == first
+
+    released = books.record_month_issued(OCTOBER, {"invoices/drafts": "1" * 16}, as_of=AS_OF)
+
+    assert books.issued_month(OCTOBER) == released
+    assert books.head().seq == 2
+
+
+def test_the_first_month_is_kept_once(books):
+    assert books.first_month() is None
+
+    assert books.record_first_month(OCTOBER) == OCTOBER
+    assert books.record_first_month(NOVEMBER) == OCTOBER
+
+    assert books.first_month() == OCTOBER
+
+
+def test_files_of_issued_documents_are_kept_and_never_replaced(books):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+    books.record_documents({issued.number: {"F-2026-000001.pdf": "a" * 64}})
+    books.record_documents({issued.number: {"F-2026-000001.pdf": "a" * 64}})
+    books.record_documents({issued.number: {"F-2026-000001.pdf": "a" * 64, "F-2026-000001.xml": "b" * 64}})
+
+    with pytest.raises(DocumentChanged, match=r"F-2026-000001\.pdf of F-2026-000001"):
+        books.record_documents({issued.number: {"F-2026-000001.pdf": "c" * 64}})
+
+    assert books.documents(issued.number) == {"F-2026-000001.pdf": "a" * 64, "F-2026-000001.xml": "b" * 64}
+    assert books.head().seq == 3
+
+
+def test_files_of_a_number_never_given_are_refused_with_all_others(books):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+
+    with pytest.raises(NotIssued, match="F-2026-000002"):
+        books.record_documents({issued.number: {"a.pdf": "a" * 64}, "F-2026-000002": {"b.pdf": "b" * 64}})
+
+    assert books.documents(issued.number) == {}
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.integers(0, 6), max_size=5), st.sampled_from(["F", "AV"]), st.integers(0, 900), st.booleans()
+        ),
+        max_size=8,
+    ),
+    st.uuids(),
+)
+def test_numbers_have_no_gap_whatever_is_issued_refused_or_repeated(tmp_path: Path, batches, name):
+    books = Books(tmp_path / f"{name}.sqlite")
+    for payers, series, day, other_content in batches:
+        requests = [monthly_invoice(f"orga_{payer}", payable_cents=payer + 10 * other_content) for payer in payers]
+        before = books.issued()
+        try:
+            issued = books.issue(requests, series, date.fromordinal(NOV_3.toordinal() + day), as_of=AS_OF)
+        except (AlreadyIssued, NotChronological):
+            assert books.issued() == before
+        else:
+            assert [document.request for document in issued] == requests
+            assert books.issued()[: len(before)] == before
+    books.verify()
+    keys = [(document.series, document.issued_on.year) for document in books.issued()]
+    for key in set(keys):
+        serials = [d.serial for d in books.issued() if (d.series, d.issued_on.year) == key]
+        assert serials == list(range(1, keys.count(key) + 1))

@@ -1,0 +1,54 @@
+import os
+
+from billing_pipeline.documents import pool
+from billing_pipeline.documents.pool import render_all
+from billing_pipeline.documents.rendering import RenderedInvoice
+from billing_pipeline.documents.view import DocumentFailure
+
+
+class _Deadly:
+    """A view whose arrival ends the process that receives it."""
+
+    payer_id = "orga_deadly"
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def _failures(count):
+    return [DocumentFailure(f"orga_{number}", "refused before") for number in range(count)]
+
+
+def test_a_few_documents_come_in_the_order_of_their_views(month):
+    for payer_id in ("orga_1", "orga_2", "orga_3"):
+        month.bill(payer_id, usage=[{"amount_cents": 100}])
+    month.lines[1]["amount_cents"] = 99
+    seen = []
+    outcomes = list(render_all(month.views(), on_document=seen.append))
+    assert [type(outcome) for outcome in outcomes] == [RenderedInvoice, DocumentFailure, RenderedInvoice]
+    assert [outcome.payer_id for outcome in outcomes] == ["orga_1", "orga_2", "orga_3"]
+    assert seen == outcomes
+
+
+def test_many_processes_make_the_same_documents_in_the_same_order(month):
+    for number in range(10):
+        month.bill(f"orga_{number}", usage=[{"amount_cents": 100 + number}])
+    views = month.views()
+    wide = list(render_all(views, workers=2))
+    assert [outcome.payer_id for outcome in wide] == [view.payer_id for view in views]
+    assert wide[7:] == list(render_all(views[7:], workers=1))
+
+
+def test_a_process_that_dies_costs_only_the_document_that_killed_it(monkeypatch):
+    monkeypatch.setattr(pool, "_IN_FLIGHT_PER_PROCESS", 1)
+    before, after = _failures(9), _failures(2)
+    outcomes = list(render_all([*before, _Deadly(), *after], workers=2))
+    assert outcomes[:9] == before
+    assert (outcomes[9].payer_id, outcomes[9].reason) == ("orga_deadly", "document_failed")
+    assert outcomes[10:] == after
+
+
+def test_replaced_processes_lose_no_document(monkeypatch):
+    monkeypatch.setattr(pool, "_DOCUMENTS_PER_PROCESS", 3)
+    views = _failures(10)
+    assert list(render_all(views, workers=2)) == views

@@ -1,0 +1,275 @@
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from billing_pipeline.documents.texts import STATEMENT, VAT_REASONS
+from billing_pipeline.documents.view import DocumentFailure
+from billing_pipeline.rules.parties import Seller
+from billing_pipeline.rules.tax import decide_vat
+from billing_pipeline.tables.credits import CreditStatements
+
+MINUS = "\N{MINUS SIGN}"
+
+
+def _amounts(view):
+    return {row.label: row.amount for row in view.totals}
+
+
+def _notes(view):
+    return {row.label: row.note for row in view.totals}
+
+
+def _lines(view):
+    return [line for owner in view.details for service in owner.services for line in service.lines]
+
+
+def test_the_published_statement_prints_used_credits_and_the_refill(month):
+    view = month.bill(usage=[{"amount_cents": 68689}], prepaid=69135, vat_ppm=0, vat_reason="outside_eu").view()
+
+    letters = {row.letter: row.amount for row in view.statement}
+    assert letters == {
+        "a": "€0.00", "b": "€691.35", "A": "€691.35", "c": "€0.00", "d": "€0.00", "e": f"{MINUS}€686.89",
+        "f": f"{MINUS}€686.89", "g": "€0.00", "h": "€682.43", "B": "€686.89", "i": f"{MINUS}€4.46", "": f"{MINUS}€4.46",
+    }  # fmt: skip
+    assert _amounts(view)["Used credits"] == f"{MINUS}€4.46"
+    assert _amounts(view)["Subtotal excluding tax"] == "€682.43"
+    assert view.panel.amount == "€682.43"
+
+
+def test_credits_that_grow_are_credits_to_add(month):
+    view = month.bill(usage=[{"amount_cents": 11463}], prepaid=2000).view()
+    assert _amounts(view)["Credits to add"] == "€94.63"
+
+
+def test_fees_that_no_credit_covered_are_called_over_consumption(month):
+    view = month.bill(usage=[{"amount_cents": 11463}], prepaid=2000, custom=0).view()
+    assert "€94.63" in _notes(view)["Subtotal excluding tax"]
+    assert "over-consumption" in _notes(view)["Subtotal excluding tax"]
+
+
+def test_covered_fees_are_not_over_consumption(month):
+    view = month.bill(usage=[{"amount_cents": 11463}], prepaid=20000).view()
+    assert _notes(view)["Subtotal excluding tax"] == ""
+
+
+def test_a_negotiated_refill_is_named_and_shows_no_formula(month):
+    view = month.bill(usage=[{"amount_cents": 11463}], prepaid=2000, custom=5000).view()
+    (refill,) = [row for row in view.statement if row.letter == "h"]
+    assert (refill.label, refill.formula) == ("Refilling a custom amount of credits", "")
+
+
+def test_every_printed_letter_is_a_column_of_the_statement():
+    assert {column for _, column, *_ in STATEMENT} <= set(CreditStatements.column_names())
+
+
+def test_a_discount_prints_its_rate_and_reason_between_fees_and_total_fees(month):
+    discount = {"basis": "discount", "slug": "discount", "amount_cents": -1000}
+    view = month.bill(
+        usage=[{"amount_cents": 10000}, discount], discount_ppm=100_000, discount_reason="Framework agreement"
+    ).view()
+
+    assert [(row.label, row.note, row.amount) for row in view.totals][1:3] == [
+        ("Discount 10 %", "Framework agreement", f"{MINUS}€10.00"),
+        ("Total fees", "", "€90.00"),
+    ]
+    assert _amounts(view)["Fees for the period"] == "€100.00"
+    assert view.details_total.value == "€100.00"
+
+
+def test_the_payer_alone_has_no_table_of_organisations(month):
+    assert month.bill(usage=[{}]).view().organisations is None
+
+
+def test_sub_organisations_follow_the_main_one_and_add_up_to_the_fees(month):
+    """The published example 2: 102.12 + 12.51 = 114.63."""
+    labs = {"owner_id": "orga_2", "owner_name": "Labs"}
+    view = month.bill(usage=[labs | {"amount_cents": 1251}, {"amount_cents": 10212}]).view()
+
+    rows = [(row.name, row.is_main, row.amount) for row in view.organisations.rows]
+    assert rows == [("Atelier", True, "€102.12"), ("Labs", False, "€12.51")]
+    assert view.organisations.total == "€114.63"
+    assert [owner.name for owner in view.details] == ["Atelier", "Labs"]
+
+
+def test_a_payer_that_used_nothing_itself_still_heads_its_sub_organisations(month):
+    view = month.bill(usage=[{"owner_id": "orga_2", "owner_name": "Labs", "amount_cents": 1251}]).view()
+    assert [(row.name, row.amount) for row in view.organisations.rows] == [("Atelier", "€0.00"), ("Labs", "€12.51")]
+
+
+def test_the_discount_closes_the_gap_between_organisations_and_their_total(month):
+    discount = {"basis": "discount", "slug": "discount", "amount_cents": -100}
+    labs = {"owner_id": "orga_2", "owner_name": "Labs", "amount_cents": 600}
+    view = month.bill(usage=[{"amount_cents": 400}, labs, discount], discount_ppm=100_000).view()
+    assert (view.organisations.discount, view.organisations.total) == (f"{MINUS}€1.00", "€9.00")
+
+
+def test_services_stand_by_falling_amount_with_their_share(month):
+    view = month.bill(usage=[{"amount_cents": 2500}, {"slug": "cellar.outbound", "amount_cents": 7500}]).view()
+    assert [(row.name, row.share, row.amount) for row in view.services] == [
+        ("Cellar object storage", "75.0 %", "€75.00"),
+        ("Applications", "25.0 %", "€25.00"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "usage", "price"),
+    [
+        (
+            {"quantity": Decimal(224674)},
+            ("2d 14h 24m 34s", ""),
+            "€0.04444 /h",
+        ),
+        (
+            {
+                "basis": "stored", "slug": "cellar.storage", "unit": "byte_s", "per_quantity": 10**9,
+                "quantity": Decimal(150 * 10**9 * 2678400), "duration_s": 2678400,
+                "unit_price": Decimal("0.0000284444444444444"),
+            },
+            ("150 GB", "over 31d 00h 00m 00s"),
+            "€0.0000284 /GB·h",
+        ),
+        (
+            {
+                "basis": "moved", "slug": "cellar.outbound", "unit": "byte", "per_quantity": 10**9, "per_seconds": 1,
+                "quantity": Decimal(12 * 10**12), "duration_s": None, "unit_price": Decimal("0.09"),
+            },
+            ("12,000 GB", ""),
+            "€0.09 /GB",
+        ),
+        (
+            {
+                "basis": "units", "slug": "heptapod.public_active_users", "unit": "unit", "per_quantity": 100,
+                "per_seconds": 1, "quantity": Decimal(200), "duration_s": None, "unit_price": Decimal(8),
+            },
+            ("200 users", ""),
+            "€8 /100 users",
+        ),
+    ],
+)  # fmt: skip
+def test_a_line_says_what_was_used_and_what_a_unit_costs(month, line, usage, price):
+    (printed,) = _lines(month.bill(usage=[line]).view())
+    assert ((printed.usage, printed.usage_note), printed.price) == (usage, price)
+
+
+def test_a_resource_is_named_once_for_all_its_lines(month):
+    view = month.bill(usage=[{}, {"resource_id": "app_2", "resource_name": None}, {"slug": "apps.m"}]).view()
+    assert [(line.name, line.resource_id, line.size_and_zone) for line in _lines(view)] == [
+        ("front", "app_1", "s \N{EN DASH} par"),
+        ("", "", "m \N{EN DASH} par"),
+        ("app_2", "", "s \N{EN DASH} par"),
+    ]
+    assert view.details[0].services[0].count == "2 resources"
+
+
+def test_usage_of_an_earlier_month_is_dated(month):
+    view = month.bill(usage=[{}, {"origin_month": "2026-09"}]).view()
+    assert [line.origin for line in _lines(view)] == ["", "Usage of 2026-09"]
+
+
+def test_a_one_off_charge_prints_its_description(month):
+    charge = {
+        "basis": "one_shot", "slug": "one_shot", "zone": "", "unit": "piece", "quantity": Decimal(2),
+        "unit_price": Decimal(30), "description": "Training", "sub_description": "Half a day", "amount_cents": 6000,
+    }  # fmt: skip
+    (line,) = _lines(month.bill(usage=[charge]).view())
+    assert (line.name, line.resource_id, line.usage, line.price) == ("Training", "Half a day", "2", "€30")
+
+
+def test_a_coupon_shows_its_last_day_and_what_it_leaves(month):
+    view = (
+        month.bill(usage=[{"amount_cents": 1000}], free=3000)
+        .coupon("WELCOME", 3000, used=-1000, expires_at=datetime(2026, 12, 31, 23, tzinfo=UTC), slugs="apps.s;apps.m")
+        .view(zone=ZoneInfo("Europe/Paris"))
+    )
+    (coupon,) = view.coupons
+    assert (coupon.valid_until, coupon.used, coupon.left) == ("2026-12-31", f"{MINUS}€10.00", "€20.00")
+    assert coupon.note == "Only for apps.s, apps.m"
+    assert view.coupon_total is None
+
+
+def test_a_coupon_of_the_next_period_says_when_it_starts(month):
+    view = month.bill(usage=[{}]).coupon("PARTNER", 900, starts_at=datetime(2026, 11, 10, tzinfo=UTC)).view()
+    assert view.coupons[0].note == "From 2026-11-10"
+
+
+def test_a_draft_asks_for_no_money_and_has_no_date(month):
+    view = month.bill(usage=[{"amount_cents": 500}], number=None, issued_on=None, due_on=None).view()
+    assert (view.is_draft, view.number, view.issued_on, view.panel.bank) == (True, "", "", ())
+    assert "do not pay" in view.panel.message
+
+
+def test_an_invoice_of_nothing_asks_for_nothing(month):
+    view = month.bill(free=500, expired=500).view()
+    assert (view.panel.amount, view.panel.bank, view.details, view.services) == ("€0.00", (), (), ())
+
+
+def test_an_issued_invoice_says_where_to_pay(month):
+    view = month.bill(usage=[{"amount_cents": 500}]).view()
+    assert [fact.value for fact in view.panel.bank] == [
+        "FR76 3000 6000 0112 3456 7890 189",
+        "AGRIFRPP",
+        "INV-2026-000007",
+    ]
+
+
+def test_a_consumer_is_not_threatened_with_a_recovery_charge(month):
+    view = month.bill(usage=[{}], party_kind="consumer").view()
+    assert "€40" not in view.terms
+    assert "2026-12-03" in view.terms
+
+
+@pytest.mark.parametrize(
+    ("country", "vat_number"),
+    [("FR", None), ("MC", None), ("BE", "BE0428759497"), ("US", None)],
+)
+def test_every_vat_reason_has_a_printed_text(month, country, vat_number):
+    issued = datetime(2026, 11, 3, tzinfo=UTC).date()
+    decision = decide_vat(country, "98000", "business", vat_number, Seller("Nimbus", (), "FR"), issued)
+    view = month.bill(usage=[{}], vat_ppm=decision.vat_ppm, vat_reason=decision.reason).view()
+    tax = view.totals[-1]
+    assert tax.label == ("VAT 20 %" if decision.vat_ppm else "VAT 0 %")
+    assert bool(tax.note) == (decision.vat_ppm == 0)
+
+
+def test_a_payer_whose_figures_contradict_each_other_is_refused_and_the_others_are_printed(month):
+    month.bill("orga_1", usage=[{"amount_cents": 500}]).bill("orga_2", usage=[{"amount_cents": 500}])
+    month.lines[0]["amount_cents"] = 499
+    refused, printed = month.views()
+    assert isinstance(refused, DocumentFailure)
+    assert (refused.payer_id, refused.reason) == ("orga_1", "document_failed")
+    assert "500 and 499" in refused.detail
+    assert printed.payer_id == "orga_2"
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"), [({"vat_reason": "guessed"}, "'guessed'"), ({"currency": "XXX"}, "'XXX'")]
+)
+def test_an_invoice_with_something_unknown_is_refused(month, figures, said):
+    (refused,) = month.bill(usage=[{}], **figures).views()
+    assert isinstance(refused, DocumentFailure)
+    assert said in refused.detail
+
+
+def test_a_payer_without_a_credit_statement_is_refused(month):
+    month.bill(usage=[{}]).statements.clear()
+    (refused,) = month.views()
+    assert "0 credit statements" in refused.detail
+
+
+def test_views_are_ordered_by_payer_and_keep_each_payers_rows_apart(month):
+    for payer, cents in (("orga_3", 300), ("orga_1", 100), ("orga_2", 200)):
+        month.bill(payer, usage=[{"amount_cents": cents}])
+    views = month.views()
+    assert [(view.payer_id, _amounts(view)["Total fees"]) for view in views] == [
+        ("orga_1", "€1.00"),
+        ("orga_2", "€2.00"),
+        ("orga_3", "€3.00"),
+    ]
+
+
+def test_the_printed_reasons_are_those_of_the_law():
+    assert "283-2" in VAT_REASONS["reverse_charge"]
+    assert "Autoliquidation" in VAT_REASONS["reverse_charge"]
+    assert "259-1" in VAT_REASONS["outside_eu"]

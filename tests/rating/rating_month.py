@@ -1,0 +1,368 @@
+"""A month to rate in tests: cases add usage and prices, then all of them are rated by one dbt run.
+
+The month is October 2026 in UTC (744 hours). Every case has its own organisation, and its prices are negotiated for
+that organisation unless they say otherwise, so cases do not touch each other.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import duckdb
+import polars as pl
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner
+
+from billing_pipeline.rules.currencies import MINOR_DIGITS
+from billing_pipeline.rules.period import Month, microseconds
+from billing_pipeline.rules.prices import version_prices
+from billing_pipeline.tables.accounts import Organisations
+from billing_pipeline.tables.rating import Charges, ChargeSources, Runs, Segments, Unrated
+from billing_pipeline.tables.usage import OneShots
+
+PROJECT = Path(__file__).parents[2] / "dbt_project"
+MARTS = {
+    "runs": Runs,
+    "segments": Segments,
+    "charges": Charges,
+    "charge_sources": ChargeSources,
+    "unrated": Unrated,
+}
+PERIOD = Month.parse("2026-10").period(ZoneInfo("UTC"))
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+KB, MB, GB, TB = 10**3, 10**6, 10**9, 10**12
+HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
+
+
+def october(day: int, hour: int = 0, minute: int = 0, second: int = 0) -> datetime:
+    """An instant of the billed month."""
+    return datetime(2026, 10, day, hour, minute, second, tzinfo=UTC)
+
+
+@dataclass
+class Case:
+    """One organisation with its usage and prices."""
+
+    owner_id: str
+    currency: str = "EUR"
+    payer_id: str | None = None
+    price_factor_ppm: int = 1_000_000
+    versions: list[dict] = field(default_factory=list)
+    prices: list[dict] = field(default_factory=list)
+    intervals: list[dict] = field(default_factory=list)
+    samples: list[dict] = field(default_factory=list)
+    deltas: list[dict] = field(default_factory=list)
+    counts: list[dict] = field(default_factory=list)
+    charged: list[dict] = field(default_factory=list)
+
+    def version(self, since: datetime, until: datetime = PERIOD.end, **columns: object) -> "Case":
+        """A version of the organisation; without any, one version lasts all month."""
+        self.versions.append({"valid_from": since, "valid_to": until, **columns})
+        return self
+
+    def price(
+        self, slug: str, basis: str, *tiers: tuple[int | None | str, ...], price_id: str | None = None, **columns: object
+    ) -> "Case":
+        """A price version; a tier is (from, to, unit price) or (from, to, unit price, tier price)."""
+        timed = basis in ("runtime", "stored")
+        for tier_from, tier_to, unit_price, *tier_price in tiers:
+            self.prices.append(
+                {
+                    "price_id": price_id or f"{self.owner_id}.{slug}.{len(self.prices)}",
+                    "owner_id": self.owner_id,
+                    "currency": self.currency,
+                    "valid_from": LONG_AGO,
+                    "slug": slug,
+                    "basis": basis,
+                    "per_quantity": 1,
+                    "per_seconds": 3600 if timed else None,
+                    "tier_mode": "flat",
+                    "tier_from": tier_from,
+                    "tier_to": tier_to,
+                    "unit_price": unit_price,
+                    "tier_price": tier_price[0] if tier_price else None,
+                }
+                | columns
+            )
+            price_id = self.prices[-1]["price_id"]
+        return self
+
+    def ran(
+        self, slug: str, started_at: datetime, stopped_at: datetime | None, instance_id: str | None = None, **meter: str
+    ) -> "Case":
+        """One measured run of an instance; without an id, of an instance of its own."""
+        instance_id = instance_id or f"{self.owner_id}-{slug}-{len(self.intervals)}"
+        self.intervals.append(
+            self._meter(slug, meter) | {"instance_id": instance_id, "started": started_at, "stopped": stopped_at}
+        )
+        return self
+
+    def stored(self, slug: str, stored_bytes: int, since: datetime = PERIOD.start, **meter: str) -> "Case":
+        """A sample: this many bytes from here on."""
+        self.samples.append(self._meter(slug, meter) | {"sampled": since, "bytes": stored_bytes})
+        return self
+
+    def moved(
+        self,
+        slug: str,
+        moved_bytes: int,
+        started_at: datetime = PERIOD.start,
+        stopped_at: datetime = october(2),
+        **meter: str,
+    ) -> "Case":
+        """Bytes moved in an interval."""
+        self.deltas.append(
+            self._meter(slug, meter) | {"started": started_at, "stopped": stopped_at, "bytes": moved_bytes}
+        )
+        return self
+
+    def counted(self, slug: str, quantity: int, sampled_at: datetime = october(15), **meter: str) -> "Case":
+        """A count of users, seats or other units."""
+        self.counts.append(self._meter(slug, meter) | {"sampled": sampled_at, "quantity": quantity})
+        return self
+
+    def charged_once(self, quantity: str, unit_price: str, **columns: object) -> "Case":
+        """A one-off charge."""
+        self.charged.append(
+            {
+                "source": "backoffice",
+                "event_id": f"{self.owner_id}-{len(self.charged)}",
+                "owner_id": self.owner_id,
+                "description": "Migration",
+                "sub_description": None,
+                "performed_at": october(15),
+                "quantity": Decimal(quantity),
+                "unit_price": Decimal(unit_price),
+                "currency": self.currency,
+                "is_recurring": False,
+                "discount_ppm": 0,
+            }
+            | columns
+        )
+        return self
+
+    def _meter(self, slug: str, meter: dict[str, str]) -> dict[str, object]:
+        return {
+            "owner_id": self.owner_id,
+            "resource_id": f"{self.owner_id}-resource",
+            "resource_name": "My resource",
+            "slug": slug.lower(),
+            "zone": "par",
+        } | meter
+
+
+#: Every case of the test modules that were collected; they are rated together.
+CASES: list[Case] = []
+
+
+def case(owner_id: str, **columns: str | int) -> Case:
+    """A new case, to be rated with all others; its name is its organisation's id."""
+    assert owner_id not in {known.owner_id for known in CASES}, owner_id
+    CASES.append(Case(owner_id, **columns))
+    return CASES[-1]
+
+
+@dataclass(frozen=True)
+class RatedMonth:
+    """The marts, each validated against its table."""
+
+    marts: dict[str, pl.DataFrame]
+    refused: pl.DataFrame
+
+    def of(self, mart: str, case: Case) -> pl.DataFrame:
+        """The rows of a mart that belong to a case's organisation."""
+        return self.marts[mart].filter(owner_id=case.owner_id)
+
+    def charges(self, case: Case) -> pl.DataFrame:
+        """The lines of a case, first tier first."""
+        return self.of("charges", case).sort("price_id", "resource_id", "tier_from")
+
+    def amounts(self, case: Case) -> list[int]:
+        """The amounts of a case's lines in cents, first tier first."""
+        return self.charges(case)["charge_cents"].to_list()
+
+    def total(self, case: Case) -> int:
+        """What a case costs in cents."""
+        return sum(self.amounts(case))
+
+    def reasons(self, case: Case) -> list[str]:
+        """Why usage of a case could not be rated."""
+        return sorted(self.of("unrated", case)["reason"])
+
+    def seconds(self, case: Case) -> list[int]:
+        """How long each line of a case lasted."""
+        return self.charges(case)["duration_s"].to_list()
+
+
+_METER = ["owner_id", "resource_id", "resource_name", "slug", "zone"]
+_PRICE_TIERS = {
+    "price_id": pl.String,
+    "owner_id": pl.String,
+    "zone": pl.String,
+    "currency": pl.String,
+    "valid_from": pl.Datetime("us", "UTC"),
+    "valid_to": pl.Datetime("us", "UTC"),
+    "slug": pl.String,
+    "basis": pl.String,
+    "per_quantity": pl.Int64,
+    "per_seconds": pl.Int64,
+    "block_quantity": pl.Int64,
+    "block_seconds": pl.Int64,
+    "tier_mode": pl.String,
+    "tier_from": pl.Int64,
+    "tier_to": pl.Int64,
+    "unit_price": pl.String,
+    "tier_price": pl.String,
+    "granularity_seconds": pl.Int64,
+    "minimum_seconds": pl.Int64,
+}
+
+
+def rows_of(prices: Iterable[dict]) -> pl.DataFrame:
+    """Price rows as the feed has them; columns that a row leaves out are null."""
+    return pl.DataFrame([dict.fromkeys(_PRICE_TIERS) | price for price in prices], schema=_PRICE_TIERS)
+
+
+def write_inputs(folder: Path, cases: list[Case]) -> pl.DataFrame:
+    """Write the sources of the dbt project; returns the refused price versions."""
+    folder.mkdir(parents=True)
+    organisations = [_organisation(case, version) for case in cases for version in case.versions or [{}]]
+    frames = {
+        "run_period": pl.DataFrame(
+            {
+                "billing_month": str(PERIOD.month),
+                "period_start": PERIOD.start,
+                "period_end": PERIOD.end,
+                "period_start_us": PERIOD.start_us,
+                "period_end_us": PERIOD.end_us,
+            }
+        ),
+        "currencies": pl.DataFrame({"currency": list(MINOR_DIGITS), "digits": list(MINOR_DIGITS.values())}),
+        "organisations": Organisations.validate(
+            pl.DataFrame(organisations, schema=Organisations.create_empty().schema), cast=True
+        ),
+    }
+    factors = frames["organisations"].select("owner_id", "price_factor_ppm").unique()
+    priced = version_prices(rows_of(price for case in cases for price in case.prices), factors, PERIOD)
+    frames["prices"] = priced.prices
+    frames |= _feed("runtime", "runtime_intervals", [row for case in cases for row in case.intervals])
+    frames |= _feed("storage", "storage_samples", [row for case in cases for row in case.samples])
+    frames |= _feed("traffic", "traffic_deltas", [row for case in cases for row in case.deltas])
+    frames |= _feed("units", "unit_counts", [row for case in cases for row in case.counts])
+    one_shots = [row for case in cases for row in case.charged]
+    frames["one_shots"] = OneShots.validate(
+        pl.DataFrame(one_shots, schema=OneShots.create_empty().schema), cast=True
+    ).with_columns(file_id=pl.lit("one_shots-file"), file_row=pl.int_range(pl.len(), dtype=pl.Int64))
+    for name, frame in frames.items():
+        frame.write_parquet(folder / f"{name}.parquet")
+    return priced.refused
+
+
+_INTEGERS = {"started": "started_us", "stopped": "stopped_us", "sampled": "sampled_us"}
+_FEED_COLUMNS = {
+    "runtime_intervals": {
+        "meter_id": pl.Int64, "instance_id": pl.String, "started_us": pl.Int64, "stopped_us": pl.Int64,
+    },
+    "storage_samples": {"meter_id": pl.Int64, "sampled_us": pl.Int64, "bytes": pl.Int64},
+    "traffic_deltas": {"meter_id": pl.Int64, "started_us": pl.Int64, "stopped_us": pl.Int64, "bytes": pl.Int64},
+    "unit_counts": {"meter_id": pl.Int64, "sampled_us": pl.Int64, "quantity": pl.Int64},
+}  # fmt: skip
+
+
+def _feed(short_name: str, feed: str, rows: list[dict]) -> dict[str, pl.DataFrame]:
+    """Events, their sources and their meters, as intake publishes them."""
+    keys = sorted({tuple(row[column] for column in _METER) for row in rows})
+    meter_ids = {key: meter_id for meter_id, key in enumerate(keys)}
+    events = sorted(
+        (
+            {"meter_id": meter_ids[tuple(row[column] for column in _METER)], "file_id": row.get("file_id", f"{feed}-a")}
+            | {column: row[column] for column in row if column not in (*_METER, *_INTEGERS)}
+            | {
+                column: None if row[name] is None else microseconds(row[name])
+                for name, column in _INTEGERS.items()
+                if name in row
+            }
+            for row in rows
+        ),
+        key=lambda event: (event["meter_id"], event.get("started_us", event.get("sampled_us"))),
+    )
+    return {
+        feed: pl.DataFrame(
+            [{column: event[column] for column in _FEED_COLUMNS[feed]} for event in events], schema=_FEED_COLUMNS[feed]
+        ),
+        f"{short_name}_sources": pl.DataFrame(
+            [(event["file_id"], row) for row, event in enumerate(events)],
+            schema={"file_id": pl.String, "file_row": pl.Int64},
+            orient="row",
+        ),
+        f"{short_name}_meters": pl.DataFrame(
+            [(meter_id, *key) for key, meter_id in meter_ids.items()],
+            schema={"meter_id": pl.Int64} | dict.fromkeys(_METER, pl.String),
+            orient="row",
+        ),
+    }
+
+
+def _organisation(case: Case, version: dict) -> dict:
+    return {
+        "owner_id": case.owner_id,
+        "valid_from": PERIOD.start,
+        "valid_to": PERIOD.end,
+        "payer_id": case.payer_id or case.owner_id,
+        "name": case.owner_id,
+        "kind": "business",
+        "address_line1": "1 rue de la Paix",
+        "postcode": "75002",
+        "city": "Paris",
+        "country": "FR",
+        "currency": case.currency,
+        "language": "fr",
+        "billing_emails": "billing@example.org",
+        "opened_on": LONG_AGO.date(),
+        "is_trusted": False,
+        "discount_ppm": 0,
+        "price_factor_ppm": case.price_factor_ppm,
+    } | version
+
+
+def run_dbt(work: Path, *arguments: str) -> None:
+    """Run one dbt command on the work folder in this process, and let go of its database."""
+    os.environ["BILLING_WORK"] = str(work)
+    outcome = dbtRunner().invoke(
+        [
+            *arguments,
+            "--project-dir",
+            str(PROJECT),
+            "--profiles-dir",
+            str(PROJECT),
+            "--target-path",
+            str(work / "target"),
+            "--log-level",
+            "warn",
+            "--log-level-file",
+            "none",
+        ]
+    )
+    DuckDBConnectionManager.close_all_connections()
+    if not outcome.success:
+        failures = [f"{node.node.name}: {node.message}" for node in getattr(outcome.result, "results", []) if node.failures]
+        message = f"dbt {arguments[0]} failed: {outcome.exception or failures}"
+        raise AssertionError(message)
+
+
+def rate_month(work: Path, cases: list[Case]) -> RatedMonth:
+    """Build the dbt project on the cases and read what it publishes."""
+    refused = write_inputs(work / "inputs", cases)
+    run_dbt(work, "build", "--exclude-resource-type", "unit_test")
+    with duckdb.connect(work / "rating.duckdb", read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        marts = {
+            name: table.validate(pl.DataFrame(connection.sql(f"select * from {name}").to_arrow_table()), cast=True)
+            for name, table in MARTS.items()
+        }
+    return RatedMonth(marts, refused)

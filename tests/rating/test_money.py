@@ -1,0 +1,64 @@
+"""The SQL macro `money` against exact fractions."""
+
+import random
+from fractions import Fraction
+
+import duckdb
+import jinja2
+import pytest
+from rating_month import PROJECT
+
+from billing_pipeline.rules.rounding import round_half_away
+
+
+def money_sql() -> str:
+    source = (PROJECT / "macros" / "money.sql").read_text()
+    return jinja2.Environment(autoescape=False).from_string(source).module.money("q", "p", "d", "u", "t")  # noqa: S701
+
+
+def money(values: list[tuple[int, int, int, int, int]]) -> list[int]:
+    columns = dict(zip("qpdut", zip(*values, strict=True), strict=True))
+    lists = ", ".join(f"unnest({[str(value) for value in column]})::hugeint as {name}" for name, column in columns.items())
+    with duckdb.connect() as connection:
+        return [row[0] for row in connection.execute(f"select {money_sql()} from (select {lists})").fetchall()]
+
+
+def exact(q: int, p: int, d: int, u: int, t: int) -> int:
+    sign = -1 if (q < 0) != (p < 0) else 1
+    amount = (Fraction(abs(q) * abs(p), d) + t) / u
+    return sign * round_half_away(amount.numerator, amount.denominator)
+
+
+def anything(rng: random.Random) -> tuple[int, int, int, int, int]:
+    """Any magnitudes whose result is below 8*10^11 currency units."""
+    d = rng.choice([1, 3600, 10**9, 3600 * 10**9, 7 * 3600 * 10**12, rng.randrange(1, 5 * 10**28)])
+    p = rng.randrange(10 ** rng.randrange(1, 37))
+    u = 10 ** rng.choice([23, 24, 26])
+    q = rng.randrange(min(8 * 10**37 * d // max(p, 1) + 1, u * 9 * 10**17 * d // max(p, 1) + 1, 10**31))
+    t = rng.choice([0, rng.randrange(10**30)])
+    return rng.choice([q, q, -q]), rng.choice([p, p, -p]), d, u, t
+
+
+def a_half(rng: random.Random) -> tuple[int, int, int, int, int]:
+    """q * p / d is an odd number of half minor units, exactly."""
+    u, halves, d = 10**24, 2 * rng.randrange(10**6) + 1, 2 ** rng.randrange(20)
+    return rng.choice([1, -1]) * halves * d, u // 2, d, u, 0
+
+
+def test_money_is_exact_for_all_magnitudes_and_signs():
+    rng = random.Random(20261001)
+    values = [anything(rng) for _ in range(4000)] + [a_half(rng) for _ in range(1000)]
+    assert money(values) == [exact(*value) for value in values]
+
+
+def test_halves_are_rounded_away_from_zero():
+    assert money([(1, 5, 10, 1, 0), (-1, 5, 10, 1, 0), (1, -15, 10, 1, 0), (1, 4, 10, 1, 0)]) == [1, -1, -2, 0]
+
+
+def test_an_entry_price_is_added_before_the_rounding():
+    assert money([(1, 3, 10, 1, 0), (1, 3, 10, 10, 2), (0, 3, 10, 1, 7)]) == [0, 0, 7]
+
+
+def test_an_amount_beyond_128_bits_raises_and_never_wraps():
+    with pytest.raises(duckdb.Error, match="(?i)overflow"):
+        money([(10**30, 10**35, 1, 1, 0)])

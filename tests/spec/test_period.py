@@ -1,0 +1,58 @@
+"""The billed month: half-open, in the provider's time zone."""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from billing_pipeline.rules.period import MalformedMonth, Month, parse_months
+
+PARIS = ZoneInfo("Europe/Paris")
+
+
+def test_a_month_starts_where_the_one_before_ends():
+    october = Month.parse("2026-10").period(PARIS)
+    assert october.end == Month.parse("2026-11").period(PARIS).start
+    assert october.start == datetime(2026, 9, 30, 22, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("month", "zone", "hours"),
+    [
+        ("2026-10", "UTC", 744),
+        ("2026-10", "Europe/Paris", 745),
+        ("2026-03", "Europe/Paris", 743),
+        ("2028-02", "UTC", 696),
+    ],
+)
+def test_a_month_lasts_as_long_as_its_zone_says(month, zone, hours):
+    period = Month.parse(month).period(ZoneInfo(zone))
+    assert period.end - period.start == timedelta(hours=hours)
+    assert period.end_us - period.start_us == hours * 3_600_000_000
+
+
+def test_the_printed_last_day_is_inclusive():
+    assert Month.parse("2024-02").first_day == date(2024, 2, 1)
+    assert Month.parse("2024-02").last_day == date(2024, 2, 29)
+
+
+def test_months_follow_each_other_over_the_year():
+    assert str(Month.parse("2026-12").next) == "2027-01"
+    assert str(Month.parse("2026-01").previous) == "2025-12"
+    assert Month.parse("2026-12") < Month.parse("2027-01")
+
+
+def test_a_range_names_all_its_months():
+    assert [str(month) for month in parse_months("2026-11..2027-01")] == ["2026-11", "2026-12", "2027-01"]
+    assert [str(month) for month in parse_months("2026-11")] == ["2026-11"]
+
+
+@pytest.mark.parametrize("text", ["2026-13", "2026-1", "26-01", "2026-10 ", "٢٠٢٦-10", "", "0001-01"])
+def test_nothing_else_is_a_month(text):
+    with pytest.raises(MalformedMonth):
+        Month.parse(text)
+
+
+def test_a_range_that_runs_backwards_is_refused():
+    with pytest.raises(MalformedMonth, match="runs backwards"):
+        parse_months("2026-10..2026-08")
