@@ -87,15 +87,19 @@ class Chain:
         # A head up to which this process has walked the chain, so that it walks each entry once.
         self._walked = GENESIS
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self.writing() as entries:
-            entries.create(self._schema, self._path)
-        _sync_folder(self._path.parent)
+        # Only a new file is written to, so that opening the books waits for nobody who issues.
+        with self.reading() as entries:
+            is_new = entries.is_new(self._path)
+        if is_new:
+            with self.writing() as entries:
+                entries.create(self._schema, self._path)
 
     @contextmanager
     def writing(self) -> Generator["Entries"]:
         """One transaction that alone may append; it counts if the block ends, and never was if it raises."""
         with self._transaction("BEGIN IMMEDIATE") as entries:
             yield entries
+        _sync_folder(self._path.parent)
 
     @contextmanager
     def reading(self) -> Generator["Entries"]:
@@ -237,8 +241,8 @@ class Entries:
             raise BooksDamaged(message)
         return head
 
-    def create(self, schema: Mapping[str, str], path: Path) -> None:
-        """Create the table, its triggers and keys in a new file.
+    def is_new(self, path: Path) -> bool:
+        """Whether nothing was created in the file yet.
 
         Raises:
             BooksTooNew: a later version wrote the file.
@@ -247,7 +251,11 @@ class Entries:
         if version > _SCHEMA_VERSION:
             message = f"{path} has schema {version}, this program knows {_SCHEMA_VERSION}; run the newer version"
             raise BooksTooNew(message)
-        if version == 0:
+        return version == 0
+
+    def create(self, schema: Mapping[str, str], path: Path) -> None:
+        """Create the table, its triggers and keys, unless another process was faster."""
+        if self.is_new(path):
             for statement in schema.values():
                 self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
@@ -282,7 +290,7 @@ def _check_exact(value: object) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    # SQLite does not sync the names of the files it creates.
+    # SQLite does not sync the name of its write-ahead log.
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -76,7 +76,7 @@ def draft_invoices(
 
 
 def order_lines(charges: pl.DataFrame, organisations: pl.DataFrame) -> pl.DataFrame:
-    """The charges (rows of `Charges`) in printed order with ``owner_name`` and ``line_number``, from 1 within each payer.
+    """The charges (rows of `Charges`) in printed order, with ``owner_name`` and ``line_number`` from 1 for each payer.
 
     The main organisation's lines come first, then those of its other organisations by name; within an owner by slug,
     resource, zone, price and tier. The order is total, so that shares and documents do not depend on the input's.

@@ -120,7 +120,8 @@ def publishing(folder: PartitionFolder, header: Mapping[str, object], filesystem
             yield publication
             publication._generation = _publish(folder, private, publication._names, header, filesystem)
         except BaseException:
-            with suppress(OSError):
+            # What caused it is worth more than what cleaning up may add; the next publish cleans up, too.
+            with suppress(OSError), locked(folder.path):
                 filesystem.remove_folder(private)
             raise
 

@@ -95,10 +95,12 @@ def read_current(folder: PartitionFolder) -> Generation | None:
     Raises:
         DamagedGeneration: something was published, but CURRENT or the manifest is missing or altered.
     """
+    # Looked for before CURRENT, which a first publish writes before any generation: else that would look like a loss.
+    generation_ids = folder.generation_ids()
     try:
         pointer = folder.current.read_bytes()
     except FileNotFoundError:
-        if folder.generation_ids():
+        if generation_ids:
             raise _damaged(folder.current, "is missing although generations were published") from None
         return None
     if pointer == NOTHING_YET:

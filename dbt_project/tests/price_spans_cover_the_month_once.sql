@@ -13,10 +13,10 @@ chained as (
         spans.to_us,
         lag(spans.to_us, 1, period.period_start_us)
             over (partition by spans.price_key_id order by spans.from_us)
-        as previous_to_us,
+            as previous_to_us,
         lead(spans.from_us, 1, period.period_end_us)
             over (partition by spans.price_key_id order by spans.from_us)
-        as next_from_us
+            as next_from_us
     from spans
     cross join period
 )

@@ -66,7 +66,12 @@ class Case:
         return self
 
     def price(
-        self, slug: str, basis: str, *tiers: tuple[int | None | str, ...], price_id: str | None = None, **columns: object
+        self,
+        slug: str,
+        basis: str,
+        *tiers: tuple[int | None | str, ...],
+        price_id: str | None = None,
+        **columns: object,
     ) -> "Case":
         """A price version; a tier is (from, to, unit price) or (from, to, unit price, tier price)."""
         timed = basis in ("runtime", "stored")
@@ -350,7 +355,9 @@ def run_dbt(work: Path, *arguments: str) -> None:
     )
     DuckDBConnectionManager.close_all_connections()
     if not outcome.success:
-        failures = [f"{node.node.name}: {node.message}" for node in getattr(outcome.result, "results", []) if node.failures]
+        failures = [
+            f"{node.node.name}: {node.message}" for node in getattr(outcome.result, "results", []) if node.failures
+        ]
         message = f"dbt {arguments[0]} failed: {outcome.exception or failures}"
         raise AssertionError(message)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
-from rating_month import MARTS, PROJECT, RatedMonth, run_dbt
+from rating_month import MARTS, PROJECT, Case, RatedMonth, rate_month, run_dbt
 
 
 @pytest.mark.parametrize("mart", MARTS)
@@ -45,3 +45,8 @@ def test_every_model_says_what_one_row_is():
     }
     assert set(descriptions) == {file.stem for file in (PROJECT / "models").rglob("*.sql")}
     assert [name for name, description in descriptions.items() if "One row" not in description] == []
+
+
+def test_a_month_without_any_usage_has_empty_marts(tmp_path: Path):
+    month = rate_month(tmp_path, [Case("idle")])
+    assert {name: mart.height for name, mart in month.marts.items()} == dict.fromkeys(MARTS, 0)

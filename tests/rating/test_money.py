@@ -13,12 +13,14 @@ from billing_pipeline.rules.rounding import round_half_away
 
 def money_sql() -> str:
     source = (PROJECT / "macros" / "money.sql").read_text()
-    return jinja2.Environment(autoescape=False).from_string(source).module.money("q", "p", "d", "u", "t")  # noqa: S701
+    return jinja2.Environment(autoescape=False).from_string(source).module.money("q", "p", "d", "u", "t")
 
 
 def money(values: list[tuple[int, int, int, int, int]]) -> list[int]:
     columns = dict(zip("qpdut", zip(*values, strict=True), strict=True))
-    lists = ", ".join(f"unnest({[str(value) for value in column]})::hugeint as {name}" for name, column in columns.items())
+    lists = ", ".join(
+        f"unnest({[str(value) for value in column]})::hugeint as {name}" for name, column in columns.items()
+    )
     with duckdb.connect() as connection:
         return [row[0] for row in connection.execute(f"select {money_sql()} from (select {lists})").fetchall()]
 
@@ -60,5 +62,5 @@ def test_an_entry_price_is_added_before_the_rounding():
 
 
 def test_an_amount_beyond_128_bits_raises_and_never_wraps():
-    with pytest.raises(duckdb.Error, match="(?i)overflow"):
+    with pytest.raises(duckdb.Error, match=r"(?i)overflow"):
         money([(10**30, 10**35, 1, 1, 0)])

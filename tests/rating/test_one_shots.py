@@ -70,7 +70,6 @@ def test_a_one_shot_in_another_currency_is_reported(rated: RatedMonth):
     assert rated.of("unrated", foreign).select("reason", "detail").rows() == [
         (
             "currency",
-            "one_shot backoffice in-dollars from 2026-10-15T00:00:00Z"
-            " (charged in USD, the payer's currency is EUR)",
+            "one_shot backoffice in-dollars from 2026-10-15T00:00:00Z (charged in USD, the payer's currency is EUR)",
         )
     ]

@@ -1,6 +1,8 @@
 """How long something ran, who pays for it then, and at which price."""
 
-from datetime import timedelta
+import hashlib
+import json
+from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
@@ -13,7 +15,7 @@ def hourly(name: str, **columns: object) -> Case:
     return case(name, **columns).price("apps.S", "runtime", EURO_AN_HOUR)
 
 
-def at(hours: float) -> object:
+def at(hours: float) -> datetime:
     return october(3) + hours * HOUR
 
 
@@ -286,8 +288,10 @@ def test_amounts_are_in_the_minor_unit_of_their_currency(rated: RatedMonth):
     assert rated.amounts(dinar) == [124]
 
 
-def test_a_line_id_does_not_depend_on_what_else_is_rated(rated: RatedMonth):
-    assert rated.of("charges", free)["line_id"].to_list() == ["LINE_ID_OF_FREE"]
+def test_a_line_id_is_the_hash_of_the_line_key_and_the_month(rated: RatedMonth):
+    key = ["2026-10", "free", "free", "free-resource", "apps.s", "par", "free.apps.S.0", "1000000", "0"]
+    digest = hashlib.sha256(json.dumps(key, separators=(",", ":")).encode()).hexdigest()
+    assert rated.of("charges", free)["line_id"].to_list() == [digest[:32]]
 
 
 def test_every_amount_belongs_to_a_line_of_its_own(rated: RatedMonth):

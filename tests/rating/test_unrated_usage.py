@@ -1,9 +1,11 @@
 """Usage that cannot be rated is reported with its reason; it concerns its own organisation and nobody else."""
 
+from datetime import datetime
+
 from rating_month import HOUR, RatedMonth, case, october
 
 
-def at(hours: float) -> object:
+def at(hours: float) -> datetime:
     return october(3) + hours * HOUR
 
 
@@ -54,7 +56,9 @@ def test_two_equally_specific_prices_at_once_are_reported_by_name(rated: RatedMo
 
 
 dollars = (
-    case("dollars").price("apps.S", "runtime", EURO_AN_HOUR, price_id="in-usd", currency="USD").ran("apps.S", at(0), at(1))
+    case("dollars")
+    .price("apps.S", "runtime", EURO_AN_HOUR, price_id="in-usd", currency="USD")
+    .ran("apps.S", at(0), at(1))
 )
 two_lists = (
     case("two-lists")
@@ -106,7 +110,9 @@ two_flavours = (
     .ran("apps.S", at(0), at(1), instance_id="resized")
     .ran("apps.M", at(1), at(2), instance_id="resized")
 )
-first_owner = case("first-owner").price("apps.S", "runtime", EURO_AN_HOUR).ran("apps.S", at(0), None, instance_id="owned")
+first_owner = (
+    case("first-owner").price("apps.S", "runtime", EURO_AN_HOUR).ran("apps.S", at(0), None, instance_id="owned")
+)
 second_owner = case("second-owner").price("apps.S", "runtime", EURO_AN_HOUR)
 second_owner.ran("apps.S", at(1), at(2), instance_id="owned").ran("apps.S", at(5), at(6), instance_id="owned")
 

@@ -31,9 +31,8 @@ def file_of(generation: Generation, name: str) -> Path:
     return generation.path.parent / name if name == "CURRENT" else generation.path / name
 
 
-def read_current_rows(warehouse: Warehouse) -> pl.DataFrame | None:
-    generation = warehouse.current(TABLE, PARTITION)
-    return generation and generation.read()
+def read_current_rows(warehouse: Warehouse) -> pl.DataFrame:
+    return warehouse.require(TABLE, PARTITION).read()
 
 
 @pytest.mark.parametrize("name", ["CURRENT", "MANIFEST.json", "rows.parquet"])

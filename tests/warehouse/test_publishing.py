@@ -147,7 +147,7 @@ def test_a_publication_has_no_id_before_it_is_published(warehouse):
 def test_duckdb_writes_and_reads_a_published_file(warehouse):
     with warehouse.publishing(TABLE, PARTITION, as_of=AS_OF) as publication:
         file = publication.path("events.parquet")
-        duckdb.sql("SELECT range AS fee_cents FROM range(5)").write_parquet(str(file))
+        duckdb.execute(f"COPY (SELECT range AS fee_cents FROM range(5)) TO '{file}' (FORMAT parquet)")
 
     generation = publication.generation
     file = generation.file("events.parquet")

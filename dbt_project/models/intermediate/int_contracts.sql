@@ -19,6 +19,6 @@ inner join organisations as payers
     on
         owners.payer_id = payers.owner_id
         and owners.valid_from_us < payers.valid_to_us
-        and payers.valid_from_us < owners.valid_to_us
+        and owners.valid_to_us > payers.valid_from_us
 left join currencies
     on payers.currency = currencies.currency

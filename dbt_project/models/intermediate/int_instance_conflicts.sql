@@ -15,11 +15,13 @@ preceded as (
         united_runs.instance_id,
         united_runs.meter_id,
         united_runs.started_us,
-        max({'stopped_us': united_runs.stopped_us, 'meter_id': united_runs.meter_id}) over (
+        max(row(united_runs.stopped_us, united_runs.meter_id)) over (
             partition by united_runs.instance_id
             order by united_runs.started_us, united_runs.stopped_us, united_runs.meter_id
             rows between unbounded preceding and 1 preceding
-        ) as longest_before
+        ) as longest_before,
+        longest_before[1] as stopped_before_us,
+        longest_before[2] as meter_before
     from united_runs
     semi join moved_instances
         on united_runs.instance_id = moved_instances.instance_id
@@ -28,7 +30,7 @@ preceded as (
 select
     instance_id,
     meter_id,
-    longest_before.meter_id as other_meter_id,
+    meter_before as other_meter_id,
     started_us as overlaps_from_us
 from preceded
-where longest_before.stopped_us > started_us
+where stopped_before_us > started_us

@@ -176,30 +176,32 @@ judged as (
             when payer_id is null or price_id is null then null
             when minor_unit_e26 is null then 'the minor unit of ' || payer_currency || ' is not known'
             when price_currency <> payer_currency
-                then 'price ' || price_id || ' is in ' || price_currency || ', the payer''s currency is ' || payer_currency
+                then
+                    'price ' || price_id || ' is in ' || price_currency
+                    || ', the payer''s currency is ' || payer_currency
             when equal_prices > 1 then 'prices ' || price_ids || ' are equally specific'
         end as detail
     from priced
 ),
 
-changes as (
+-- Neighbours with the same outcome are one span.
+compared as (
     select
-        judged.*,
-        (payer_id, price_factor_ppm, price_id, reason, detail) is distinct from lag(
-            (payer_id, price_factor_ppm, price_id, reason, detail)
-        ) over (partition by price_key_id order by from_us) as is_change
+        *,
+        row(payer_id, price_factor_ppm, price_id, reason, detail) as outcome,
+        lag(outcome) over (partition by price_key_id order by from_us) as previous_outcome
     from judged
 ),
 
 numbered as (
     select
-        changes.*,
-        count(*) filter (where is_change) over (
+        *,
+        count(*) filter (where outcome is distinct from previous_outcome) over (
             partition by price_key_id
             order by from_us
             rows between unbounded preceding and current row
         ) as span_number
-    from changes
+    from compared
 )
 
 select

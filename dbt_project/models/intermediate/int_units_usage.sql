@@ -24,7 +24,7 @@ maxima as (
         on counts.meter_id = meters.meter_id
     where counts.counted_units > 0
     qualify
-        row_number() over (partition by meters.series_id order by counts.counted_units desc, counts.sampled_us) = 1
+        row_number() over (partition by meters.series_id order by counts.counted_units desc, counts.sampled_us asc) = 1
 )
 
 select

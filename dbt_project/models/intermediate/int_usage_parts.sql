@@ -29,10 +29,11 @@ measured as (
         segments.duration_us::hugeint // 1000000 as duration_s,
         case segments.basis
             when 'runtime' then segments.duration_us::hugeint // 1000000
-            when 'stored' then coalesce(
-                segments.block_us::hugeint // 1000000 * price_tiers.block_quantity,
-                segments.part_byte_us::hugeint // 1000000
-            )
+            when 'stored'
+                then coalesce(
+                        segments.block_us::hugeint // 1000000 * price_tiers.block_quantity,
+                        segments.part_byte_us::hugeint // 1000000
+                    )
             when 'moved' then segments.moved_bytes::hugeint
             when 'units' then segments.units_max::hugeint
         end as quantity,
@@ -50,16 +51,17 @@ measured as (
 ),
 
 -- Units are numbered from 1, so a tier from 101 starts with the 101st; measured quantities are lengths from 0.
+-- The last tier has no end: `least` passes over a null.
 parted as (
     select
-        measured.*,
+        *,
         case
             when basis = 'stored' or tier_mode in ('flat', 'package') then quantity
-            when tier_mode = 'slab'
-                then case when quantity >= tier_from and (tier_to is null or quantity < tier_to) then quantity else 0 end
+            when tier_mode = 'slab' and (quantity < tier_from or quantity >= tier_to) then 0
+            when tier_mode = 'slab' then quantity
             when basis = 'units'
-                then least(quantity, coalesce(tier_to - 1, quantity)) - greatest(tier_from - 1, 0)
-            else least(quantity, coalesce(tier_to, quantity)) - tier_from
+                then least(quantity, tier_to - 1) - greatest(tier_from - 1, 0)
+            else least(quantity, tier_to) - tier_from
         end as part
     from measured
 )

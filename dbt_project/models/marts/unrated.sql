@@ -36,13 +36,29 @@ contracts as (
 ),
 
 used_spans as (
-    select 'runtime' as basis, meter_id, span_number from runtime_usage
+    select
+        'runtime' as basis,
+        meter_id,
+        span_number
+    from runtime_usage
     union
-    select 'stored' as basis, meter_id, span_number from stored_usage
+    select
+        'stored' as basis,
+        meter_id,
+        span_number
+    from stored_usage
     union
-    select 'moved' as basis, meter_id, span_number from moved_usage
+    select
+        'moved' as basis,
+        meter_id,
+        span_number
+    from moved_usage
     union
-    select 'units' as basis, meter_id, span_number from units_usage
+    select
+        'units' as basis,
+        meter_id,
+        span_number
+    from units_usage
 ),
 
 unpriced as (

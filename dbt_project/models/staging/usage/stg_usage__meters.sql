@@ -15,13 +15,25 @@ units_meters as (
 ),
 
 meters as (
-    select 'runtime' as basis, runtime_meters.* from runtime_meters
+    select
+        'runtime' as basis,
+        runtime_meters.*
+    from runtime_meters
     union all by name
-    select 'stored' as basis, storage_meters.* from storage_meters
+    select
+        'stored' as basis,
+        storage_meters.*
+    from storage_meters
     union all by name
-    select 'moved' as basis, traffic_meters.* from traffic_meters
+    select
+        'moved' as basis,
+        traffic_meters.*
+    from traffic_meters
     union all by name
-    select 'units' as basis, units_meters.* from units_meters
+    select
+        'units' as basis,
+        units_meters.*
+    from units_meters
 )
 
 select

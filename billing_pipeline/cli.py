@@ -1,0 +1,400 @@
+"""`billing …`: thin commands over the jobs that the Dagster UI runs too, and over the tables that they publish.
+
+Heavy modules are imported by the commands that need them, so that `billing --help` answers at once.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from billing_pipeline.rules.period import MalformedMonth, Month, parse_months
+
+if TYPE_CHECKING:
+    from billing_pipeline.defs.billing import Billing
+
+_DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+"""
+
+
+class MonthType(click.ParamType):
+    """`2026-10`."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Month:  # noqa: ANN401
+        """Read a month."""
+        try:
+            return value if isinstance(value, Month) else Month.parse(value)
+        except MalformedMonth as problem:
+            self.fail(str(problem), param, ctx)
+
+
+class MonthsType(click.ParamType):
+    """`2026-10` or `2026-08..2026-10`."""
+
+    name = "months"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Month]:  # noqa: ANN401
+        """Read a month or a range of months."""
+        try:
+            return value if isinstance(value, list) else parse_months(value)
+        except MalformedMonth as problem:
+            self.fail(str(problem), param, ctx)
+
+
+class InstantType(click.ParamType):
+    """`2026-11-03T00:00:00Z`, or a date for its midnight UTC."""
+
+    name = "instant"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401
+        """Read an instant; a date alone is its midnight in UTC."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            instant = datetime.fromisoformat(value if "T" in value else f"{value}T00:00:00Z")
+        except ValueError:
+            self.fail(f"{value!r} is not an instant; write it as 2026-11-03T00:00:00Z", param, ctx)
+        if instant.tzinfo is None:
+            self.fail(f"{value!r} has no offset; write {value}Z for UTC", param, ctx)
+        return instant.astimezone(UTC)
+
+
+def _folder_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--home` and `--landing`, which go before the environment and every other setting."""
+
+    def set_environment(name: str) -> Callable[[click.Context, click.Parameter, Path | None], None]:
+        def keep(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+            del ctx, param
+            if value is not None:
+                os.environ[name] = str(value.resolve())
+
+        return keep
+
+    for flag, variable, text in (
+        ("--landing", "BILLING_LANDING", "Where usage and reference files land [default: landing in the home]."),
+        ("--home", "BILLING_HOME", "Everything the pipeline keeps [default: ./billing_home]."),
+    ):
+        command = click.option(
+            flag,
+            type=click.Path(path_type=Path, file_okay=False),
+            callback=set_environment(variable),
+            expose_value=False,
+            is_eager=True,
+            help=text,
+        )(command)
+    return command
+
+
+def _as_of_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--as-of",
+        type=InstantType(),
+        help="What has landed by then is seen [default: each month's end and the days of grace].",
+    )(command)
+
+
+def _issue_date_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--issue-date",
+        type=click.DateTime(["%Y-%m-%d"]),
+        help="Date on the invoices [default: the date of --as-of].",
+    )(command)
+
+
+class _Examples(click.Group):
+    """Shows its examples as they are written."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        formatter.write(f"\n{_EXAMPLES}")
+
+
+_EXAMPLES = """\
+Examples:
+  billing demo                                  a sample provider, two months billed
+  billing bill 2026-10 --landing DIR --home DIR your own files
+  billing bill 2025-01..2025-05 --as-of 2026-11-21T00:00:00Z
+                                                history that landed late
+  billing status 2026-10                        what happened, who is parked and why
+  billing show rating/charges 2026-10 --organisation orga_1
+  billing explain INV-2026-000001 3             line 3 down to raw files and rows
+"""
+
+
+@click.group(cls=_Examples, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Turn raw cloud usage into one exact, explained invoice per organisation and month."""
+
+
+@main.command()
+@_folder_options
+@click.option("--organisations", default=40, show_default=True, type=click.IntRange(min=12), help="How many.")
+@click.option("--months", default=3, show_default=True, type=click.IntRange(2, 24), help="How many months of usage.")
+def demo(organisations: int, months: int) -> None:
+    """Make a sample provider, bill its first two months, and say where the invoices are."""
+    from billing_pipeline.sample.provider import seller, write_sample
+
+    first = Month(2026, 8)
+    home = _home()
+    if (home / "landing").exists():
+        click.echo(f"{home / 'landing'} holds a sample already; billing it again changes nothing.")
+    else:
+        home.mkdir(parents=True, exist_ok=True)
+        _write_seller(home / "settings.toml", seller())
+        summary = write_sample(home / "landing", organisations=organisations, first=first, months=months)
+        rows = sum(summary.rows.values())
+        click.echo(f"{rows:,} raw rows of {len(summary.payers)} payers and their sub-organisations have landed.")
+    billed = [first, first.next]
+    _run("bill_month", billed, None, None)
+    _print_totals(billed)
+    click.echo(f"\nInvoices: {home / 'documents' / _open().settings.series}")
+    click.echo("Next: billing status · billing explain INV-2026-000001 1 · make ui")
+
+
+@main.command()
+@_folder_options
+@click.argument("months", type=MonthsType(), metavar="MONTH")
+@_as_of_option
+def close(months: list[Month], as_of: datetime | None) -> None:
+    """Rate MONTH and draft its invoices; may be run again until the month is issued."""
+    _run("close_month", months, as_of, None)
+    _print_totals(months)
+
+
+@main.command()
+@_folder_options
+@click.argument("months", type=MonthsType(), metavar="MONTH")
+@_as_of_option
+@_issue_date_option
+def issue(months: list[Month], as_of: datetime | None, issue_date: datetime | None) -> None:
+    """Number MONTH's drafts and make the final documents; an issued month never changes again."""
+    _run("issue_month", months, as_of, issue_date)
+    _print_totals(months)
+
+
+@main.command()
+@_folder_options
+@click.argument("months", type=MonthsType(), metavar="MONTH[..MONTH]")
+@_as_of_option
+@_issue_date_option
+def bill(months: list[Month], as_of: datetime | None, issue_date: datetime | None) -> None:
+    """Close every month of a range, then issue every month."""
+    _run("bill_month", months, as_of, issue_date)
+    _print_totals(months)
+
+
+@main.command()
+@_folder_options
+@click.argument("month", type=MonthType(), required=False)
+def status(month: Month | None) -> None:
+    """Say how far every month is, or what happened in MONTH."""
+    billing = _open()
+    if month is not None:
+        _print_month(billing, month)
+        return
+    months = [Month.parse(key.removeprefix("month=")) for key in billing.warehouse.partitions("invoices/drafts")]
+    if not months:
+        click.echo(f"No month is closed in {_home()}; run: billing bill MONTH")
+        return
+    _print_totals(months)
+
+
+@main.command()
+@_folder_options
+@click.argument("table", metavar="STAGE/TABLE")
+@click.argument("month", type=MonthType())
+@click.option("--organisation", help="Only rows of this owner or payer.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "jsonl"]), default="table", show_default=True, help="Form."
+)
+def show(table: str, month: Month, organisation: str | None, form: str) -> None:
+    """Print a published table of MONTH, e.g. rating/charges."""
+    import polars as pl
+
+    from billing_pipeline.rules.explanation import instants
+
+    billing = _open()
+    generation = billing.read(table, month)
+    if "rows.parquet" in generation.manifest["files"]:
+        rows = generation.read()
+    else:
+        events = pl.concat([generation.read("events"), generation.read("sources")], how="horizontal")
+        rows = instants(_with_meters(generation, events))
+    if table == "rating/runs":
+        rows = _with_meters(billing.read("usage/runtime_intervals", month), rows)
+    if organisation:
+        names = [name for name in ("owner_id", "payer_id") if name in rows.columns]
+        rows = rows.filter(pl.any_horizontal(pl.col(name) == organisation for name in names)) if names else rows
+    _print_rows(rows, form)
+
+
+@main.command()
+@_folder_options
+@click.argument("invoice")
+@click.argument("line", required=False)
+def explain(invoice: str, line: str | None) -> None:
+    """Say why INVOICE (a number, or PAYER/MONTH of a draft) is what it is, or one LINE of it (its number or id)."""
+    from billing_pipeline.console.explaining import explain_invoice, explain_line
+
+    billing = _open()
+    payer, month = _find_invoice(billing, invoice)
+    text = explain_line(billing, payer, month, line) if line else explain_invoice(billing, payer, month)
+    click.echo(text)
+
+
+@main.group("import-trace")
+def import_trace() -> None:
+    """Turn a public usage trace into landing files that can be billed."""
+
+
+@import_trace.command()
+@_folder_options
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--start", type=InstantType(), required=True, help="The instant that the trace's second 0 becomes.")
+@click.option("--organisations", default=40, show_default=True, type=click.IntRange(min=1), help="How many to draw.")
+@click.option("--seed", default=1, show_default=True, help="Of the draw; the same seed makes the same files.")
+def alibaba(file: Path, start: datetime, organisations: int, seed: int) -> None:
+    """Land the Alibaba GPU trace v2025: real usage, tenants drawn."""
+    from billing_pipeline.sample.traces import import_alibaba
+    from billing_pipeline.settings import Settings
+
+    landing = Settings().landing_folder.resolve()
+    rows = import_alibaba(file, landing, start=start, organisations=organisations, seed=seed)
+    click.echo(f"{rows:,} runtime intervals of {organisations} organisations landed in {landing}.")
+
+
+@main.command()
+@_folder_options
+@click.option("--port", default=3000, show_default=True, help="On 127.0.0.1.")
+def ui(port: int) -> None:
+    """Start the Dagster UI and its daemon on 127.0.0.1."""
+    from billing_pipeline.settings import REPOSITORY
+
+    _prepare_dagster_home()
+    os.chdir(REPOSITORY)
+    command = ["dg", "dev", "-w", "workspace.yaml", "--host", "127.0.0.1", "--port", str(port)]
+    os.execv(str(Path(sys.executable).with_name("dg")), command)  # noqa: S606 - our own environment's dg
+
+
+def _home() -> Path:
+    from billing_pipeline.settings import Settings
+
+    return Settings().home.resolve()
+
+
+def _prepare_dagster_home() -> None:
+    """Dagster keeps its runs in the home; nothing is reported to anyone."""
+    folder = _home() / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "dagster.yaml").exists():
+        (folder / "dagster.yaml").write_text(_DAGSTER_YAML)
+    os.environ["DAGSTER_HOME"] = str(folder)
+    os.environ["BILLING_HOME"] = str(_home())
+    os.environ["DO_NOT_TRACK"] = "1"
+
+
+def _open() -> "Billing":
+    """The home as a reader sees it."""
+    from billing_pipeline.defs.billing import open_billing
+    from billing_pipeline.settings import REPOSITORY, Settings
+    from billing_pipeline.warehouse import code_version
+
+    return open_billing(Settings(), code_version(REPOSITORY))
+
+
+def _run(job: str, months: Sequence[Month], as_of: datetime | None, issue_date: datetime | date | None) -> None:
+    """Run a job over months with a progress bar; a failure ends the command with what to do next."""
+    _prepare_dagster_home()
+    from billing_pipeline.console.running import RunFailed, run_job
+
+    day = issue_date.date() if isinstance(issue_date, datetime) else issue_date
+    try:
+        run_job(job, months, as_of=as_of, issue_date=day)
+    except RunFailed as failure:
+        raise click.ClickException(str(failure)) from failure
+
+
+def _find_invoice(billing: "Billing", invoice: str) -> tuple[str, Month]:
+    """Payer and month of an invoice number, or of `PAYER/MONTH`."""
+    if "/" in invoice:
+        payer, month = invoice.rsplit("/", 1)
+        return payer, Month.parse(month)
+    for issued in billing.books.issued():
+        if issued.number == invoice:
+            return issued.request.payer_id, issued.request.billing_month
+    message = f"no invoice {invoice} was issued in this home; a draft is named PAYER/MONTH (billing show invoices/drafts)"
+    raise click.ClickException(message)
+
+
+def _with_meters(generation: Any, rows: Any) -> Any:  # noqa: ANN401 - frames and generations are imported lazily
+    """Rows with what their meter stands for."""
+    if "meters.parquet" not in generation.manifest["files"]:
+        return rows
+    return generation.read("meters").join(rows, on="meter_id").drop("meter_id")
+
+
+def _print_rows(rows: Any, form: str) -> None:  # noqa: ANN401
+    import polars as pl
+
+    if form == "csv":
+        click.echo(rows.write_csv(), nl=False)
+    elif form == "jsonl":
+        click.echo(rows.write_ndjson(), nl=False)
+    else:
+        with pl.Config(tbl_rows=200, tbl_cols=-1, tbl_width_chars=220, fmt_str_lengths=40, tbl_hide_dataframe_shape=True):
+            click.echo(str(rows))
+        click.echo(f"{rows.height:,} rows")
+
+
+def _print_totals(months: Sequence[Month]) -> None:
+    """One line a month: what was billed, and who was not."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from billing_pipeline.console.reporting import month_totals
+
+    billing = _open()
+    table = Table("month", "state", *(("invoices", "fees", "credits used", "refills", "VAT", "to pay", "parked", "late rows")))
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for month in months:
+        for row in month_totals(billing, month):
+            table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _print_month(billing: "Billing", month: Month) -> None:
+    """Totals of one month, its parked organisations and its refused rows."""
+    _print_totals([month])
+    for title, name, columns in (
+        ("Parked", "invoices/parked_organisations", ["payer_id", "reason", "detail"]),
+        ("Quarantine", "usage/quarantine", ["feed", "path", "file_row", "reason"]),
+        ("Late", "usage/late_arrivals", ["feed", "origin_month", "late_rows"]),
+    ):
+        rows = billing.read(name, month).read()
+        click.echo(f"\n{title}: {rows.height:,}")
+        for row in rows.select(columns).head(20).iter_rows():
+            click.echo("  " + "  ".join(str(value) for value in row))
+
+
+def _write_seller(file: Path, seller: Any) -> None:  # noqa: ANN401
+    """The sample provider's identity as settings, for the home that bills it."""
+    import json
+    from dataclasses import asdict
+
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in asdict(seller).items()]
+    file.write_text("\n".join(["[seller]", *lines, ""]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+select
+    name,
+    value
+from duckdb_settings()
+where
+    (name = 'enable_external_access' and value <> 'false')
+    or (name = 'lock_configuration' and value <> 'true')
