@@ -88,7 +88,9 @@ def _line(billing: Billing, payer: str, month: Month, wanted: str) -> Iterator[s
 def _pricing(billing: Billing, month: Month, line: Mapping[str, Any]) -> Iterator[str]:
     """The formula of the amount, with the price version it rests on."""
     price = line["unit_price"].normalize()
-    per = f"{line['per_quantity']:,} {line['unit']}" + (f" × {line['per_seconds']:,} s" if line["per_seconds"] > 1 else "")
+    per = f"{line['per_quantity']:,} {line['unit']}" + (
+        f" × {line['per_seconds']:,} s" if line["per_seconds"] > 1 else ""
+    )
     quantity = line["quantity"].normalize()
     yield f"  {line['slug']} in zone {line['zone'] or 'any'}: {quantity:f} {line['unit']} × {price:f} {line['currency']} per {per}"
     yield f"    = {_exact(line)} {line['currency']}, rounded once, half away from zero"
@@ -122,10 +124,15 @@ def _usage(billing: Billing, month: Month, line: Mapping[str, Any]) -> Iterator[
     if feed == "runtime_intervals":
         intervals = inside(own, windows, "started_at", "stopped_at")
         yield f"  {intervals.height:,} intervals; the united runs are billed once ({line['duration_s']:,} s):"
-        what = pl.format("{} {} .. {} {} s", "instance_id", _text("from"), _text("to"), "seconds")
+        seconds = pl.format("{}.{}", pl.col("duration_us") // 1_000_000, _micros(pl.col("duration_us") % 1_000_000))
+        what = pl.format("{} {} .. {} {} s", "instance_id", _text("from"), _text("to"), seconds)
         yield from _raw_rows(billing, intervals.with_columns(what=what))
     else:
-        shown = [pl.col(name).cast(pl.String) if not name.endswith("_at") else _text(name) for name in own.columns if name not in ("meter_id", "file_id", "file_row")]
+        shown = [
+            pl.col(name).cast(pl.String) if not name.endswith("_at") else _text(name)
+            for name in own.columns
+            if name not in ("meter_id", "file_id", "file_row")
+        ]
         yield f"  {own.height:,} measurements of the month:"
         yield from _raw_rows(billing, own.with_columns(what=pl.concat_str(shown, separator="  ")))
 
@@ -147,12 +154,18 @@ def _raw_rows(billing: Billing, rows: pl.DataFrame) -> Iterator[str]:
         yield f"    {row['what']}   {row['path'] or row['file_id']} row {row['file_row']}"
 
 
+def _micros(part: pl.Expr) -> pl.Expr:
+    return part.cast(pl.String).str.zfill(6)
+
+
 def _text(name: str) -> pl.Expr:
     return pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")
 
 
 def _lines(billing: Billing, payer: str, month: Month) -> pl.DataFrame:
-    return billing.settled("invoices/invoice_lines", month).read().filter(pl.col("payer_id") == payer).sort("line_number")
+    return (
+        billing.settled("invoices/invoice_lines", month).read().filter(pl.col("payer_id") == payer).sort("line_number")
+    )
 
 
 def _head(billing: Billing, payer: str, month: Month) -> tuple[dict[str, Any], dict[str, Any]]:

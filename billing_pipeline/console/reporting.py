@@ -25,6 +25,10 @@ def month_totals(billing: Billing, month: Month) -> Iterator[tuple[str, ...]]:
         yield (str(month), state, "0", *[""] * 5, str(parked), str(late))
     for (currency,), rows in billed.sort("currency").group_by("currency", maintain_order=True):
         used = -int(rows.select(pl.sum("free_used_cents") + pl.sum("prepaid_used_cents")).item())
-        amounts = (int(rows["fees_cents"].sum()), used, *(int(rows[f"{name}_cents"].sum()) for name in ("refill", "vat", "payable")))
+        amounts = (
+            int(rows["fees_cents"].sum()),
+            used,
+            *(int(rows[f"{name}_cents"].sum()) for name in ("refill", "vat", "payable")),
+        )
         money = (format_money(amount, str(currency)) for amount in amounts)
         yield (str(month), state, f"{rows.height:,}", *money, str(parked), f"{late:,}")

@@ -41,7 +41,9 @@ def run_job(
     run_id = str(uuid4())
     with dg.DagsterInstance.get() as instance:
         steps = len(definition.graph.node_dict)
-        with _progress(instance, run_id, steps, f"{job} {months[0]}..{months[-1]}" if len(months) > 1 else f"{job} {months[0]}"):
+        with _progress(
+            instance, run_id, steps, f"{job} {months[0]}..{months[-1]}" if len(months) > 1 else f"{job} {months[0]}"
+        ):
             try:
                 definition.execute_in_process(run_config=run_config, instance=instance, tags=tags, run_id=run_id)
             except Exception as problem:
@@ -75,7 +77,9 @@ def _progress(instance: dg.DagsterInstance, run_id: str, steps: int, title: str)
 def _state(instance: dg.DagsterInstance, run_id: str, title: str) -> dict[str, object]:
     """How many steps are done, and which one is running."""
     kinds = {dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS}
-    events = [record.event_log_entry.dagster_event for record in instance.get_records_for_run(run_id, of_type=kinds).records]
+    events = [
+        record.event_log_entry.dagster_event for record in instance.get_records_for_run(run_id, of_type=kinds).records
+    ]
     finished = {event.step_key for event in events if event.event_type is dg.DagsterEventType.STEP_SUCCESS}
     running = [event.step_key for event in events if event.step_key not in finished]
     current = running[-1].replace("__", "/") if running else ""

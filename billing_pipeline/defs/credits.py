@@ -12,6 +12,7 @@ import polars as pl
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.monthly import Report, Table
 from billing_pipeline.defs.usage import USAGE_TABLES
+from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.rules.accounts import enter_one_shots
 from billing_pipeline.rules.balances import (
     OpenedAccounts,
@@ -24,7 +25,12 @@ from billing_pipeline.rules.balances import (
 )
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.discounts import share_discounts
-from billing_pipeline.rules.equations import credits_match_statements, grants_are_conserved, lines_make_fees
+from billing_pipeline.rules.equations import (
+    balances_continue,
+    credits_match_statements,
+    grants_are_conserved,
+    lines_make_fees,
+)
 from billing_pipeline.rules.parking import park_payers, without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements
@@ -123,6 +129,7 @@ CREDIT_TABLES = (
             "lines_make_fees": "Σ lines − discounts = fees F.",
             "credits_match_statements": "Movements add up to c + d + e + h.",
             "grants_are_conserved": "Per lot: before = used + expired + left.",
+            "balances_continue": "b + g = b + e + g + h of the month before + opening balances.",
         },
     ),
     Table(
@@ -187,7 +194,10 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         billing.warehouse.publish(table, partition(month), rows, as_of=as_of, inputs=inputs)
 
     statements = settlement.statements
+    prepaid = entered.opened.filter(pl.col("kind").cast(pl.String) == "prepaid").select("grant_id")
+    opening = arrivals.filter(pl.col("kind").cast(pl.String) == "opening").join(prepaid, on="grant_id", how="semi")
     equations = [
+        balances_continue(statements, before.statements, int(opening["amount_cents"].sum())),
         lines_make_fees(charges, fees, statements),
         credits_match_statements(movements, statements),
         grants_are_conserved(
@@ -199,13 +209,20 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
             {
                 "dagster/row_count": statements.height,
                 "parked_payers": parked["payer_id"].n_unique(),
-                "fees_cents": int(statements["fees_cents"].sum()),
-                "credits_used_cents": -int((statements["free_used_cents"] + statements["prepaid_used_cents"]).sum()),
-                "refill_cents": int(statements["refill_cents"].sum()),
+                **_totals(statements),
             },
             equations,
         ),
         **{table: Report({"dagster/row_count": rows.height}) for table, rows in others.items()},
+    }
+
+
+def _totals(statements: pl.DataFrame) -> dict[str, str]:
+    """Amounts over all statements, by currency."""
+    return {
+        f"{amount} {currency}": format_money(int(rows[f"{amount}_cents"].sum()), str(currency))
+        for (currency,), rows in statements.sort("currency").group_by("currency", maintain_order=True)
+        for amount in ("fees", "free_used", "free_expired", "prepaid_used", "refill")
     }
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.defs.partitions import month_and_organisation
+from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.documents.pool import render_all
 from billing_pipeline.documents.view import DocumentFailure, InvoiceView, build_views
 from billing_pipeline.rules.equations import Equation
@@ -72,9 +73,7 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
     deps=[["invoices", "drafts"], ["invoices", "invoices"]],
     backfill_policy=dg.BackfillPolicy.multi_run(1),
 )
-def invoice_documents(
-    context: dg.AssetExecutionContext, billing: dg.ResourceParam[Billing]
-) -> dg.MaterializeResult:
+def invoice_documents(context: dg.AssetExecutionContext, billing: dg.ResourceParam[Billing]) -> dg.MaterializeResult:
     """One organisation's invoice again, as HTML and PDF. One row per month and payer.
 
     The month's run records one materialisation per organisation here; materialise it alone to make that document
@@ -179,7 +178,7 @@ def _document_metadata(folder: Path, invoice: Mapping[str, object]) -> dict[str,
     """The amount and the links of one document."""
     pdf = folder / f"{_name(invoice)}.pdf"
     return {
-        "payable": f"{invoice['payable_cents']} minor units of {invoice['currency']}",
+        "payable": format_money(int(str(invoice["payable_cents"])), str(invoice["currency"])),
         "number": str(invoice["number"] or "draft"),
         "pdf": dg.MetadataValue.url(pdf.as_uri()),
         "html": dg.MetadataValue.url(pdf.with_suffix(".html").as_uri()),

@@ -9,6 +9,7 @@ from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
+from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.rules.balances import BasisHashes, basis_hash, carry_refills, current_organisations
 from billing_pipeline.rules.equations import (
     invoices_are_their_drafts,
@@ -167,7 +168,8 @@ def _totals(invoices: pl.DataFrame) -> dict[str, object]:
     totals: dict[str, object] = {}
     for (currency,), rows in invoices.sort("currency").group_by("currency", maintain_order=True):
         for amount in ("fees_cents", "subtotal_cents", "vat_cents", "payable_cents"):
-            totals[f"{amount.removesuffix('_cents')} {currency}"] = str(int(rows[amount].sum()))
+            name = f"{amount.removesuffix('_cents')} {currency}"
+            totals[name] = format_money(int(rows[amount].sum()), str(currency))
     return totals
 
 

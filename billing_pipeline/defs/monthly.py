@@ -91,6 +91,7 @@ def monthly_assets(*tables: Table, kind: str = "polars") -> Callable[[Step], dg.
             for month in context.partition_keys:
                 for key, report in step(context, billing, Month.parse(month)).items():
                     reports[key][month] = report
+                    context.add_asset_metadata(report.metadata, asset_key=key.split("/"), partition_key=month)
                 broken = [
                     f"{month}: {equation.sentence}"
                     for by_month in reports.values()
@@ -104,7 +105,6 @@ def monthly_assets(*tables: Table, kind: str = "polars") -> Callable[[Step], dg.
             for table in tables:
                 yield dg.MaterializeResult(
                     asset_key=table.path,
-                    metadata=merge(reports[table.key]),
                     check_results=list(_check_results(table, reports[table.key])),
                 )
 
@@ -131,17 +131,3 @@ def _check_results(table: Table, reports: Mapping[str, Report]) -> Iterator[dg.A
                 for figure, value in equation.figures.items()
             },
         )
-
-
-def merge(reports: Mapping[str, Report]) -> dict[str, object]:
-    """The metadata of a run of several months: counts are summed, everything else is kept by month."""
-    if len(reports) == 1:
-        return dict(next(iter(reports.values())).metadata)
-    merged: dict[str, object] = {}
-    for month, report in reports.items():
-        for name, value in report.metadata.items():
-            if isinstance(value, int):
-                merged[name] = value + merged.get(name, 0)
-            else:
-                merged[f"{name} {month}"] = value
-    return merged

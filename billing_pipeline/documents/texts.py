@@ -57,6 +57,7 @@ TEXTS: Final[Mapping[str, str]] = {
     ),
     "vat": "VAT {rate}",
     "by_service": "Fees by service",
+    "other_services": "{count} other services",
     "share_of": "Share of {service}",
     "amount": "Amount",
     "no_fees": "Nothing was used in this period.",

@@ -32,6 +32,10 @@ class UnprintableInvoice(ValueError):
     """The published rows of an invoice are missing, contradict each other or say something that has no printed text."""
 
 
+#: How many services page 1 lists before the rest are taken together.
+_SERVICES_SHOWN = 6
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentFailure:
     """A payer whose document could not be made; the others are. Its reason code in parking is `document_failed`."""
@@ -425,8 +429,16 @@ def _over_consumption(statement: _Row, money: _Money) -> str:
 
 
 def _services(usage: Sequence[_Row], money: _Money) -> tuple[ServiceView, ...]:
-    """Services by falling amount; bars and shares are of the sum of those above zero, as corrections may be below."""
+    """Services by falling amount, the smallest together: page 1 has room for `_SERVICES_SHOWN`.
+
+    Bars and shares are of the sum of those above zero, as corrections may be below.
+    """
     amounts = {name: _total(lines) for name, lines in _grouped(usage, _service).items()}
+    amounts = dict(sorted(amounts.items(), key=lambda service: (-service[1], service[0])))
+    if len(amounts) > _SERVICES_SHOWN:
+        shown = dict(list(amounts.items())[: _SERVICES_SHOWN - 1])
+        others = len(amounts) - len(shown)
+        amounts = shown | {TEXTS["other_services"].format(count=others): sum(amounts.values()) - sum(shown.values())}
     whole = sum(amount for amount in amounts.values() if amount > 0)
     return tuple(
         ServiceView(
@@ -435,7 +447,7 @@ def _services(usage: Sequence[_Row], money: _Money) -> tuple[ServiceView, ...]:
             bar=pictures.share_bar(amount, whole, TEXTS["share_of"].format(service=name)),
             amount=money(amount),
         )
-        for name, amount in sorted(amounts.items(), key=lambda service: (-service[1], service[0]))
+        for name, amount in amounts.items()
     )
 
 

@@ -39,16 +39,6 @@ def rows_are_conserved(receipts: dy.DataFrame[FileReceipts], quarantined: int) -
     )
 
 
-def seconds_are_conserved(run_us: int, segment_us: int, unrated_us: int) -> Equation:
-    """The united, clipped runs are billed for their whole length, once."""
-    return _equal(
-        "seconds_are_conserved",
-        "every running microsecond is in one segment",
-        ("run_us", run_us),
-        ("segment_and_unrated_us", segment_us + unrated_us),
-    )
-
-
 def lines_make_fees(
     charges: dy.DataFrame[Charges], fees: dy.DataFrame[Fees], statements: dy.DataFrame[CreditStatements]
 ) -> Equation:
@@ -59,6 +49,24 @@ def lines_make_fees(
         "lines less discounts are the fees",
         ("line_cents", net),
         ("fees_cents", int(statements["fees_cents"].sum())),
+    )
+
+
+def balances_continue(statements: dy.DataFrame[CreditStatements], before: pl.DataFrame, opening_cents: int) -> Equation:
+    """b + g of a month = b + e + g + h of the month before + prepaid opening balances that enter.
+
+    With the statement's own formulas this makes revenue conserved over an organisation's life: Σ subtotal = Σ F - free
+    used + prepaid unspent - opening prepaid balances + refills pending.
+    """
+    now = int((statements["prepaid_before_cents"] + statements["pending_cents"]).sum())
+    continued = before.join(statements, on="payer_id", how="semi")
+    letters = ("prepaid_before_cents", "prepaid_used_cents", "pending_cents", "refill_cents")
+    then = sum(int(continued[letter].sum()) for letter in letters)
+    return _equal(
+        "balances_continue",
+        "prepaid and pending credits are those of the month before",
+        ("prepaid_and_pending_cents", now),
+        ("left_before_and_opening_cents", then + opening_cents),
     )
 
 

@@ -42,7 +42,7 @@ def events_of_line(events: pl.DataFrame, meters: pl.DataFrame, line: Mapping[str
 
 
 def inside(events: pl.DataFrame, windows: pl.DataFrame, start: str, stop: str) -> pl.DataFrame:
-    """Intervals cut to the windows they touch, as `from`, `to` and `seconds`; open ends run to the window's end."""
+    """Intervals cut to the windows they touch, as `from`, `to` and `duration_us`; open ends run to the window's end."""
     return (
         events.join(windows, how="cross")
         .with_columns(
@@ -50,7 +50,7 @@ def inside(events: pl.DataFrame, windows: pl.DataFrame, start: str, stop: str) -
             pl.min_horizontal(pl.col(stop).fill_null(pl.col("window_end")), "window_end").alias("to"),
         )
         .filter(pl.col("from") < pl.col("to"))
-        .with_columns(seconds=(pl.col("to") - pl.col("from")).dt.total_microseconds() / 1_000_000)
+        .with_columns(duration_us=(pl.col("to") - pl.col("from")).dt.total_microseconds())
         .sort("from", "to")
     )
 

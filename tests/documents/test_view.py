@@ -273,3 +273,13 @@ def test_the_printed_reasons_are_those_of_the_law():
     assert "283-2" in VAT_REASONS["reverse_charge"]
     assert "Autoliquidation" in VAT_REASONS["reverse_charge"]
     assert "259-1" in VAT_REASONS["outside_eu"]
+
+
+def test_the_smallest_services_stand_together_so_that_page_1_holds_the_summary(month):
+    slugs = ["apps.s", "mysql.s", "redis.s", "cellar.storage", "pulsar.out", "es.s", "jenkins.xs", "mongodb.s", "kafka.s"]
+    usage = [{"slug": slug, "amount_cents": 1000 - number} for number, slug in enumerate(slugs)]
+
+    services = month.bill(usage=usage, free=20000).view().services
+
+    assert len(services) == 6
+    assert (services[-1].name, services[-1].amount) == ("4 other services", "€39.74")

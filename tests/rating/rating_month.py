@@ -69,7 +69,7 @@ class Case:
         self,
         slug: str,
         basis: str,
-        *tiers: tuple[int | None | str, ...],
+        *tiers: tuple[int | str | None, ...],
         price_id: str | None = None,
         **columns: object,
     ) -> "Case":
@@ -117,7 +117,7 @@ class Case:
         slug: str,
         moved_bytes: int,
         started_at: datetime = PERIOD.start,
-        stopped_at: datetime = october(2),
+        stopped_at: datetime = PERIOD.start + HOUR,
         **meter: str,
     ) -> "Case":
         """Bytes moved in an interval."""
@@ -126,7 +126,7 @@ class Case:
         )
         return self
 
-    def counted(self, slug: str, quantity: int, sampled_at: datetime = october(15), **meter: str) -> "Case":
+    def counted(self, slug: str, quantity: int, sampled_at: datetime = PERIOD.start, **meter: str) -> "Case":
         """A count of users, seats or other units."""
         self.counts.append(self._meter(slug, meter) | {"sampled": sampled_at, "quantity": quantity})
         return self
@@ -346,7 +346,9 @@ def run_dbt(work: Path, *arguments: str) -> None:
             "--profiles-dir",
             str(PROJECT),
             "--target-path",
-            str(work / "target"),
+            str(work.parent / "target"),
+            "--log-path",
+            str(work.parent / "logs"),
             "--log-level",
             "warn",
             "--log-level-file",

@@ -13,7 +13,7 @@ from billing_pipeline.rules.rounding import round_half_away
 
 def money_sql() -> str:
     source = (PROJECT / "macros" / "money.sql").read_text()
-    return jinja2.Environment(autoescape=False).from_string(source).module.money("q", "p", "d", "u", "t")
+    return jinja2.Environment(autoescape=True).from_string(source).module.money("q", "p", "d", "u", "t")
 
 
 def money(values: list[tuple[int, int, int, int, int]]) -> list[int]:

@@ -21,6 +21,8 @@ whole = st.integers(min_value=-(10**30), max_value=10**30)
 def test_a_tie_rounds_away_from_zero(eighths, rounded):
     assert round_half_away(eighths, 8) == rounded
     assert round_half_away(-eighths, -8) == rounded
+    column = pl.select(rounded_half_away(pl.lit(eighths), 8))
+    assert column.item() == rounded
 
 
 def test_nothing_is_rounded_over_nothing():

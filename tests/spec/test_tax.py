@@ -63,7 +63,16 @@ def test_customers_outside_the_eu_pay_no_vat(country, kind):
 
 @pytest.mark.parametrize(
     ("country", "postcode"),
-    [("FR", "97110"), ("FR", "97200"), ("FR", " 97400"), ("FR", "97600"), ("FR", "98800"), ("GP", "97110"), ("RE", "")],
+    [
+        ("FR", "97110"),
+        ("FR", "97200"),
+        ("FR", " 97400"),
+        ("FR", "97600"),
+        ("FR", "98400"),
+        ("FR", "98800"),
+        ("GP", "97110"),
+        ("RE", ""),
+    ],
 )
 def test_the_french_overseas_departments_are_not_guessed(country, postcode):
     with pytest.raises(TaxUnknown, match="overseas"):

@@ -53,6 +53,7 @@ all_values as (
     select * from shared_values
 ),
 
+-- The last value holds to the end of the month: `least` passes over a null.
 clipped as (
     select
         all_values.meter_id,
