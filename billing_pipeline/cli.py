@@ -30,7 +30,7 @@ class MonthType(click.ParamType):
 
     name = "month"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Month:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Month:
         """Read a month."""
         try:
             return value if isinstance(value, Month) else Month.parse(value)
@@ -43,7 +43,7 @@ class MonthsType(click.ParamType):
 
     name = "months"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Month]:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[Month]:
         """Read a month or a range of months."""
         try:
             return value if isinstance(value, list) else parse_months(value)
@@ -56,7 +56,7 @@ class InstantType(click.ParamType):
 
     name = "instant"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:  # noqa: ANN401
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         """Read an instant; a date alone is its midnight in UTC."""
         if isinstance(value, datetime):
             return value
@@ -332,18 +332,20 @@ def _find_invoice(billing: "Billing", invoice: str) -> tuple[str, Month]:
     for issued in billing.books.issued():
         if issued.number == invoice:
             return issued.request.payer_id, issued.request.billing_month
-    message = f"no invoice {invoice} was issued in this home; a draft is named PAYER/MONTH (billing show invoices/drafts)"
+    message = (
+        f"no invoice {invoice} was issued in this home; a draft is named PAYER/MONTH (billing show invoices/drafts)"
+    )
     raise click.ClickException(message)
 
 
-def _with_meters(generation: Any, rows: Any) -> Any:  # noqa: ANN401 - frames and generations are imported lazily
+def _with_meters(generation: Any, rows: Any) -> Any:
     """Rows with what their meter stands for."""
     if "meters.parquet" not in generation.manifest["files"]:
         return rows
     return generation.read("meters").join(rows, on="meter_id").drop("meter_id")
 
 
-def _print_rows(rows: Any, form: str) -> None:  # noqa: ANN401
+def _print_rows(rows: Any, form: str) -> None:
     import polars as pl
 
     if form == "csv":
@@ -351,7 +353,9 @@ def _print_rows(rows: Any, form: str) -> None:  # noqa: ANN401
     elif form == "jsonl":
         click.echo(rows.write_ndjson(), nl=False)
     else:
-        with pl.Config(tbl_rows=200, tbl_cols=-1, tbl_width_chars=220, fmt_str_lengths=40, tbl_hide_dataframe_shape=True):
+        with pl.Config(
+            tbl_rows=200, tbl_cols=-1, tbl_width_chars=220, fmt_str_lengths=40, tbl_hide_dataframe_shape=True
+        ):
             click.echo(str(rows))
         click.echo(f"{rows.height:,} rows")
 
@@ -364,7 +368,9 @@ def _print_totals(months: Sequence[Month]) -> None:
     from billing_pipeline.console.reporting import month_totals
 
     billing = _open()
-    table = Table("month", "state", *(("invoices", "fees", "credits used", "refills", "VAT", "to pay", "parked", "late rows")))
+    table = Table(
+        "month", "state", *(("invoices", "fees", "credits used", "refills", "VAT", "to pay", "parked", "late rows"))
+    )
     for column in table.columns[2:]:
         column.justify = "right"
     for month in months:
@@ -387,7 +393,7 @@ def _print_month(billing: "Billing", month: Month) -> None:
             click.echo("  " + "  ".join(str(value) for value in row))
 
 
-def _write_seller(file: Path, seller: Any) -> None:  # noqa: ANN401
+def _write_seller(file: Path, seller: Any) -> None:
     """The sample provider's identity as settings, for the home that bills it."""
     import json
     from dataclasses import asdict

@@ -74,14 +74,15 @@ def _line(billing: Billing, payer: str, month: Month, wanted: str) -> Iterator[s
         raise NotOnInvoice(message)
     line = found.row(0, named=True)
     money = _money(str(line["currency"]))
-    yield f"Line {line['line_number']} of {payer} for {month}: {money(line['amount_cents'])}   line_id {line['line_id']}"
+    amount = money(line["amount_cents"])
+    yield f"Line {line['line_number']} of {payer} for {month}: {amount}   line_id {line['line_id']}"
     yield f"  used by {line['owner_name']} ({line['owner_id']}): {line['resource_name'] or ''} {line['resource_id']}"
     if line["basis"] == "discount":
         yield f"  discount over all lines: {line['description'] or ''}"
     else:
         yield from _pricing(billing, month, line)
         yield from _usage(billing, month, line)
-    charges = billing.settled("invoices/invoice_lines", month)
+    charges = _made_from(billing, month, "rating/charges")
     yield f"  code version {charges.manifest['code_version']}, as of {as_of(charges):%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -92,7 +93,10 @@ def _pricing(billing: Billing, month: Month, line: Mapping[str, Any]) -> Iterato
         f" × {line['per_seconds']:,} s" if line["per_seconds"] > 1 else ""
     )
     quantity = line["quantity"].normalize()
-    yield f"  {line['slug']} in zone {line['zone'] or 'any'}: {quantity:f} {line['unit']} × {price:f} {line['currency']} per {per}"
+    where = f"{line['slug']} in zone {line['zone'] or 'any'}"
+    yield f"  {where}: {quantity:f} {line['unit']} × {price:f} {line['currency']} per {per}"
+    if line["line_discount_ppm"]:
+        yield f"    × (1 − {line['line_discount_ppm'] / 1_000_000:g}), the line's own discount"
     yield f"    = {_exact(line)} {line['currency']}, rounded once, half away from zero"
     if line["price_id"]:
         yield f"  price version {line['price_id']}, price factor {line['price_factor_ppm'] / 1_000_000:g}" + (
@@ -102,25 +106,26 @@ def _pricing(billing: Billing, month: Month, line: Mapping[str, Any]) -> Iterato
 
 def _exact(line: Mapping[str, Any]) -> str:
     """The amount before rounding, to 12 places; prices per month know no seconds."""
-    divisor = line["per_quantity"] * line["per_seconds"]
-    return f"{line['quantity'] * line['unit_price'] / divisor:.12f}"
+    divisor = line["per_quantity"] * line["per_seconds"] * 1_000_000
+    return f"{line['quantity'] * line['unit_price'] * (1_000_000 - line['line_discount_ppm']) / divisor:.12f}"
 
 
 def _usage(billing: Billing, month: Month, line: Mapping[str, Any]) -> Iterator[str]:
     """The raw rows of a line."""
     if line["basis"] == "one_shot":
-        events = _one_shot(billing.read("usage/one_shots", month), line)
+        events = _one_shot(_made_from(billing, month, "usage/one_shots"), line)
         yield from _raw_rows(billing, events.with_columns(what=pl.lit("one-shot")))
         return
     feed = _FEED_OF_BASIS[str(line["basis"])]
-    generation = billing.read(f"usage/{feed}", month)
+    generation = _made_from(billing, month, f"usage/{feed}")
     events = pl.concat([generation.read("events"), generation.read("sources")], how="horizontal")
     own = instants(events_of_line(events, generation.read("meters"), line))
-    organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
-    prices = Prices.validate(billing.read("accounts/prices", month).read(), cast=True)
+    organisations = Organisations.validate(_made_from(billing, month, "accounts/organisations").read(), cast=True)
+    prices = Prices.validate(_made_from(billing, month, "accounts/prices").read(), cast=True)
     windows = price_windows(line, prices, organisations, billing.period(month))
     for window in windows.iter_rows(named=True):
-        yield f"  price and payer in force {instant_text(window['window_start'])} .. {instant_text(window['window_end'])}"
+        start, end = instant_text(window["window_start"]), instant_text(window["window_end"])
+        yield f"  price and payer in force {start} .. {end}"
     if feed == "runtime_intervals":
         intervals = inside(own, windows, "started_at", "stopped_at")
         yield f"  {intervals.height:,} intervals; the united runs are billed once ({line['duration_s']:,} s):"
@@ -135,6 +140,17 @@ def _usage(billing: Billing, month: Month, line: Mapping[str, Any]) -> Iterator[
         ]
         yield f"  {own.height:,} measurements of the month:"
         yield from _raw_rows(billing, own.with_columns(what=pl.concat_str(shown, separator="  ")))
+
+
+def _made_from(billing: Billing, month: Month, table: str) -> Generation:
+    """The generation of a table that the month's invoice lines were made from, however often it was closed since."""
+    lines = billing.settled("invoices/invoice_lines", month)
+    charges = billing.warehouse.generation(
+        "rating/charges", partition(month), lines.manifest["inputs"]["rating/charges"]
+    )
+    if table == "rating/charges":
+        return charges
+    return billing.warehouse.generation(table, partition(month), charges.manifest["inputs"][table])
 
 
 def _one_shot(generation: Generation, line: Mapping[str, Any]) -> pl.DataFrame:
@@ -179,5 +195,5 @@ def _head(billing: Billing, payer: str, month: Month) -> tuple[dict[str, Any], d
     return invoices.row(0, named=True), statements.row(0, named=True)
 
 
-def _money(currency: str) -> Any:  # noqa: ANN401
+def _money(currency: str) -> Any:
     return lambda cents: format_money(cents, currency)

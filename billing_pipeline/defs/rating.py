@@ -68,7 +68,7 @@ class RatingFailed(RuntimeError):
 class RatingTranslator(DagsterDbtTranslator):
     """Keys models `rating/<model>` and sources as the published tables they read; descriptions without the SQL."""
 
-    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:  # noqa: ANN401
+    def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
         """The asset of a dbt node."""
         spec = super().get_asset_spec(manifest, unique_id, project)
         node = self.get_resource_props(manifest, unique_id)

@@ -12,8 +12,8 @@ from billing_pipeline.warehouse import code_version
 class BillingResource(dg.ConfigurableResource[Billing]):
     """One run's choices; everything else is in the settings."""
 
-    #: Instant up to which arrivals, reference rows and book entries are seen, e.g. `2026-11-03T00:00:00Z`. Default: each month's
-    #: end and the days of grace.
+    #: Instant up to which arrivals, reference rows and book entries are seen, e.g. `2026-11-03T00:00:00Z`.
+    #: Default: each month's end and the days of grace.
     as_of: str | None = None
     #: Date on the invoices, e.g. `2026-11-03`. Default: the date of `as_of`.
     issue_date: str | None = None

@@ -24,7 +24,7 @@ class NoUsageSeen(RuntimeError):
 USAGE_TABLES = tuple(f"usage/{feed.name}" for feed in USAGE_FEEDS)
 
 _WHAT = {
-    "runtime_intervals": "When instances ran, with which flavour. One row per run of an instance that touches the month.",
+    "runtime_intervals": "When instances ran, and with which flavour. One row per run that touches the month.",
     "storage_samples": "How much was stored. One row per resource, metric and instant at which its size was read.",
     "traffic_deltas": "How much was moved. One row per resource, metric and measured interval that ends in the month.",
     "unit_counts": "How many users or seats there were. One row per resource, metric and instant of counting.",

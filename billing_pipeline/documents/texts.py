@@ -117,6 +117,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "items": "{count} items",
     "grouped_resources": "Several resources below one cent each",
     "over": "over {duration}",
+    "line_discount": "Discount of {rate}",
     "usage_of_month": "Usage of {month}",
     "fees_before_discount": "Total fees before discount",
 }

@@ -588,17 +588,25 @@ def _line(line: _Row, billing_month: str, money: _Money, *, is_continued: bool) 
         name = line["resource_name"] or line["resource_id"] or TEXTS["grouped_resources"]
         resource_id = line["resource_id"] if name != line["resource_id"] else ""
     usage, usage_note = _usage(line)
-    size, origin_month = line["slug"].partition(".")[2], line["origin_month"]
+    size = line["slug"].partition(".")[2]
     return LineView(
         name=name,
         resource_id=resource_id,
         size_and_zone=formatting.join_with_dash(size, line["zone"]),
-        origin=TEXTS["usage_of_month"].format(month=origin_month) if origin_month != billing_month else "",
+        origin=". ".join(_present(*_remarks(line, billing_month))),
         usage=usage,
         usage_note=usage_note,
         price=_price(line),
         amount=money(line["amount_cents"]),
     )
+
+
+def _remarks(line: _Row, billing_month: str) -> Iterator[str]:
+    """What sets a line apart: usage of another month, a discount of its own."""
+    if line["origin_month"] != billing_month:
+        yield TEXTS["usage_of_month"].format(month=line["origin_month"])
+    if line["line_discount_ppm"]:
+        yield TEXTS["line_discount"].format(rate=formatting.format_rate(line["line_discount_ppm"]))
 
 
 def _usage(line: _Row) -> tuple[str, str]:

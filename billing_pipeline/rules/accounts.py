@@ -35,7 +35,7 @@ class Accounts(NamedTuple):
 
 
 def version_organisations(landed: pl.DataFrame, period: Period) -> Accounts:
-    """The versions of each organisation's data in force at some moment of the month, as `tables.accounts.Organisations`.
+    """The versions of each organisation's data in force in the month, as `tables.accounts.Organisations`.
 
     A version holds until the next one of its owner starts; all are clipped to the month. `landed` has the columns of
     the feed `organisations`, one row per owner and `valid_from`.
@@ -49,7 +49,9 @@ def version_organisations(landed: pl.DataFrame, period: Period) -> Accounts:
             *(_printable(name) for name in _PRINTED),
             payer_id=pl.coalesce("payer_id", "owner_id"),
             discount_ppm=_exact("discount_rate", 6).fill_null(0),
-            price_factor_ppm=pl.when(pl.col("price_factor").is_null()).then(1_000_000).otherwise(_exact("price_factor", 6)),
+            price_factor_ppm=pl.when(pl.col("price_factor").is_null())
+            .then(1_000_000)
+            .otherwise(_exact("price_factor", 6)),
         )
     )
     inexact = _is_inexact("discount_rate", 6) | _is_inexact("price_factor", 6)
@@ -148,5 +150,7 @@ def _printable(name: str) -> pl.Expr:
 
 def _problems(found: Iterable[pl.DataFrame]) -> dy.DataFrame[ParkedOrganisations]:
     """Problems as one table, one row per payer and reason."""
-    problems = pl.concat(list(found)).group_by("payer_id", "reason").agg(pl.col("detail").min()).sort("payer_id", "reason")
+    problems = (
+        pl.concat(list(found)).group_by("payer_id", "reason").agg(pl.col("detail").min()).sort("payer_id", "reason")
+    )
     return ParkedOrganisations.validate(problems)

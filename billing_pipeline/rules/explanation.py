@@ -8,7 +8,9 @@ import polars as pl
 from billing_pipeline.rules.period import Period
 
 
-def price_windows(line: Mapping[str, object], prices: pl.DataFrame, organisations: pl.DataFrame, period: Period) -> pl.DataFrame:
+def price_windows(
+    line: Mapping[str, object], prices: pl.DataFrame, organisations: pl.DataFrame, period: Period
+) -> pl.DataFrame:
     """When a line's price version was in force for its owner under its payer and price factor, within the period.
 
     Columns `window_start`, `window_end`; one row per version of the organisation's data.

@@ -202,4 +202,5 @@ def _discount_lines(
         unit_price=pl.Series(prices, dtype=pl.Decimal(38, 20)),
         per_quantity=pl.lit(1, pl.Int64),
         per_seconds=pl.lit(1, pl.Int64),
+        line_discount_ppm=pl.lit(0, pl.Int64),
     )

@@ -105,7 +105,7 @@ class Period:
     start: datetime
     end: datetime
     #: Where the month is cut: days of this period are days of this zone.
-    zone: ZoneInfo = ZoneInfo("UTC")
+    zone: ZoneInfo
 
     @property
     def start_us(self) -> int:

@@ -69,6 +69,8 @@ class Charges(dy.Schema):
     unit_price = dy.Decimal(38, 20)
     per_quantity = dy.Int64(min=1)
     per_seconds = dy.Int64(min=1)
+    #: The line's own discount, already inside the amount.
+    line_discount_ppm = dy.Int64(min=0, max=1_000_000)
     charge_cents = cents()
     currency = dy.String(min_length=3, max_length=3)
     #: Whether next month's estimate counts it: everything but one-off charges and corrections.

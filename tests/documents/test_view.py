@@ -276,10 +276,32 @@ def test_the_printed_reasons_are_those_of_the_law():
 
 
 def test_the_smallest_services_stand_together_so_that_page_1_holds_the_summary(month):
-    slugs = ["apps.s", "mysql.s", "redis.s", "cellar.storage", "pulsar.out", "es.s", "jenkins.xs", "mongodb.s", "kafka.s"]
+    slugs = [
+        "apps.s",
+        "mysql.s",
+        "redis.s",
+        "cellar.storage",
+        "pulsar.out",
+        "es.s",
+        "jenkins.xs",
+        "mongodb.s",
+        "kafka.s",
+    ]
     usage = [{"slug": slug, "amount_cents": 1000 - number} for number, slug in enumerate(slugs)]
 
     services = month.bill(usage=usage, free=20000).view().services
 
     assert len(services) == 6
     assert (services[-1].name, services[-1].amount) == ("4 other services", "€39.74")
+
+
+def test_a_discounted_one_shot_says_so(month):
+    training = {
+        "basis": "one_shot",
+        "slug": "one_shot",
+        "unit": "piece",
+        "line_discount_ppm": 150_000,
+        "quantity": Decimal(3),
+    }
+    (line,) = _lines(month.bill(usage=[training], free=100).view())
+    assert line.origin == "Discount of 15 %"
