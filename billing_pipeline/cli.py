@@ -111,8 +111,17 @@ def _issue_date_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-class _Examples(click.Group):
-    """Shows its examples as they are written."""
+class _Commands(click.Group):
+    """Shows its examples as they are written, and says what is wrong without a traceback where that is known."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as problem:
+            # The pipeline's own errors say what, where and what to do next; any other is a bug and shows itself.
+            if type(problem).__module__.startswith("billing_pipeline."):
+                raise click.ClickException(str(problem)) from problem
+            raise
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx
@@ -131,7 +140,7 @@ Examples:
 """
 
 
-@click.group(cls=_Examples, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
     """Turn raw cloud usage into one exact, explained invoice per organisation and month."""
 
@@ -315,13 +324,10 @@ def _open() -> "Billing":
 def _run(job: str, months: Sequence[Month], as_of: datetime | None, issue_date: datetime | date | None) -> None:
     """Run a job over months with a progress bar; a failure ends the command with what to do next."""
     _prepare_dagster_home()
-    from billing_pipeline.console.running import RunFailed, run_job
+    from billing_pipeline.console.running import run_job
 
     day = issue_date.date() if isinstance(issue_date, datetime) else issue_date
-    try:
-        run_job(job, months, as_of=as_of, issue_date=day)
-    except RunFailed as failure:
-        raise click.ClickException(str(failure)) from failure
+    run_job(job, months, as_of=as_of, issue_date=day)
 
 
 def _find_invoice(billing: "Billing", invoice: str) -> tuple[str, Month]:

@@ -1,0 +1,232 @@
+"""A provider's home to bill in tests: raw rows land in it, jobs run on it in this process, published tables come back.
+
+What a row needs but a case does not care about is filled in here, so that a case says only what matters to it.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+import pypdfium2
+
+from billing_pipeline.console.running import run_job
+from billing_pipeline.defs.billing import Billing, open_billing, partition
+from billing_pipeline.rules.period import microseconds, parse_months
+from billing_pipeline.sample.landing import Row, arrivals_of, land
+from billing_pipeline.settings import REPOSITORY, Settings
+from billing_pipeline.warehouse import Generation, code_version
+
+LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def at(text: str) -> datetime:
+    """An instant in UTC: `2026-01-05` or `2026-01-05T12:30`."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@dataclass
+class ProviderHome:
+    """One home with its landing folder; Dagster's own storage may be shared by homes."""
+
+    folder: Path
+    dagster: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    _files: int = 0
+
+    def land(self, feed: str, *rows: Row, known_at: datetime = LONG_AGO) -> None:
+        """Drop raw rows: taken in at `known_at`, in a file of the same day, unless a row says otherwise."""
+        self._files += 1
+        common = {"source": "test", "ingested_at": known_at}
+        complete = [
+            common | {"event_id": f"{feed}-{self._files}-{number}"} | row for number, row in enumerate(rows)
+        ]
+        typed = [
+            {name: microseconds(value) if isinstance(value, datetime) else value for name, value in row.items()}
+            for row in complete
+        ]
+        land(self.folder / "landing", feed, arrivals_of(feed, typed), name=f"test-{self._files:03d}")
+
+    @contextmanager
+    def environment(self) -> Iterator[dict[str, str]]:
+        """The process environment of a run on this home; no setting of whoever runs the tests reaches it."""
+        before = dict(os.environ)
+        for name in [name for name in os.environ if name.startswith("BILLING_")]:
+            del os.environ[name]
+        self.dagster.mkdir(parents=True, exist_ok=True)
+        (self.dagster / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        os.environ.update(
+            BILLING_HOME=str(self.folder), DAGSTER_HOME=str(self.dagster), BILLING_WORKERS="1", **self.settings
+        )
+        try:
+            yield dict(os.environ)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+    def run(self, job: str, months: str, *, as_of: datetime | None = None, issue_date: date | None = None) -> None:
+        """Run a job over `2026-01` or `2026-01..2026-03` in this process."""
+        with self.environment():
+            run_job(job, parse_months(months), as_of=as_of, issue_date=issue_date)
+
+    def close(self, months: str, *, as_of: datetime | None = None) -> None:
+        self.run("close_month", months, as_of=as_of)
+
+    def issue(self, months: str, *, as_of: datetime | None = None, issue_date: date | None = None) -> None:
+        self.run("issue_month", months, as_of=as_of, issue_date=issue_date)
+
+    def bill(self, months: str, *, as_of: datetime | None = None) -> None:
+        self.run("bill_month", months, as_of=as_of)
+
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `billing …` in a process of its own."""
+        with self.environment() as own:
+            command = [str(Path(sys.executable).with_name("billing")), *arguments]
+            return subprocess.run(command, env=own | environment, capture_output=True, text=True, check=False)
+
+    @property
+    def billing(self) -> Billing:
+        """The home as a reader sees it."""
+        with self.environment():
+            return open_billing(Settings(), code_version(REPOSITORY))
+
+    def generation(self, table: str, month: str) -> Generation:
+        return self.billing.warehouse.require(table, f"month={month}")
+
+    def rows(self, table: str, month: str, **where: object) -> list[dict]:
+        """The rows of a published table that have these values."""
+        return self.generation(table, month).read().filter(**where).to_dicts()
+
+    def row(self, table: str, month: str, **where: object) -> dict:
+        """The one row of a published table that has these values."""
+        (row,) = self.rows(table, month, **where)
+        return row
+
+    def reasons(self, month: str) -> dict[str, str]:
+        """Why payers are parked."""
+        return {row["payer_id"]: row["reason"] for row in self.rows("invoices/parked_organisations", month)}
+
+    def published(self) -> dict[tuple[str, str], Generation]:
+        """Every current generation of a monthly table, by table and partition."""
+        warehouse = self.billing.warehouse
+        tables = sorted({f"{path.parts[-3]}/{path.parts[-2]}" for path in warehouse.root.glob("*/*/month=*")})
+        return {
+            (table, key): warehouse.require(table, key) for table in tables for key in warehouse.partitions(table)
+        }
+
+    def printed(self, name: str) -> str:
+        """The text of a document as a reader of the PDF sees it; `name` is a number, or `<month>/<payer>` of a draft."""
+        folder = self.folder / "documents" / ("drafts" if "/" in name else "INV")
+        return text_of(folder / f"{name}.pdf")
+
+
+def text_of(pdf: Path) -> str:
+    """All text of a PDF, pages one after the other."""
+    document = pypdfium2.PdfDocument(pdf)
+    try:
+        return "\n".join(page.get_textpage().get_text_bounded() for page in document)
+    finally:
+        document.close()
+
+
+def organisation(owner_id: str, **columns: object) -> Row:
+    """A French business that pays for itself."""
+    return {
+        "owner_id": owner_id,
+        "name": owner_id.title(),
+        "kind": "business",
+        "address_line1": "1 rue des Essais",
+        "postcode": "44000",
+        "city": "Nantes",
+        "country": "FR",
+        "currency": "EUR",
+        "language": "en",
+        "billing_emails": f"billing@{owner_id}.example",
+        "opened_on": LONG_AGO.date(),
+        "is_trusted": False,
+        "valid_from": LONG_AGO,
+    } | columns
+
+
+def hourly(slug: str, unit_price: str, **columns: object) -> Row:
+    """A public price in EUR per hour of running."""
+    return {
+        "price_id": f"list.{slug}",
+        "currency": "EUR",
+        "valid_from": LONG_AGO,
+        "slug": slug,
+        "basis": "runtime",
+        "per_quantity": 1,
+        "per_seconds": 3600,
+        "tier_mode": "flat",
+        "tier_from": 0,
+        "unit_price": unit_price,
+    } | columns
+
+
+def ran(owner_id: str, slug: str, started_at: datetime, stopped_at: datetime | None, **columns: object) -> Row:
+    """One run of an instance, reported when it ended (or, while it runs, when it started)."""
+    service, flavour = slug.split(".")
+    resource_id = f"{owner_id}-{service}"
+    return {
+        "owner_id": owner_id,
+        "resource_id": resource_id,
+        "resource_name": f"{service} of {owner_id}",
+        "instance_id": f"{resource_id}-{flavour}",
+        "service": service,
+        "flavour": flavour,
+        "zone": "par",
+        "started_at": started_at,
+        "stopped_at": stopped_at,
+        "ingested_at": stopped_at or started_at,
+    } | columns
+
+
+def one_shot(owner_id: str, description: str, amount: str, performed_at: datetime, **columns: object) -> Row:
+    """A service performed once, in EUR."""
+    return {
+        "owner_id": owner_id,
+        "description": description,
+        "performed_at": performed_at,
+        "quantity": "1",
+        "unit_price": amount,
+        "currency": "EUR",
+        "recurring": False,
+        "invoice": "monthly",
+        "sells_credits": False,
+        "ingested_at": performed_at,
+    } | columns
+
+
+def grant(owner_id: str, grant_id: str, amount: str, **columns: object) -> Row:
+    """Free credits in EUR that pay everything and do not expire."""
+    return {
+        "grant_id": grant_id,
+        "owner_id": owner_id,
+        "kind": "free",
+        "name": grant_id,
+        "amount": amount,
+        "currency": "EUR",
+        "starts_at": LONG_AGO,
+        "priority": 0,
+    } | columns
+
+
+def payment(owner_id: str, reference: str, amount: str, received_at: datetime, **columns: object) -> Row:
+    """A transfer in EUR that arrived."""
+    return {
+        "payment_id": f"{owner_id}-{reference}-{received_at:%Y%m%d}",
+        "owner_id": owner_id,
+        "reference": reference,
+        "amount": amount,
+        "currency": "EUR",
+        "received_at": received_at,
+        "method_kind": "transfer",
+        "outcome": "succeeded",
+        "ingested_at": received_at,
+    } | columns
