@@ -124,7 +124,6 @@ CREDIT_TABLES = (
         "credits/credit_statements",
         "The credit statement with its letters a to i. One row per payer.",
         deps=[*_INPUTS, "usage/file_receipts"],
-        continues=True,
         checks={
             "lines_make_fees": "Σ lines − discounts = fees F.",
             "credits_match_statements": "Movements add up to c + d + e + h.",

@@ -1,4 +1,8 @@
-"""One way to define a monthly table asset: loop over the run's months in order, publish each, report what was done."""
+"""One way to define a monthly table asset: loop over the run's months in order, publish each, report what was done.
+
+That a month starts from the one before is enforced where it is read (`billing.predecessor`), not declared to Dagster:
+a backfill from the UI follows a self-dependency into every later month, and refuses the range that was asked for.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,8 +39,6 @@ class Table:
     description: str
     #: Keys of the tables it is made from.
     deps: Sequence[str] = ()
-    #: Whether it is also made from its own month before.
-    continues: bool = False
     #: Blocking equations it is published under: name and sentence.
     checks: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,10 +49,9 @@ class Table:
 
     def spec(self, kind: str) -> dg.AssetSpec:
         """The asset."""
-        before = [dg.AssetDep(self.path, partition_mapping=_MONTH_BEFORE)] if self.continues else []
         return dg.AssetSpec(
             self.path,
-            deps=[*(dg.AssetDep(key.split("/")) for key in self.deps), *before],
+            deps=[dg.AssetDep(key.split("/")) for key in self.deps],
             description=self.description,
             group_name=self.path[0],
             kinds={kind},
@@ -64,10 +65,6 @@ class Table:
             for name, sentence in self.checks.items()
         ]
 
-
-_MONTH_BEFORE = dg.TimeWindowPartitionMapping(
-    start_offset=-1, end_offset=-1, allow_nonexistent_upstream_partitions=True
-)
 
 #: Materialises one month of some tables: key -> what happened to it.
 Step = Callable[[dg.AssetExecutionContext, Billing, Month], Mapping[str, Report]]
