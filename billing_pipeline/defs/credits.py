@@ -144,7 +144,7 @@ CREDIT_TABLES = (
     Table(
         "credits/opened_grants",
         "Grants that statements have counted so far, each once. One row per grant.",
-        deps=["accounts/credit_grants"],
+        deps=["credits/credit_statements"],
     ),
 )
 

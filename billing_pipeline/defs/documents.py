@@ -152,6 +152,8 @@ def _link(billing: Billing, month: Month, generation: Generation, rows: pl.DataF
             temporary.unlink(missing_ok=True)
             os.link(published, temporary)
             temporary.replace(link)
+            # Renaming a link onto another link to the same file does nothing, and leaves both.
+            temporary.unlink(missing_ok=True)
             if invoice["number"]:
                 checksum = generation.manifest["files"][published.name]["sha256"]
                 recorded.setdefault(invoice["number"], {})[link.name] = checksum

@@ -1,7 +1,7 @@
 """One way to define a monthly table asset: loop over the run's months in order, publish each, report what was done.
 
 That a month starts from the one before is enforced where it is read (`billing.predecessor`), not declared to Dagster:
-a backfill from the UI follows a self-dependency into every later month, and refuses the range that was asked for.
+its backfills follow a self-dependency into every later month, whatever range was asked for.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
