@@ -12,49 +12,88 @@ meter_spans as (
     where basis = 'runtime'
 ),
 
--- Almost every meter keeps its price all month: one sum by a whole number, and no join per run.
+cuts as (
+    select
+        meter_id,
+        max(from_us) as cut_us
+    from meter_spans
+    group by meter_id
+    having count(*) = 2
+),
+
+-- Prices mostly change at one instant for many meters; any choice gives the same sums. None: everything lies after 0.
+main_cut as (
+    select coalesce(mode(cut_us), 0) as main_cut_us
+    from cuts
+),
+
+-- Meters that keep their price all month, or change it at the main cut only, need two sums and no join per run.
 meter_sums as (
     select
         meter_id,
-        sum(stopped_us - started_us) as duration_us
+        sum(runs.stopped_us - runs.started_us) as duration_us,
+        sum(
+            least(runs.stopped_us, (select main_cut.main_cut_us from main_cut))
+            - least(runs.started_us, (select main_cut.main_cut_us from main_cut))
+        ) as before_cut_us
     from runs
     group by meter_id
 ),
 
-whole_months as (
+summed_spans as (
     select
         meter_spans.meter_id,
         meter_spans.span_number,
-        meter_sums.duration_us
+        case
+            when meter_spans.is_whole_month then meter_sums.duration_us
+            when meter_spans.from_us < main_cut.main_cut_us then meter_sums.before_cut_us
+            else meter_sums.duration_us - meter_sums.before_cut_us
+        end as duration_us
     from meter_spans
     inner join meter_sums
         on meter_spans.meter_id = meter_sums.meter_id
-    where meter_spans.is_whole_month
+    left join cuts
+        on meter_spans.meter_id = cuts.meter_id
+    cross join main_cut
+    where meter_spans.is_whole_month or cuts.cut_us = main_cut.main_cut_us
 ),
 
-cut_months as (
+other_spans as (
     select
         meter_spans.meter_id,
         meter_spans.span_number,
-        sum(least(runs.stopped_us, meter_spans.to_us) - greatest(runs.started_us, meter_spans.from_us)) as duration_us
+        meter_spans.from_us,
+        meter_spans.to_us
+    from meter_spans
+    left join cuts
+        on meter_spans.meter_id = cuts.meter_id
+    cross join main_cut
+    where not meter_spans.is_whole_month and cuts.cut_us is distinct from main_cut.main_cut_us
+),
+
+joined_spans as (
+    select
+        other_spans.meter_id,
+        other_spans.span_number,
+        sum(least(runs.stopped_us, other_spans.to_us) - greatest(runs.started_us, other_spans.from_us)) as duration_us
     from runs
-    inner join meter_spans
+    inner join other_spans
         on
-            runs.meter_id = meter_spans.meter_id
-            and runs.started_us < meter_spans.to_us
-            and runs.stopped_us > meter_spans.from_us
-    where not meter_spans.is_whole_month
-    group by meter_spans.meter_id, meter_spans.span_number
+            runs.meter_id = other_spans.meter_id
+            and runs.started_us < other_spans.to_us
+            and runs.stopped_us > other_spans.from_us
+    group by other_spans.meter_id, other_spans.span_number
 )
 
 select
     meter_id,
     span_number,
     duration_us
-from whole_months
+from summed_spans
+where duration_us > 0
 union all
 select
     meter_id,
     span_number,
     duration_us
-from cut_months
+from joined_spans
