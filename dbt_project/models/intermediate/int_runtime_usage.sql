@@ -30,14 +30,14 @@ main_cut as (
 -- Meters that keep their price all month, or change it at the main cut only, need two sums and no join per run.
 meter_sums as (
     select
-        meter_id,
+        runs.meter_id,
         sum(runs.stopped_us - runs.started_us) as duration_us,
         sum(
             least(runs.stopped_us, (select main_cut.main_cut_us from main_cut))
             - least(runs.started_us, (select main_cut.main_cut_us from main_cut))
         ) as before_cut_us
     from runs
-    group by meter_id
+    group by runs.meter_id
 ),
 
 summed_spans as (
