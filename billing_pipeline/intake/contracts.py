@@ -181,6 +181,8 @@ USAGE_FEEDS: tuple[Feed, ...] = (
             # Invoices of their own for single charges and for sold credits are not made yet.
             ("invoice_kind", "invoice <> 'monthly' or sells_credits"),
             ("negative", "quantity::decimal(38, 20) < 0 or unit_price::decimal(38, 20) < 0"),
+            # A line holds 10^12 minor units at most.
+            ("too_big", "quantity::decimal(38, 20)::hugeint * unit_price::decimal(38, 20)::hugeint > 999999999"),
             ("rate_range", "discount_rate::decimal(38, 20) not between 0 and 1"),
         ),
         time="performed_at",
