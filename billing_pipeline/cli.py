@@ -390,6 +390,7 @@ def _print_month(billing: "Billing", month: Month) -> None:
     _print_totals([month])
     for title, name, columns in (
         ("Parked", "invoices/parked_organisations", ["payer_id", "reason", "detail"]),
+        ("Refused prices", "accounts/refused_prices", ["price_id", "reason", "detail"]),
         ("Quarantine", "usage/quarantine", ["feed", "path", "file_row", "reason"]),
         ("Late", "usage/late_arrivals", ["feed", "origin_month", "late_rows"]),
     ):

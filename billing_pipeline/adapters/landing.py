@@ -19,6 +19,8 @@ class LandedFile:
     absolute: Path
     path: str
     size: int
+    #: A link to somewhere outside of the landing folder.
+    leads_away: bool = False
 
     def checksum(self) -> str:
         """The sha256 of the file's bytes, in hex."""
@@ -31,6 +33,16 @@ class Landing:
     """Lists what has landed. Hidden files and `.tmp` files are still being written and are left alone."""
 
     root: Path
+
+    def feeds(self) -> list[str]:
+        """The folders that hold arrival days, by name."""
+        if not self.root.is_dir():
+            return []
+        return sorted(
+            entry.name
+            for entry in self.root.iterdir()
+            if entry.is_dir() and any(_DAY.fullmatch(day.name) for day in entry.iterdir())
+        )
 
     def days(self, feed: str, as_of: datetime) -> list[date]:
         """The arrival days of a feed that had ended by `as_of`, in order."""
@@ -49,9 +61,11 @@ class Landing:
             for entry in folder.iterdir()
             if entry.is_file() and not entry.name.startswith(".") and not entry.name.endswith(".tmp")
         )
-        return [
-            LandedFile(folder / name, f"{feed}/{folder.name}/{name}", (folder / name).stat().st_size) for name in names
-        ]
+        return [self._file(folder / name) for name in names]
+
+    def _file(self, file: Path) -> LandedFile:
+        leads_away = file.is_symlink() and not file.resolve().is_relative_to(self.root.resolve())
+        return LandedFile(file, file.relative_to(self.root).as_posix(), file.stat().st_size, leads_away)
 
     def newest_day(self, feed: str) -> date | None:
         """The last arrival day of a feed, whether it has ended or not."""

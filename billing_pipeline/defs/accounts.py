@@ -19,6 +19,7 @@ from billing_pipeline.rules.accounts import (
 )
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.prices import version_prices
+from billing_pipeline.tables.accounts import RefusedPrices
 from billing_pipeline.tables.invoices import ParkedOrganisations
 
 #: The tables of this stage, in the order in which they are made.
@@ -84,7 +85,12 @@ def organisations(context: dg.AssetExecutionContext, billing: Billing, month: Mo
         "accounts/prices",
         "Every price in force, as whole numbers under each contract. One row per price version, price factor and tier.",
         deps=["accounts/organisations"],
-    )
+    ),
+    Table(
+        "accounts/refused_prices",
+        "Price versions that cannot be used, and why. One row per price version.",
+        deps=["accounts/organisations"],
+    ),
 )
 def prices(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
     """Version the price list for the contracts in use; a version that cannot be used is left out and said."""
@@ -96,8 +102,16 @@ def prices(context: dg.AssetExecutionContext, billing: Billing, month: Month) ->
         context.log.warning("price %s is refused (%s): %s", refused["price_id"], refused["reason"], refused["detail"])
     accounts = Accounts(versions.prices, ParkedOrganisations.create_empty())
     report = _publish(billing, "accounts/prices", month, accounts, landed, organisations=customers.id)
-    reasons = dict(versions.refused.select("price_id", "detail").iter_rows())
-    return {"accounts/prices": Report({**report.metadata, "refused_prices": reasons})}
+    refused = RefusedPrices.validate(versions.refused.sort("price_id"))
+    billing.warehouse.publish(
+        "accounts/refused_prices",
+        partition(month),
+        refused,
+        as_of=billing.as_of(month),
+        inputs={**landed.inputs, "organisations": customers.id},
+    )
+    refused_report = Report({"dagster/row_count": refused.height})
+    return {"accounts/prices": report, "accounts/refused_prices": refused_report}
 
 
 @monthly_assets(

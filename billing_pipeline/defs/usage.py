@@ -11,6 +11,7 @@ from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.intake.contracts import FEEDS, USAGE_FEEDS, Feed
 from billing_pipeline.intake.months import publish_usage
+from billing_pipeline.intake.unread import receipts_of_unread
 from billing_pipeline.rules.equations import rows_are_conserved
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.usage import FileReceipts, LateArrivals, Quarantine
@@ -78,11 +79,14 @@ usage_assets = [_feed_asset(feed) for feed in USAGE_FEEDS]
 )
 def receipts(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
     """Gather what every feed says of its raw rows."""
-    del context
     read = {table: billing.read(table, month) for table in (*USAGE_TABLES, *ACCOUNTS)}
     clean_rows = sum(read[table].manifest["files"]["events.parquet"]["rows"] for table in USAGE_TABLES)
     _require_visible_usage(billing, month, clean_rows)
-    files = FileReceipts.validate(_gather(read, "receipts"), cast=True)
+    window = billing.window(month, billing.predecessor("usage/file_receipts", month))
+    unread = receipts_of_unread(billing.landing, window)
+    if unread.height:
+        context.log.warning("%s files of feeds that are not read: %s", unread.height, unread["feed"].unique().to_list())
+    files = FileReceipts.validate(pl.concat([_gather(read, "receipts"), unread]), cast=True)
     refused = Quarantine.validate(_gather(read, "quarantine"), cast=True)
     late = LateArrivals.validate(_gather(read, "late"), cast=True)
     published = {"usage/file_receipts": files, "usage/quarantine": refused, "usage/late_arrivals": late}

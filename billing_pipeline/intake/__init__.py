@@ -1,0 +1,1 @@
+"""Landing files become clean events: the feed contracts, reading, deduplication, quarantine."""

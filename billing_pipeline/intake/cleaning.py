@@ -5,43 +5,44 @@ unless its list of files changes. What this leaves for later is only what needs 
 
 Parts of a cleaned day:
 
-- `events`: one row per accepted raw row, typed, with hashes of its event and natural key. A hash only nominates rows
-  for comparison and is never trusted to decide; it is valid for the DuckDB version noted in the facts.
-- `meters`: one row per metered thing of the day (metered feeds).
-- `files`: one row per raw file, with its row count, or the reason why it was refused whole.
-- `quarantine`: one row per refused raw row.
+- `events`: one row per accepted raw row, typed, with hashes of its event, its natural key and its meter. The first two
+  only nominate rows for comparison; the third stands for the meter, because no two meters are let through that share
+  it. Hashes are valid for the DuckDB version noted in the facts.
+- `meters`: one row per metered thing of the day and name of its resource (metered feeds).
+- `quarantine`: one row per refused raw row; there only if there is one.
+
+The facts list the raw files in the order of their numbers, each with its row count, or the reason why it was refused
+whole.
 """
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
 import duckdb
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from billing_pipeline.adapters.landing import LandedFile, Landing, day_end
 from billing_pipeline.intake.contracts import BOOKKEEPING, METER_COLUMNS, OTHER_ID, OWNER_ID, Column, Feed, Type
-from billing_pipeline.intake.engine import EngineLimits, copy, paths, session
+from billing_pipeline.intake.engine import EngineLimits, copy, paths, scalar, session
+from billing_pipeline.intake.windows import Window
 from billing_pipeline.rules.period import microseconds
 from billing_pipeline.warehouse import Generation, Publication, Warehouse
 
 #: Plausible instants: a text of another century is a unit mistaken for another.
 _EARLIEST_US, _LATEST_US = 631_152_000_000_000, 7_258_118_400_000_000
 
-_FILES_SCHEMA = {
-    "file_no": pl.Int32,
-    "file_id": pl.String,
-    "path": pl.String,
-    "sha256": pl.String,
-    "input_rows": pl.Int64,
-    "refused_reason": pl.String,
-    "detail": pl.String,
-}
+
+class HashCollision(RuntimeError):
+    """Two metered things of one feed have the same 64-bit hash: once in 10^9 months of 100,000 meters."""
+
+
+class FileInClosedDay(RuntimeError):
+    """A file was put into the folder of a day that an older month has already counted."""
 
 
 @dataclass(frozen=True)
@@ -53,27 +54,88 @@ class _Form:
     refused_reason: str | None = None
     detail: str | None = None
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the file's rows are read."""
+        return self.refused_reason is None
 
-def clean_days(
-    feed: Feed, days: Sequence[date], landing: Landing, warehouse: Warehouse, limits: EngineLimits
+
+def clean_arrivals(
+    feed: Feed,
+    window: Window,
+    landing: Landing,
+    warehouse: Warehouse,
+    limits: EngineLimits,
+    *,
+    whole_history: bool = False,
 ) -> dict[date, Generation]:
-    """The published clean form of arrival days; those that are missing or whose files have changed are made now.
+    """The cleaned arrival days that a run reads, in order; those that are missing or have changed are made now.
 
     Days are independent, so each thread cleans days of its own.
+
+    Args:
+        feed: what landed.
+        window: selects the days that may hold usage of the window or of the month; of reference data all are read.
+        landing: where the files are.
+        warehouse: where cleaned days are published.
+        limits: what may be taken of the machine.
+        whole_history: read every day that had ended by `as_of`, of usage too.
+
+    Raises:
+        FileInClosedDay: a day that an older month has counted holds a file that was not there then.
     """
-    listed = {day: landing.files(feed.name, day) for day in days}
-    cleaned = {day: _current(feed, day, files, warehouse) for day, files in listed.items()}
-    stale = [day for day, generation in cleaned.items() if generation is None]
+    listed = {day: landing.files(feed.name, day) for day in landing.days(feed.name, window.as_of)}
+    recorded = {day: warehouse.current(_table(feed), _partition(day)) for day in listed}
+    _require_closed_days_unchanged(feed, window, listed, recorded)
+    needed = {
+        day: generation
+        for day, generation in recorded.items()
+        if whole_history
+        or not feed.is_usage
+        or window.needs(day_end(day))
+        or (generation and generation.manifest["facts"]["seen_until_us"] > window.since_us)
+    }
+    stale = [day for day, generation in needed.items() if not _holds(generation, listed[day], warehouse)]
 
     def clean(share: Sequence[date]) -> None:
         with session(limits.divided(), [landing.root, warehouse.root]) as connection:
             for day in share:
-                _clean(connection, feed, day, listed[day], warehouse)
+                needed[day] = _clean(connection, feed, day, listed[day], warehouse)
 
     shares = [share for share in (stale[start :: limits.threads] for start in range(limits.threads)) if share]
     with ThreadPoolExecutor(max_workers=limits.threads) as pool:
         list(pool.map(clean, shares))
-    return {day: generation or warehouse.require(_table(feed), _partition(day)) for day, generation in cleaned.items()}
+    return {day: generation for day, generation in needed.items() if generation}
+
+
+def _require_closed_days_unchanged(
+    feed: Feed,
+    window: Window,
+    listed: Mapping[date, Sequence[LandedFile]],
+    recorded: Mapping[date, Generation | None],
+) -> None:
+    """Stop where a file appeared in a day that was counted before: no window would ever count its rows.
+
+    Raises:
+        FileInClosedDay: there is such a file.
+    """
+    if window.since is None:
+        return
+    unseen = [
+        file.path
+        for day, files in listed.items()
+        if day_end(day) <= window.since
+        for file in files
+        if _sizes(recorded[day]).get(file.path) != file.size
+    ]
+    if unseen:
+        message = (
+            f"{len(unseen)} files of {feed.name} appeared or changed, in the folders of days that were counted when "
+            f"{window.period.month.previous} was closed (as of {window.since:%Y-%m-%dT%H:%M:%SZ}): "
+            f"{', '.join(unseen[:5])}; a file belongs into the folder of the UTC day on which it lands: move it there, "
+            f"or close {window.period.month.previous} again if it is not issued"
+        )
+        raise FileInClosedDay(message)
 
 
 def _table(feed: Feed) -> str:
@@ -84,37 +146,82 @@ def _partition(day: date) -> str:
     return f"day={day.isoformat()}"
 
 
-def _facts(files: Sequence[LandedFile]) -> dict[str, object]:
-    """What tells whether a cleaned day still holds: its files, and the engine whose hashes it carries."""
-    return {"files": {file.path: file.size for file in files}, "engine": duckdb.__version__}
+def _sizes(generation: Generation | None) -> dict[str, int]:
+    """The raw files that a cleaned day was made from, by path."""
+    return {file["path"]: file["size"] for file in generation.manifest["facts"]["files"]} if generation else {}
 
 
-def _current(feed: Feed, day: date, files: Sequence[LandedFile], warehouse: Warehouse) -> Generation | None:
-    current = warehouse.current(_table(feed), _partition(day))
-    holds = (
-        current is not None
-        and current.manifest["facts"] == _facts(files)
-        and current.manifest["code_version"] == warehouse.code_version
+def _holds(generation: Generation | None, files: Sequence[LandedFile], warehouse: Warehouse) -> bool:
+    """Whether a cleaned day is still what its files, this code and this engine's hashes would give."""
+    return (
+        generation is not None
+        and _sizes(generation) == {file.path: file.size for file in files}
+        and generation.manifest["facts"]["engine"] == duckdb.__version__
+        and generation.manifest["code_version"] == warehouse.code_version
     )
-    return current if holds else None
 
 
 def _clean(
     connection: duckdb.DuckDBPyConnection, feed: Feed, day: date, files: Sequence[LandedFile], warehouse: Warehouse
-) -> None:
-    """Clean one arrival day and publish it."""
+) -> Generation:
+    """Clean one arrival day and publish it; a file whose pages turn out to be damaged is refused whole."""
     forms = [_inspect(feed, file) for file in files]
-    with warehouse.publishing(_table(feed), _partition(day), as_of=day_end(day), facts=_facts(files)) as publication:
-        publication.write("files", _describe(files, forms))
-        _load(connection, feed, files, forms)
+    try:
+        return _publish(connection, feed, day, files, forms, warehouse)
+    except duckdb.Error:
+        readable = [_read_through(connection, file, form) for file, form in zip(files, forms, strict=True)]
+        if readable == forms:
+            raise
+        return _publish(connection, feed, day, files, readable, warehouse)
+
+
+def _publish(
+    connection: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    day: date,
+    files: Sequence[LandedFile],
+    forms: Sequence[_Form],
+    warehouse: Warehouse,
+) -> Generation:
+    """Clean the readable files of a day and publish what came of them."""
+    _load(connection, feed, files, forms)
+    end_us = microseconds(day_end(day))
+    latest_us = scalar(connection, f"select max(ingested_at) from raw where ingested_at <= {_LATEST_US}")
+    facts = {
+        "files": [_describe(file, form) for file, form in zip(files, forms, strict=True)],
+        "engine": duckdb.__version__,
+        # Rows that were taken in after the day's end are not seen before that.
+        "seen_until_us": max(end_us, latest_us or 0),
+    }
+    with warehouse.publishing(_table(feed), _partition(day), as_of=day_end(day), facts=facts) as publication:
         if feed.is_metered:
-            _build_meters(connection, feed)
-        _write(connection, feed, day, publication)
-        _write_quarantine(connection, feed, day, files, publication)
+            _write_meters(connection, feed, publication)
+        accepted = copy(
+            connection,
+            f"select * exclude (problem) from ({_judged(connection, feed, end_us)}) where problem is null",
+            publication.path("events.parquet"),
+        )
+        if accepted < sum(form.rows for form in forms if form.is_accepted):
+            _write_quarantine(connection, feed, end_us, files, publication)
+    return publication.generation
+
+
+def _read_through(connection: duckdb.DuckDBPyConnection, file: LandedFile, form: _Form) -> _Form:
+    """The form of a file once each of its pages was read."""
+    if not form.is_accepted:
+        return form
+    columns = ", ".join(f"max({name})" for name, _ in form.types)
+    try:
+        connection.execute(f"select {columns} from {_parquet([file])}")
+    except duckdb.Error as error:
+        return _Form(form.rows, refused_reason="file_format", detail=f"a page is damaged: {error}"[:200])
+    return form
 
 
 def _inspect(feed: Feed, file: LandedFile) -> _Form:
     """Compare a file's form with the contract, from its footer alone."""
+    if file.leads_away:
+        return _Form(refused_reason="file_path", detail="a link that leads out of the landing folder")
     if file.size == 0:
         return _Form(refused_reason="file_empty", detail="the file has no bytes")
     if file.absolute.suffix != ".parquet":
@@ -148,44 +255,53 @@ def _plain(arrow: pa.DataType) -> pa.DataType:
     return arrow.value_type if pa.types.is_dictionary(arrow) else arrow
 
 
+def _is_text(arrow: pa.DataType) -> bool:
+    return pa.types.is_string(arrow) or pa.types.is_large_string(arrow) or pa.types.is_string_view(arrow)
+
+
 def _type_problem(column: Column, arrow: pa.DataType) -> str | None:
     """The reason code for a column of the wrong type, None if it can be read without loss."""
     arrow = _plain(arrow)
-    is_text = pa.types.is_string(arrow) or pa.types.is_large_string(arrow) or pa.types.is_string_view(arrow)
+    if column.type is Type.INSTANT and pa.types.is_timestamp(arrow) and arrow.tz is None:
+        return "schema_tz"
+    if column.type is Type.DECIMAL and pa.types.is_floating(arrow):
+        return "money_float"
+    return None if _is_lossless(column, arrow) else "schema_type"
+
+
+def _is_lossless(column: Column, arrow: pa.DataType) -> bool:
+    """Whether every value of a file's column has its place in the contract's type."""
     if pa.types.is_null(arrow):
-        return None if column.is_optional else "schema_type"
+        return column.is_optional
     match column.type:
-        case Type.INSTANT if pa.types.is_timestamp(arrow):
-            if arrow.tz is None:
-                return "schema_tz"
-            return "schema_type" if arrow.unit == "ns" else None
-        case Type.DECIMAL if pa.types.is_floating(arrow):
-            return "money_float"
-        case Type.WHOLE if pa.types.is_uint64(arrow):
-            return "schema_type"
-        case Type.WHOLE if pa.types.is_decimal(arrow):
-            return None if arrow.scale == 0 else "schema_type"
-        case Type.DECIMAL if pa.types.is_decimal(arrow):
-            return None if arrow.scale <= 20 and arrow.precision - arrow.scale <= 18 else "schema_type"
-        case Type.WHOLE | Type.DECIMAL:
-            return None if pa.types.is_integer(arrow) or is_text else "schema_type"
-        case Type.DATE:
-            return None if pa.types.is_date(arrow) or is_text else "schema_type"
         case Type.FLAG:
-            return None if pa.types.is_boolean(arrow) else "schema_type"
+            return pa.types.is_boolean(arrow)
+        case Type.INSTANT if pa.types.is_timestamp(arrow):
+            return arrow.unit != "ns"
+        case Type.DATE if pa.types.is_date(arrow):
+            return True
+        case Type.WHOLE if pa.types.is_decimal(arrow):
+            return arrow.scale == 0
+        case Type.DECIMAL if pa.types.is_decimal(arrow):
+            return arrow.scale <= 20 and arrow.precision - arrow.scale <= 18
+        case Type.WHOLE | Type.DECIMAL if pa.types.is_integer(arrow):
+            return not pa.types.is_uint64(arrow)
         case _:
-            return None if is_text else "schema_type"
+            return _is_text(arrow)
 
 
-def _describe(files: Sequence[LandedFile], forms: Sequence[_Form]) -> pl.DataFrame:
-    """One row per raw file."""
-    rows = []
-    for no, (file, form) in enumerate(zip(files, forms, strict=True)):
-        checksum = file.checksum()
+def _describe(file: LandedFile, form: _Form) -> dict[str, object]:
+    """What the facts say of a raw file."""
+    checksum = file.checksum()
+    return {
         # The same bytes may land twice under two names and are two files then.
-        file_id = hashlib.sha256(f"{file.path}|{checksum}".encode()).hexdigest()[:16]
-        rows.append((no, file_id, file.path, checksum, form.rows, form.refused_reason, form.detail))
-    return pl.DataFrame(rows, schema=_FILES_SCHEMA, orient="row")
+        "file_id": hashlib.sha256(f"{file.path}|{checksum}".encode()).hexdigest()[:16],
+        "path": file.path,
+        "sha256": checksum,
+        "size": file.size,
+        "refused_reason": form.refused_reason,
+        "detail": form.detail,
+    }
 
 
 def _load(
@@ -197,19 +313,19 @@ def _load(
     """
     by_form: defaultdict[tuple[tuple[str, pa.DataType], ...], list[int]] = defaultdict(list)
     for no, form in enumerate(forms):
-        if form.types:
+        if form.is_accepted:
             by_form[form.types].append(no)
     selects = [
         _typed_select(feed, dict(types), numbers, [files[no] for no in numbers]) for types, numbers in by_form.items()
     ]
-    if not selects:
-        selects = [_typed_select(feed, {}, [], [])]
-    connection.execute(f"create or replace temp view raw as {' union all by name '.join(selects)}")
+    union = " union all by name ".join(selects or [_typed_select(feed, {}, [], [])])
+    connection.execute(f"create or replace temp view raw as {union}")
 
 
 def _parquet(files: Iterable[LandedFile]) -> str:
     """The SQL that reads raw files with the position of each row."""
-    return f"read_parquet({paths(file.absolute.resolve() for file in files)}, file_row_number = true, hive_partitioning = false)"
+    listed = paths(file.absolute.resolve() for file in files)
+    return f"read_parquet({listed}, file_row_number = true, hive_partitioning = false)"
 
 
 def _typed_select(feed: Feed, types: dict[str, pa.DataType], numbers: list[int], files: list[LandedFile]) -> str:
@@ -220,138 +336,165 @@ def _typed_select(feed: Feed, types: dict[str, pa.DataType], numbers: list[int],
     for column in columns:
         value, problem = _typed(column, types.get(column.name))
         selected.append(f"{value} as {column.name}")
-        if column.name in deferred:
-            continue
-        if not column.is_optional:
-            problems.append(f"when {column.name} is null then 'value_missing'")
-        if problem:
-            problems.append(problem)
-    case = f"case {' '.join(problems)} end"
-    source = (
-        _parquet(files)
-        if files
-        else f"(select {', '.join(f'null::varchar as {c.name}' for c in columns)}, 0 as file_index, 0 as file_row_number limit 0)"
-    )
+        if column.name not in deferred:
+            missing = "" if column.is_optional else f"when {column.name} is null then 'value_missing' "
+            problems.append(missing + problem)
+    nothing = ", ".join(f"null::varchar as {column.name}" for column in columns)
+    source = _parquet(files) if files else f"(select {nothing}, 0 as file_index, 0 as file_row_number where false)"
     return (
         f"select {numbers or [0]}[file_index::bigint + 1]::integer as file_no, file_row_number::bigint as file_row, "
-        f"{', '.join(selected)}, {case.replace('case  end', 'null')} as problem from {source} as landed"
+        f"{', '.join(selected)}, case {' '.join(problems)} end as problem from {source} as landed"
     )
 
 
-def _typed(column: Column, arrow: pa.DataType | None) -> tuple[str, str | None]:
-    """SQL of a column's typed value, and the WHEN clause that says what is wrong with it (on the raw column)."""
+#: SQL types of clean values; all others are text.
+_VALUE_TYPES = {Type.INSTANT: "bigint", Type.WHOLE: "bigint", Type.DATE: "date", Type.FLAG: "boolean"}
+
+_DAY_TEXT = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_LOCAL_TEXT = _DAY_TEXT + "[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?"
+_INSTANT_TEXT = _LOCAL_TEXT + "(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])"
+_WHOLE_TEXT = "-?[0-9]{1,18}"
+_DECIMAL_TEXT = "-?[0-9]{1,18}(\\.[0-9]{1,20})?"
+
+
+def _typed(column: Column, arrow: pa.DataType | None) -> tuple[str, str]:
+    """SQL of a column's typed value, and the WHEN clauses that say what is wrong with it (on the raw column)."""
     name = f"landed.{column.name}"
     if arrow is None or pa.types.is_null(arrow):
-        empty = {Type.INSTANT: "bigint", Type.WHOLE: "bigint", Type.DATE: "date", Type.FLAG: "boolean"}
-        return f"null::{empty.get(column.type, 'varchar')}", None
-    is_text = pa.types.is_string(arrow) or pa.types.is_large_string(arrow) or pa.types.is_string_view(arrow)
+        return f"null::{_VALUE_TYPES.get(column.type, 'varchar')}", ""
     match column.type:
         case Type.OWNER:
             return name, f"when not regexp_full_match({name}, '{OWNER_ID}') then 'id_syntax'"
         case Type.ID:
             return name, f"when not regexp_full_match({name}, '{OTHER_ID}') then 'id_syntax'"
-        case Type.INSTANT if is_text:
-            local = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?"
-            valid = f"regexp_full_match({name}, '{local}(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])')"
-            value = f"epoch_us(case when {valid} then try_cast({name} as timestamptz) end)"
-            return value, (
-                f"when regexp_full_match({name}, '{local}') then 'naive_timestamp' "
-                f"when {name} is not null and {value} is null then 'time_syntax' "
-                f"when {value} not between {_EARLIEST_US} and {_LATEST_US} then 'time_range'"
-            )
         case Type.INSTANT:
-            value = f"epoch_us({name})"
-            return value, f"when {value} not between {_EARLIEST_US} and {_LATEST_US} then 'time_range'"
-        case Type.DATE if is_text:
-            value = f"case when regexp_full_match({name}, '[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}') then try_cast({name} as date) end"
-            return value, f"when {name} is not null and {value} is null then 'time_syntax'"
-        case Type.WHOLE if is_text:
-            value = f"case when regexp_full_match({name}, '-?[0-9]{{1,18}}') then {name}::bigint end"
-            return value, f"when {name} is not null and {value} is null then 'number_syntax'"
+            return _typed_instant(name, is_text=_is_text(arrow))
+        case Type.DATE:
+            value = _matching(name, _DAY_TEXT, "date") if _is_text(arrow) else name
+            return value, _unless_read(name, value, "time_syntax")
         case Type.WHOLE:
-            return f"{name}::bigint", None
-        case Type.DECIMAL if is_text:
-            value = f"case when regexp_full_match({name}, '-?[0-9]{{1,18}}(\\.[0-9]{{1,20}})?') then {name} end"
-            return value, f"when {name} is not null and {value} is null then 'number_syntax'"
+            value = _matching(name, _WHOLE_TEXT, "bigint") if _is_text(arrow) else f"try_cast({name} as bigint)"
+            return value, _unless_read(name, value, "number_syntax")
         case Type.DECIMAL:
-            return f"{name}::varchar", None
+            value = _matching(f"{name}::varchar", _DECIMAL_TEXT, "varchar")
+            return value, _unless_read(name, value, "number_syntax")
         case _:
-            return name, None
+            return name, ""
 
 
-def _build_meters(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
-    """Make the temporary table `meters`: one row per metered thing of the day, ids checked once instead of per row."""
-    ids = [column for column in feed.columns if column.name in METER_COLUMNS and column.name != "resource_name"]
+def _typed_instant(name: str, *, is_text: bool) -> tuple[str, str]:
+    value = f"epoch_us({_matching(name, _INSTANT_TEXT, 'timestamptz') if is_text else name})"
+    naive = f"when regexp_full_match({name}, '{_LOCAL_TEXT}') then 'naive_timestamp' " if is_text else ""
+    out_of_range = f"when {value} not between {_EARLIEST_US} and {_LATEST_US} then 'time_range'"
+    return value, f"{naive}{_unless_read(name, value, 'time_syntax') if is_text else ''} {out_of_range}"
+
+
+def _matching(name: str, pattern: str, kind: str) -> str:
+    """SQL of a text as a value; null where it does not match the pattern or names no value."""
+    return f"case when regexp_full_match({name}, '{pattern}') then try_cast({name} as {kind}) end"
+
+
+def _unless_read(name: str, value: str, reason: str) -> str:
+    return f"when {name} is not null and {value} is null then '{reason}'"
+
+
+def _write_meters(connection: duckdb.DuckDBPyConnection, feed: Feed, publication: Publication) -> None:
+    """Write the part `meters`, and leave `refused_meters`: the hashes of those whose ids are wrong.
+
+    Ids are checked here, once, instead of per row.
+
+    Raises:
+        HashCollision: two meters have the same hash.
+    """
+    ids = _meter_ids(feed)
     names = ", ".join(column.name for column in ids)
-    problems = " ".join(
-        f"when {c.name} is null then 'value_missing' "
-        f"when not regexp_full_match({c.name}, '{OWNER_ID if c.type is Type.OWNER else OTHER_ID}') then 'id_syntax'"
-        for c in ids
+    missing = " or ".join(f"{column.name} is null" for column in ids)
+    malformed = " or ".join(
+        f"not regexp_full_match({c.name}, '{OWNER_ID if c.type is Type.OWNER else OTHER_ID}')" for c in ids
     )
     connection.execute(f"""
         create or replace temp table meters as
         select
-            row_number() over (order by {names}) - 1 as meter_no,
-            {names},
-            {feed.slug} as slug,
-            max({{'at': ingested_at, 'name': resource_name}}) filter (resource_name is not null) as named,
-            case {problems} end as problem
-        from raw
-        group by {names}
-    """)
-
-
-def _write(connection: duckdb.DuckDBPyConnection, feed: Feed, day: date, publication: Publication) -> None:
-    """Write the part `events`, and `meters` for a metered feed."""
-    copy(
-        connection, f"select * from ({_accepted(feed, day)}) where problem is null", publication.path("events.parquet")
-    )
-    if feed.is_metered:
-        meters = "select meter_no, owner_id, resource_id, named.name as resource_name, named.at as named_us, slug, zone"
-        copy(
-            connection,
-            f"{meters} from meters where problem is null order by meter_no",
-            publication.path("meters.parquet"),
+            meter_hash, {names}, {feed.slug} as slug, resource_name, named_us,
+            case when {missing} then 'value_missing' when {malformed} then 'id_syntax' end as problem
+        from (
+            select {_hash(ids)} as meter_hash, {names}, resource_name, max(ingested_at) as named_us
+            from raw group by {names}, resource_name
         )
+    """)
+    require_unlike_hashes(connection, f"select meter_hash, {names} from meters")
+    connection.execute("""
+        create or replace temp table refused_meters as
+        select distinct meter_hash, problem from meters where problem is not null
+    """)
+    columns = "meter_hash, owner_id, resource_id, slug, zone, resource_name, named_us"
+    copy(connection, f"select {columns} from meters where problem is null", publication.path("meters.parquet"))
 
 
-def _accepted(feed: Feed, day: date) -> str:
+def require_unlike_hashes(connection: duckdb.DuckDBPyConnection, meters: str) -> None:
+    """Check that a hash stands for one meter only.
+
+    Raises:
+        HashCollision: two meters have the same hash.
+    """
+    collided = f"select meter_hash from (select distinct * from ({meters})) group by meter_hash having count(*) > 1"
+    found = connection.execute(f"from ({meters}) where meter_hash in ({collided}) order by all limit 2").fetchall()
+    if found:
+        message = f"the meters {found[0][1:]} and {found[1][1:]} have the same hash; rename one of the two resources"
+        raise HashCollision(message)
+
+
+def _meter_ids(feed: Feed) -> list[Column]:
+    """The raw columns that a meter is identified by."""
+    return [column for column in feed.columns if column.name in METER_COLUMNS and column.name != "resource_name"]
+
+
+def _hash(columns: Iterable[Column]) -> str:
+    return f"hash({', '.join(column.name for column in columns)})"
+
+
+def _judged(connection: duckdb.DuckDBPyConnection, feed: Feed, day_end_us: int) -> str:
     """The SELECT of a day's rows with their bookkeeping and the first problem of each."""
-    values = ", ".join(f"raw.{column.name}" for column in feed.values)
+    values = ", ".join(column.name for column in feed.values)
     checks = " ".join(f"when {condition} then '{reason}'" for reason, condition in feed.all_checks)
     # A withdrawal names its key; nothing else of it is read.
-    keys = ", ".join("meters.slug" if name == "slug" else f"raw.{name}" for name in feed.key_columns)
     verdict = f"case when coalesce(is_deleted, false) then null {checks} end"
-    found = f"coalesce(raw.problem{', meters.problem' if feed.is_metered else ''}, {verdict})"
-    ids = [c.name for c in feed.columns if c.name in METER_COLUMNS and c.name != "resource_name"]
-    # Ids that are null or malformed find a meter too, which says what is wrong with them.
-    join = " and ".join(f"raw.{name} is not distinct from meters.{name}" for name in ids)
+    keys = ", ".join(str(feed.slug) if name == "slug" else name for name in feed.key_columns)
+    meter_hash, of_meter = "", ""
+    if feed.is_metered:
+        meter_hash = f"{_hash(_meter_ids(feed))} as meter_hash,"
+        if scalar(connection, "select count(*) from refused_meters"):
+            of_meter = f", (select problem from refused_meters as bad where bad.meter_hash = {_hash(_meter_ids(feed))})"
     return f"""
         select
-            {"meters.meter_no, " if feed.is_metered else ""}{values},
-            raw.source, raw.event_id, raw.ingested_at, coalesce(raw.is_deleted, false) as is_deleted,
-            greatest(raw.ingested_at, {microseconds(day_end(day))}) as seen_us,
-            hash(raw.source, raw.event_id) as event_hash,
-            hash({keys}) as key_hash,
-            raw.file_no, raw.file_row, {found} as problem
-        from raw {f"inner join meters on {join}" if feed.is_metered else ""}
+            {meter_hash} {values},
+            source, event_id, ingested_at, coalesce(is_deleted, false) as is_deleted,
+            greatest(ingested_at, {day_end_us}) as seen_us,
+            hash(source, event_id) as event_hash, hash({keys}) as key_hash,
+            file_no, file_row, coalesce(problem{of_meter}, {verdict}) as problem
+        from raw
     """
 
 
 def _write_quarantine(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, day: date, files: Sequence[LandedFile], publication: Publication
+    connection: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    day_end_us: int,
+    files: Sequence[LandedFile],
+    publication: Publication,
 ) -> None:
     """Write the part `quarantine`: the refused rows, whole, as they stand in their files."""
-    problems = f"select file_no, file_row, problem, seen_us from ({_accepted(feed, day)}) where problem is not null"
+    problems = (
+        f"select file_no, file_row, problem from ({_judged(connection, feed, day_end_us)}) where problem is not null"
+    )
     connection.execute(f"create or replace temp table problems as {problems}")
     concerned = [row[0] for row in connection.execute("select distinct file_no from problems order by all").fetchall()]
-    selects = [
+    union = " union all ".join(
         f"""
-        select {no}::integer as file_no, file_row, problem as reason, seen_us, to_json(landed)::varchar as raw
+        select {no}::integer as file_no, file_row, problem as reason, to_json(landed)::varchar as raw
         from (select * from {_parquet([files[no]])}) as landed
         inner join (select * from problems where file_no = {no}) on file_row = file_row_number
         """
         for no in concerned
-    ] or ["select 0::integer as file_no, 0::bigint as file_row, '' as reason, 0::bigint as seen_us, '' as raw limit 0"]
-    union = " union all ".join(selects)
+    )
     copy(connection, f"select * from ({union}) order by file_no, file_row", publication.path("quarantine.parquet"))

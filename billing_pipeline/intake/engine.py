@@ -58,9 +58,15 @@ def paths(files: Iterable[Path]) -> str:
     return "[" + ", ".join(text(str(file)) for file in files) + "]"
 
 
-def copy(connection: duckdb.DuckDBPyConnection, select: str, file: Path) -> None:
-    """Write the rows of a SELECT to a Parquet file, in their order."""
-    connection.execute(f"copy ({select}) to {text(str(file))} ({_PARQUET})")
+def copy(connection: duckdb.DuckDBPyConnection, select: str, file: Path) -> int:
+    """Write the rows of a SELECT to a Parquet file, in their order, and count them."""
+    return scalar(connection, f"copy ({select}) to {text(str(file))} ({_PARQUET})") or 0
+
+
+def scalar(connection: duckdb.DuckDBPyConnection, query: str) -> int | None:
+    """The one whole number that a query answers with."""
+    row = connection.execute(query).fetchone()
+    return row[0] if row else None
 
 
 #: Narrow columns, written fast; no bloom filters, which only cost.

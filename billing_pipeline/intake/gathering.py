@@ -1,46 +1,30 @@
-"""The rows that one run decides together, brought onto one connection, and what became of each raw row.
+"""The rows that one run decides together, brought onto one connection, and what became of each raw row."""
 
-A run sees the rows that had landed by its `as_of`. Those that landed since the month before was closed are its
-*window*: each raw row is in exactly one window, so receipts count every row once.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import accumulate
 
 import duckdb
+import polars as pl
 
-from billing_pipeline.intake.contracts import Feed, Type
-from billing_pipeline.intake.engine import text
-from billing_pipeline.rules.period import Period, microseconds
+from billing_pipeline.intake.cleaning import require_unlike_hashes
+from billing_pipeline.intake.contracts import METER_IDENTITY, Feed, Type
+from billing_pipeline.intake.engine import paths, text
+from billing_pipeline.intake.windows import Window
+from billing_pipeline.rules.period import microseconds
 from billing_pipeline.warehouse import Generation
 
+#: A carried row knows the slug alone, not the columns that it was made from: its meter is hashed apart from the days'.
+_CARRIED_METER = f"hash('carried', {', '.join(METER_IDENTITY)}) as meter_hash"
 
-@dataclass(frozen=True)
-class Window:
-    """What a run sees: the month, and arrivals after `since` (None: from the beginning) up to `as_of`."""
+#: A row id is the number of the row's file, and its position in 33 bits.
+_ROW_BITS = 33
 
-    period: Period
-    since: datetime | None
-    as_of: datetime
-
-    @property
-    def since_us(self) -> int:
-        """`since` in microseconds; before all time where there is none."""
-        return microseconds(self.since) if self.since else -1
-
-    @property
-    def as_of_us(self) -> int:
-        """`as_of` in microseconds."""
-        return microseconds(self.as_of)
-
-    def needs(self, end_of_day: datetime) -> bool:
-        """Whether an arrival day may hold usage of the window or of the month.
-
-        Nothing is measured before it happens (but for skewed clocks), so days that ended before the month hold no row
-        of it.
-        """
-        return self.since is None or end_of_day > self.since or end_of_day >= self.period.start
+_NAMED_METER = {
+    **dict.fromkeys((*METER_IDENTITY, "resource_name"), "varchar"),
+    "named_us": "bigint",
+}
+_SQL_TYPES = {Type.INSTANT: "bigint", Type.WHOLE: "bigint", Type.DATE: "date", Type.FLAG: "boolean"}
 
 
 def gather(
@@ -48,64 +32,70 @@ def gather(
     feed: Feed,
     window: Window,
     days: Sequence[Generation],
-    carried: Generation | None = None,
+    predecessor: Generation | None = None,
+    reopened: Collection[tuple[str, str]] = (),
 ) -> None:
-    """Create `files`, `refused` and `universe` over cleaned days and the rows carried over from the month before.
+    """Create the tables and views that `deciding` and `months` read, over cleaned days and what the month before left.
 
-    `universe` has every row to decide on: of usage the window's, and the month's own that landed earlier; of reference
-    data all. Beside the clean columns stand `row_id`, `file_id`, `file_row`, `is_new` (of the window), `is_carried`.
+    - `universe`: every row to decide on: of usage the window's, and the month's own that landed earlier; of reference
+      data all; besides, of `reopened` resources and slugs every row there is. Beside the clean columns stand `row_id`,
+      `file`, `is_new` (of the window), `is_carried`.
+    - `files`: one row per raw file, the carried rows' included; `file` is its number.
+    - `things`: one row per metered thing: `thing`, numbered in the order of its identity; `holder`, numbered per
+      resource and slug; the newest name of the resource. `meters` leads to it from the `meter_hash` of a row.
+    - `refused`: one row per refused raw row.
+    - `lost`: one row per raw row that an earlier run decided against.
     """
-    files = " union all ".join(
-        f"select {number} as day_no, {microseconds(datetime.fromisoformat(day.manifest['as_of']))} as landed_us, * "
-        f"from {_part(day, 'files')}"
-        for number, day in enumerate(days)
-    )
-    refused = " union all ".join(
-        f"select {number} as day_no, * from {_part(day, 'quarantine')}" for number, day in enumerate(days)
-    )
-    rows = [_day_rows(feed, window, number, day) for number, day in enumerate(days)]
-    if carried:
-        rows.append(_carried_rows(feed, carried))
-    connection.execute(f"create temp table files as {files or _empty(_FILES)}")
-    connection.execute(f"create temp view refused as {refused or _empty(_REFUSED)}")
+    firsts = _create_files(connection, days, predecessor)
+    if feed.is_metered:
+        _create_things(connection, days, predecessor)
+    _create_lost(connection, predecessor)
+    rows = []
+    if days:
+        rows.append(_day_rows(feed, window, days, firsts, reopened))
+    if predecessor:
+        rows.append(_carried_rows(feed, predecessor))
     connection.execute(f"create temp view universe as {' union all by name '.join(rows) or _empty(_universe(feed))}")
 
 
 def receipts(feed: Feed, window: Window) -> str:
     """The SELECT of `tables.usage.FileReceipts` for the window, once rows are decided."""
     return f"""
-        with clean as (
+        with clean as (select file, count(*) as clean_rows from universe where is_new group by file),
+        lost_rows as (
             select
-                day_no, file_no, count(*) as clean_rows,
+                file,
                 count(*) filter (status = 'duplicate') as duplicate_rows,
                 count(*) filter (status = 'superseded') as superseded_rows
-            from universe left join losers using (row_id) where is_new group by all
+            from losers where is_new group by file
         ),
-        bad as (select day_no, file_no, count(*) as bad_rows from refused where {_is_new(window)} group by all),
+        bad as (select file, count(*) as bad_rows from refused group by file),
         counted as (
             select
-                {text(feed.name)} as feed, file_id, path, sha256,
+                {text(feed.name)} as feed, file_id, path, sha256, landed_us,
                 coalesce(clean_rows, 0) + coalesce(bad_rows, 0) as input_rows,
                 coalesce(duplicate_rows, 0) as duplicate_rows, coalesce(superseded_rows, 0) as superseded_rows,
-                coalesce(bad_rows, 0) as quarantined_rows, refused_reason, detail, landed_us
-            from files left join clean using (day_no, file_no) left join bad using (day_no, file_no)
+                coalesce(bad_rows, 0) as quarantined_rows, refused_reason, detail
+            from files
+            left join clean using (file) left join lost_rows using (file)
+            left join (from bad semi join (from files where {_landed_in(window)}) using (file)) as bad using (file)
         )
         select
-            feed, file_id, path, sha256, input_rows,
+            feed, file_id::varchar as file_id, path, sha256, input_rows,
             input_rows - duplicate_rows - superseded_rows - quarantined_rows as accepted_rows,
             duplicate_rows, superseded_rows, quarantined_rows, refused_reason, detail
         from counted
-        where landed_us > {window.since_us} or input_rows > 0
+        where {_landed_in(window)} or input_rows > 0
         order by path
     """
 
 
 def quarantine(feed: Feed, window: Window) -> str:
-    """The SELECT of `tables.usage.Quarantine` for the window."""
+    """The SELECT of `tables.usage.Quarantine` for the window; a refused row belongs to the day its file landed on."""
     return f"""
-        select {text(feed.name)} as feed, file_id, file_row, path, reason, raw
-        from refused inner join files using (day_no, file_no)
-        where {_is_new(window)}
+        select {text(feed.name)} as feed, file_id::varchar as file_id, file_row, path, reason, raw
+        from refused inner join files using (file)
+        where {_landed_in(window)}
         order by path, file_row
     """
 
@@ -121,74 +111,162 @@ def conflicts(feed: Feed, concern: str = "true") -> str:
     """
 
 
-def _is_new(window: Window) -> str:
-    return f"seen_us > {window.since_us} and seen_us <= {window.as_of_us}"
+def _landed_in(window: Window) -> str:
+    return f"landed_us > {window.since_us} and landed_us <= {window.as_of_us}"
+
+
+def _create_files(
+    connection: duckdb.DuckDBPyConnection, days: Sequence[Generation], predecessor: Generation | None
+) -> list[int]:
+    """Create `files` and the view `refused`.
+
+    Returns:
+        The number of each day's first file.
+    """
+    listed = [day.manifest["facts"]["files"] for day in days]
+    firsts = list(accumulate((len(files) for files in listed), initial=0))
+    landed = [
+        (number, file["file_id"], file["path"], file["sha256"], file["refused_reason"], file["detail"], landed_us)
+        for first, files, day in zip(firsts, listed, days, strict=False)
+        for landed_us in [microseconds(datetime.fromisoformat(day.manifest["as_of"]))]
+        for number, file in enumerate(files, first)
+    ]
+    if predecessor:
+        carried = predecessor.read("carried")["file_id"].unique().sort()
+        known = {file[1] for file in landed}
+        older = [file_id for file_id in carried if file_id not in known]
+        landed += [(number, file_id, *[None] * 5) for number, file_id in enumerate(older, firsts[-1])]
+    types = {"file": pl.Int64, **dict.fromkeys(("file_id", "path", "sha256", "refused_reason", "detail"), pl.String)}
+    listing = pl.DataFrame(landed, schema={**types, "landed_us": pl.Int64}, orient="row")
+    connection.register("listing", listing.to_arrow())
+    # Few texts that stand beside every row: as an enum they sort and are written as numbers.
+    connection.execute("create temp table files as from listing order by file")
+    # The empty one, because a type needs a value where nothing has landed.
+    connection.execute("create type file_ids as enum (select '' union select file_id from files order by all)")
+    connection.execute("alter table files alter file_id type file_ids")
+    refusing = [(first, day) for first, day in zip(firsts, days, strict=False) if "quarantine.parquet" in day.files]
+    refused = " union all ".join(
+        f"select {first} + file_no as file, file_row, reason, raw from {_part(day, 'quarantine')}"
+        for first, day in refusing
+    )
+    empty = _empty({"file": "bigint", "file_row": "bigint", "reason": "varchar", "raw": "varchar"})
+    connection.execute(f"create temp view refused as {refused or empty}")
+    return firsts
+
+
+def _create_things(
+    connection: duckdb.DuckDBPyConnection, days: Sequence[Generation], predecessor: Generation | None
+) -> None:
+    """Create `things` and `meters`."""
+    meter, columns = ", ".join(METER_IDENTITY), ", ".join(_NAMED_METER)
+    told = [_empty({"meter_hash": "ubigint", **_NAMED_METER})]
+    if days:
+        told.append(f"select meter_hash, {columns} from {_parts(days, 'meters')}")
+    if predecessor:
+        told.append(f"select {_CARRIED_METER}, {columns} from {_part(predecessor, 'carried')}")
+    connection.execute(f"""
+        create temp table known as
+        select
+            meter_hash, {meter},
+            max({{'at': named_us, 'name': resource_name}}) filter (resource_name is not null) as named
+        from ({" union all by name ".join(told)}) group by meter_hash, {meter}
+    """)
+    require_unlike_hashes(connection, f"select meter_hash, {meter} from known")
+    connection.execute(f"""
+        create temp table things as
+        select
+            (row_number() over (order by {meter}) - 1)::integer as thing,
+            dense_rank() over (order by resource_id, slug)::integer as holder,
+            {meter}, (max(named)).name as resource_name, (max(named)).at as named_us
+        from known group by {meter}
+    """)
+    connection.execute(
+        f"create temp table meters as select meter_hash, thing from known inner join things using ({meter})"
+    )
+
+
+def _create_lost(connection: duckdb.DuckDBPyConnection, predecessor: Generation | None) -> None:
+    """Create `lost`."""
+    connection.execute("create temp table lost (row_id bigint, file bigint, file_row bigint, time_us bigint)")
+    if predecessor and predecessor.manifest["files"]["lost.parquet"]["rows"]:
+        connection.execute(f"""
+            insert into lost
+            select (file << {_ROW_BITS}) | file_row, file, file_row, time_us
+            from {_part(predecessor, "lost")} as lost inner join files on files.file_id::varchar = lost.file_id
+        """)
+
+
+def _parts(generations: Sequence[Generation], part: str) -> str:
+    """The SQL that reads one part of several generations; `file_index` counts them."""
+    files = paths(generation.file(f"{part}.parquet") for generation in generations)
+    return f"read_parquet({files}, hive_partitioning = false)"
 
 
 def _part(generation: Generation, part: str) -> str:
-    return f"read_parquet({text(str(generation.file(f'{part}.parquet')))}, hive_partitioning = false)"
+    return _parts([generation], part)
 
 
-def _day_rows(feed: Feed, window: Window, number: int, day: Generation) -> str:
-    """The SELECT of one arrival day's rows that this run decides."""
-    meters, joined = "", ""
-    if feed.is_metered:
-        meters = "meters.owner_id, meters.resource_id, meters.resource_name, meters.named_us, meters.slug, meters.zone,"
-        joined = f"inner join {_part(day, 'meters')} as meters using (meter_no)"
-    wanted = f"day.seen_us <= {window.as_of_us}"
+def _day_rows(
+    feed: Feed,
+    window: Window,
+    days: Sequence[Generation],
+    firsts: Sequence[int],
+    reopened: Collection[tuple[str, str]],
+) -> str:
+    """The SELECT of the arrival days' rows that this run decides."""
+    file = f"cast({list(firsts)} as bigint[])[file_index::bigint + 1] + file_no"
+    wanted = f"seen_us <= {window.as_of_us}"
     if feed.is_usage:
         period = window.period
-        in_month = f"day.{feed.time} >= {period.start_us} and day.{feed.time} < {period.end_us}"
-        wanted += f" and (day.seen_us > {window.since_us} or ({in_month}))"
+        in_month = f"{feed.time} >= {period.start_us} and {feed.time} < {period.end_us}"
+        is_reopened = ""
+        if reopened:
+            pairs = ", ".join(f"({text(resource)}, {text(slug)})" for resource, slug in sorted(reopened))
+            meters = f"from meters inner join things using (thing) where (resource_id, slug) in ({pairs})"
+            is_reopened = f"or meter_hash in (select meter_hash {meters})"
+        wanted += f" and (seen_us > {window.since_us} or ({in_month}) {is_reopened})"
     return f"""
         select
-            {number} as day_no, day.file_no,
-            ({number}::bigint << 48) | (day.file_no::bigint << 34) | day.file_row as row_id,
-            {meters} {", ".join(f"day.{column.name}" for column in feed.values)},
-            day.source, day.event_id, day.ingested_at, day.is_deleted, day.seen_us, day.event_hash, day.key_hash,
-            files.file_id, day.file_row, day.seen_us > {window.since_us} as is_new, false as is_carried
-        from {_part(day, "events")} as day
-        inner join (select file_no, file_id from files where day_no = {number}) as files using (file_no)
-        {joined}
+            {file} as file, file_row, (({file}) << {_ROW_BITS}) | file_row as row_id,
+            {"meter_hash, " if feed.is_metered else ""}{_names(feed)},
+            source, event_id, ingested_at, is_deleted, seen_us, event_hash, key_hash,
+            seen_us > {window.since_us} as is_new, false as is_carried
+        from {_parts(days, "events")}
         where {wanted}
     """
 
 
-def _carried_rows(feed: Feed, carried: Generation) -> str:
+def _carried_rows(feed: Feed, predecessor: Generation) -> str:
     """The SELECT of the carried rows, hashed again as the engine at hand hashes."""
-    file = text(str(carried.file("carried.parquet")))
+    keys = ", ".join(feed.key_columns)
+    carried = text(str(predecessor.file("carried.parquet")))
     return f"""
         select
-            -1 as day_no, -1 as file_no, -1 - file_row_number as row_id, * exclude (file_row_number),
-            hash(source, event_id) as event_hash, hash({", ".join(feed.key_columns)}) as key_hash,
+            file, file_row, -1 - file_row_number as row_id,
+            {f"{_CARRIED_METER}, " if feed.is_metered else ""}{_names(feed)},
+            source, event_id, ingested_at, is_deleted, seen_us,
+            hash(source, event_id) as event_hash, hash({keys}) as key_hash,
             false as is_new, true as is_carried
-        from read_parquet({file}, file_row_number = true, hive_partitioning = false)
+        from read_parquet({carried}, file_row_number = true, hive_partitioning = false) as carried
+        inner join files on files.file_id::varchar = carried.file_id
     """
 
 
-_FILES = {
-    **dict.fromkeys(("day_no", "landed_us", "file_no", "input_rows"), "bigint"),
-    **dict.fromkeys(("file_id", "path", "sha256", "refused_reason", "detail"), "varchar"),
-}
-_REFUSED = {
-    **dict.fromkeys(("day_no", "file_no", "file_row", "seen_us"), "bigint"),
-    **dict.fromkeys(("reason", "raw"), "varchar"),
-}
-_SQL_TYPES = {Type.INSTANT: "bigint", Type.WHOLE: "bigint", Type.DATE: "date", Type.FLAG: "boolean"}
+def _names(feed: Feed) -> str:
+    return ", ".join(column.name for column in feed.values)
 
 
 def _universe(feed: Feed) -> dict[str, str]:
     """Names and types of the view `universe` of a feed."""
-    meters = ("owner_id", "resource_id", "resource_name", "slug", "zone") if feed.is_metered else ()
     return {
-        **dict.fromkeys((*meters, "source", "event_id", "file_id"), "varchar"),
         **{column.name: _SQL_TYPES.get(column.type, "varchar") for column in feed.values},
+        **dict.fromkeys(("source", "event_id"), "varchar"),
         **dict.fromkeys(("is_deleted", "is_new", "is_carried"), "boolean"),
-        **dict.fromkeys(("day_no", "file_no", "row_id", "ingested_at", "seen_us", "file_row", "named_us"), "bigint"),
-        **dict.fromkeys(("event_hash", "key_hash"), "ubigint"),
+        **dict.fromkeys(("file", "file_row", "row_id", "ingested_at", "seen_us"), "bigint"),
+        **dict.fromkeys(("event_hash", "key_hash", "meter_hash"), "ubigint"),
     }
 
 
 def _empty(types: dict[str, str]) -> str:
     """A SELECT of no rows, so that a feed without any arrival is handled like any other."""
-    return "select " + ", ".join(f"null::{kind} as {name}" for name, kind in types.items()) + " limit 0"
+    return "select " + ", ".join(f"null::{kind} as {name}" for name, kind in types.items()) + " where false"

@@ -1,7 +1,8 @@
 """The clean usage of a month, assembled from arrival days and from what the month before carried over.
 
 Which rows are decided together: all of the window, whatever month they belong to; the month's own rows that landed
-earlier; and the carried ones. So no month reads an older month's rows again.
+earlier; and the carried ones. So no month reads an older month's rows again, with one exception: where the last sample
+before the month is withdrawn, the one before it holds again, and the history of that resource is read for it.
 
 Parts of `usage/<feed>`:
 
@@ -9,21 +10,26 @@ Parts of `usage/<feed>`:
 - `sources`: row by row beside `events`, the raw file and the position in it.
 - `meters`: one row per metered thing of the month (metered feeds).
 - `carried`: one row per row that the next month needs: open and crossing runs, crossing deltas, held samples.
+- `lost`: one row per raw row of a later month that was decided against; it never counts again.
 - `receipts`, `quarantine`, `late`: this feed's share of `tables.usage`.
 - `conflicts`: one row per owner whose usage contradicts itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from datetime import date
 
 import duckdb
 
-from billing_pipeline.adapters.landing import Landing, day_end
-from billing_pipeline.intake.cleaning import clean_days
+from billing_pipeline.adapters.landing import Landing
+from billing_pipeline.intake.cleaning import clean_arrivals
 from billing_pipeline.intake.contracts import METER_IDENTITY, Column, Feed, Span, Type
 from billing_pipeline.intake.deciding import decide
 from billing_pipeline.intake.engine import EngineLimits, copy, session, text
-from billing_pipeline.intake.gathering import Window, conflicts, gather, quarantine, receipts
+from billing_pipeline.intake.gathering import conflicts, gather, quarantine, receipts
+from billing_pipeline.intake.windows import Window
 from billing_pipeline.warehouse import Generation, Publication, Warehouse
+
+_THINGS = "inner join meters using (meter_hash) inner join things using (thing)"
 
 
 def publish_usage(
@@ -35,67 +41,115 @@ def publish_usage(
     *,
     predecessor: Generation | None,
 ) -> Generation:
-    """Assemble and publish one feed's clean usage of a month."""
-    needed = [day for day in landing.days(feed.name, window.as_of) if window.needs(day_end(day))]
-    days = clean_days(feed, needed, landing, warehouse, limits)
+    """Assemble and publish one feed's clean usage of a month.
+
+    Raises:
+        FileInClosedDay: a day that an older month has counted holds a file that was not there then.
+    """
+    days = clean_arrivals(feed, window, landing, warehouse, limits)
+    with session(limits, [warehouse.root]) as connection:
+        gather(connection, feed, window, list(days.values()), predecessor)
+        _decide(connection, feed)
+        reopened = _bereft_holders(connection, feed, window)
+        if not reopened:
+            return _publish(connection, feed, window, warehouse, days, predecessor)
+    days = clean_arrivals(feed, window, landing, warehouse, limits, whole_history=True)
+    with session(limits, [warehouse.root]) as connection:
+        gather(connection, feed, window, list(days.values()), predecessor, reopened)
+        _decide(connection, feed)
+        return _publish(connection, feed, window, warehouse, days, predecessor)
+
+
+def _decide(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
+    decide(connection, feed)
+    connection.execute("create temp view counting as from universe anti join losers using (row_id)")
+
+
+def _bereft_holders(connection: duckdb.DuckDBPyConnection, feed: Feed, window: Window) -> list[tuple[str, str]]:
+    """The resources and slugs whose carried sample does not count any more, with nothing later before the month."""
+    if feed.span is not Span.HELD:
+        return []
+    return connection.execute(f"""
+        select distinct resource_id, slug
+        from (from universe where is_carried) as carried
+        {_THINGS}
+        where not exists (
+            from counting inner join meters as of_it using (meter_hash) inner join things as its using (thing)
+            where its.holder = things.holder and not counting.is_deleted
+                and counting.{feed.time} >= carried.{feed.time} and counting.{feed.time} < {window.period.start_us}
+        )
+        order by all
+    """).fetchall()
+
+
+def _publish(
+    connection: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    window: Window,
+    warehouse: Warehouse,
+    days: Mapping[date, Generation],
+    predecessor: Generation | None,
+) -> Generation:
+    """Publish every part of the month."""
     inputs = {f"day={day.isoformat()}": generation.id for day, generation in days.items()}
     if predecessor:
         inputs["predecessor"] = predecessor.id
-    table, partition = f"usage/{feed.name}", f"month={window.period.month}"
-    folders = [generation.path for generation in (*days.values(), *([predecessor] if predecessor else []))]
-    with warehouse.publishing(table, partition, as_of=window.as_of, inputs=inputs) as publication:
-        with session(limits, [*folders, publication.folder]) as connection:
-            gather(connection, feed, window, list(days.values()), predecessor)
-            decide(connection, feed)
-            _write(connection, feed, window, publication)
-    return warehouse.require(table, partition)
-
-
-def _write(connection: duckdb.DuckDBPyConnection, feed: Feed, window: Window, publication: Publication) -> None:
-    """Write every part of the month."""
-    connection.execute(
-        "create temp view counting as select * from universe where row_id not in (select row_id from losers)"
-    )
-    _write_events(connection, feed, window, publication)
     parts = {
         "carried": _carried(feed, window),
+        "lost": _lost(window),
         "receipts": receipts(feed, window),
         "quarantine": quarantine(feed, window),
         "late": _late(feed, window),
         "conflicts": conflicts(feed, _concerns_month(feed, window)),
     }
-    for part, select in parts.items():
-        copy(connection, select, publication.path(f"{part}.parquet"))
+    with warehouse.publishing(
+        f"usage/{feed.name}", f"month={window.period.month}", as_of=window.as_of, inputs=inputs
+    ) as publication:
+        _write_events(connection, feed, window, publication)
+        for part, select in parts.items():
+            copy(connection, select, publication.path(f"{part}.parquet"))
+    return publication.generation
 
 
 def _write_events(connection: duckdb.DuckDBPyConnection, feed: Feed, window: Window, publication: Publication) -> None:
     """Write `meters`, `events` and `sources`; events have a total order that knows nothing of files."""
-    rows = f"select * from counting where not is_deleted and {_concerns_month(feed, window)}"
+    rows = f"from counting where not is_deleted and {_concerns_month(feed, window)}"
     if feed.span is Span.HELD:
-        rows += f" union all by name {_last_before(feed, window.period.start_us)}"
-    values = [column.name for column in feed.values]
-    identity, order = ["source", "event_id"], list(feed.natural_key)
+        rows += f" union all {_last_before(feed, window.period.start_us)}"
+    join, identity, order = "", "source, event_id", ", ".join(feed.natural_key)
     if feed.is_metered:
-        meter = ", ".join(METER_IDENTITY)
-        connection.execute(f"""
-            create temp table meters as
-            select
-                row_number() over (order by {meter}) - 1 as meter_id, owner_id, resource_id,
-                max({{'at': named_us, 'name': resource_name}}) filter (resource_name is not null) as named, slug, zone
-            from ({rows}) group by {meter}
-        """)
-        columns = "meter_id, owner_id, resource_id, named.name as resource_name, slug, zone"
-        copy(connection, f"select {columns} from meters order by meter_id", publication.path("meters.parquet"))
-        rows = f"select * from ({rows}) inner join (select meter_id, {meter} from meters) using ({meter})"
-        identity = ["meter_id"]
-        order = ["meter_id", str(feed.time), *(key for key in feed.key_columns if key in values and key != feed.time)]
-    columns = ", ".join([*identity, *(f"{c.name} as {_published_name(c)}" for c in feed.values)])
+        _write_meters(connection, rows, publication)
+        join, identity = "inner join billed using (meter_hash)", "meter_id"
+        own = {column.name for column in feed.values} - {feed.time}
+        # Numbers first and in 16 bytes: texts are only compared where both are equal.
+        order = ", ".join(["meter_id", str(feed.time), *(key for key in feed.key_columns if key in own)])
+    values = ", ".join(f"{column.name} as {_published_name(column)}" for column in feed.values)
     connection.execute(f"""
         create temp table sorted as
-        select {columns}, file_id, file_row from (select * from ({rows}) order by {", ".join(order)})
+        select {identity}, {values}, file_id, file_row
+        from (from ({rows}) inner join (select file, file_id from files) using (file) {join} order by {order})
     """)
-    copy(connection, "select * exclude (file_id, file_row) from sorted", publication.path("events.parquet"))
-    copy(connection, "select file_id, file_row from sorted", publication.path("sources.parquet"))
+    published = identity.replace("meter_id", "meter_id::bigint as meter_id")
+    columns = ", ".join([published, *(_published_name(column) for column in feed.values)])
+    copy(connection, f"select {columns} from sorted", publication.path("events.parquet"))
+    # As text: the dictionary that is written for an enum depends on threads.
+    copy(connection, "select file_id::varchar as file_id, file_row from sorted", publication.path("sources.parquet"))
+    connection.execute("drop table sorted")
+
+
+def _write_meters(connection: duckdb.DuckDBPyConnection, rows: str, publication: Publication) -> None:
+    """Write `meters`, and leave `billed`, which leads from the hash of a meter to its `meter_id` in the month."""
+    connection.execute(f"""
+        create temp table billed as
+        select meter_hash, thing, (dense_rank() over (order by thing) - 1)::integer as meter_id
+        from meters semi join (select meter_hash from ({rows}) group by meter_hash) using (meter_hash)
+    """)
+    columns = "meter_id::bigint as meter_id, owner_id, resource_id, resource_name, slug, zone"
+    copy(
+        connection,
+        f"select distinct {columns} from billed inner join things using (thing) order by meter_id",
+        publication.path("meters.parquet"),
+    )
 
 
 def _published_name(column: Column) -> str:
@@ -114,54 +168,67 @@ def _concerns_month(feed: Feed, window: Window) -> str:
 def _last_before(feed: Feed, instant_us: int) -> str:
     """The SELECT of the last row of each resource and slug before an instant."""
     return f"""
-        select * from (select * from counting where not is_deleted and {feed.time} < {instant_us})
-        qualify row_number() over (partition by resource_id, slug order by {feed.time} desc) = 1
+        select counting.* from counting {_THINGS}
+        semi join (
+            select holder, max({feed.time}) as {feed.time} from counting {_THINGS}
+            where not is_deleted and {feed.time} < {instant_us} group by holder
+        ) as held on held.holder = things.holder and held.{feed.time} = counting.{feed.time}
+        where not is_deleted
     """
 
 
 def _carried(feed: Feed, window: Window) -> str:
-    """The SELECT of the rows that later months need, and of those that beat an event of a later month."""
+    """The SELECT of the rows that later months need."""
     end = window.period.end_us
     if feed.span is Span.MOMENT:
-        kept = "select * from counting where false"
+        kept = "from counting where false"
     elif feed.span is Span.HELD:
         kept = _last_before(feed, end)
     else:
-        kept = f"select * from counting where not is_deleted and {feed.time} < {end} and {feed.reach} > {end}"
-    meter: Sequence[str] = (
-        ("owner_id", "resource_id", "resource_name", "named_us", "slug", "zone") if feed.is_metered else ()
-    )
+        kept = f"from counting where not is_deleted and {feed.time} < {end} and {feed.reach} > {end}"
+    meter = [*METER_IDENTITY, "resource_name", "named_us"] if feed.is_metered else []
     columns = (*meter, *(column.name for column in feed.values), "source", "event_id", "ingested_at", "is_deleted")
-    beaten = f"select source, event_id from by_event where place > 1 and {feed.time} >= {end}"
     return f"""
-        select distinct {", ".join(columns)}, seen_us, file_id, file_row
-        from (
-            {kept}
-            union all by name
-            select * from counting where {feed.time} < {end} and (source, event_id) in ({beaten})
-        )
+        select {", ".join(columns)}, seen_us, file_id::varchar as file_id, file_row
+        from ({kept}) inner join (select file, file_id from files) using (file)
+        {_THINGS if feed.is_metered else ""}
         order by {", ".join((*feed.key_columns, "source", "event_id"))}
+    """
+
+
+def _lost(window: Window) -> str:
+    """The SELECT of the raw rows of later months that do not count."""
+    return f"""
+        select distinct file_id::varchar as file_id, file_row, time_us
+        from losers inner join (select file, file_id from files) using (file)
+        where time_us >= {window.period.end_us} and not is_open
+        order by all
     """
 
 
 def _late(feed: Feed, window: Window) -> str:
     """The SELECT of the new rows that change an older month, counted by that month.
 
-    A carried run that is told again and still reaches into this month changes nothing before it; nor does anything
-    change the time before the first month that was ever billed.
+    Nothing changes the time before the first month that was ever billed. A carried row was not billed to its end: a
+    run of the same meter that still reaches into this month changes nothing before it, nor does the withdrawal of a
+    delta that was to be billed whole in this month.
     """
     start = window.period.start_us if window.since else 0
-    is_late = f"is_new and {feed.reach} <= {start}"
-    if feed.span is Span.RUN:
-        keys = ", ".join(feed.natural_key)
-        is_late = f"""
-            is_new and {feed.time} < {start} and {feed.reach} > {feed.time} and (
-                is_deleted or {feed.reach} < {start}
-                or ({keys}) not in (select ({keys}) from universe where is_carried)
-            )
-        """
-    month = f"strftime(timezone({text(window.period.zone.key)}, make_timestamptz({feed.time})), '%Y-%m')"
+    things = _THINGS if feed.is_metered else ""
+    key = f"({'thing, ' if feed.span is Span.RUN else ''}{', '.join(feed.key_columns)})"
+    was_carried = f"{key} in (select {key} from universe {things} where is_carried)"
+    billed_at = f"case when is_deleted then {feed.time} else {feed.reach} - 1 end"
+    match feed.span:
+        case Span.RUN:
+            billed_at = str(feed.time)
+            tells_less = f"{feed.reach} > {feed.time} and ({feed.reach} < {start} or not {was_carried})"
+            is_late = f"{feed.time} < {start} and (is_deleted or {tells_less})"
+        case Span.DELTA:
+            is_late = f"{billed_at} < {start} and not (is_deleted and {was_carried})"
+        case _:
+            is_late = f"{feed.time} < {start}"
+    month = f"strftime(timezone({text(window.period.zone.key)}, make_timestamptz({billed_at})), '%Y-%m')"
     return f"""
         select {text(feed.name)} as feed, {month} as origin_month, count(*) as late_rows
-        from counting where {is_late} group by all order by origin_month
+        from (from counting {things} where is_new) where {is_late} group by all order by origin_month
     """

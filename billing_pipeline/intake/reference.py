@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from billing_pipeline.adapters.landing import Landing
-from billing_pipeline.intake.cleaning import clean_days
+from billing_pipeline.intake.cleaning import clean_arrivals
 from billing_pipeline.intake.contracts import Feed, Type
 from billing_pipeline.intake.deciding import decide
 from billing_pipeline.intake.engine import EngineLimits, session
-from billing_pipeline.intake.gathering import Window, conflicts, gather, quarantine, receipts
+from billing_pipeline.intake.gathering import conflicts, gather, quarantine, receipts
+from billing_pipeline.intake.windows import Window
 from billing_pipeline.warehouse import Warehouse
 
 
@@ -35,8 +36,12 @@ class Reference:
 def read_reference(
     feed: Feed, window: Window, landing: Landing, warehouse: Warehouse, limits: EngineLimits
 ) -> Reference:
-    """Read one reference feed as the window sees it."""
-    days = clean_days(feed, landing.days(feed.name, window.as_of), landing, warehouse, limits)
+    """Read one reference feed as the window sees it.
+
+    Raises:
+        FileInClosedDay: a day that an older month has counted holds a file that was not there then.
+    """
+    days = clean_arrivals(feed, window, landing, warehouse, limits)
     with session(limits, [generation.path for generation in days.values()]) as connection:
         gather(connection, feed, window, list(days.values()))
         decide(connection, feed)
@@ -45,8 +50,8 @@ def read_reference(
             for column in feed.columns
         )
         rows = f"""
-            select {columns} from universe
-            where not is_deleted and row_id not in (select row_id from losers) order by {", ".join(feed.natural_key)}
+            select {columns} from universe anti join losers using (row_id)
+            where not is_deleted order by {", ".join(feed.natural_key)}
         """
         selects = (rows, receipts(feed, window), quarantine(feed, window), conflicts(feed))
         frames = [pl.DataFrame(connection.sql(select).to_arrow_table()) for select in selects]

@@ -43,8 +43,9 @@ def settle_credits(
     """Settle the fees of every account against its credits; an account without fees gets a statement, too.
 
     Free lots pay in the order priority, expiry (none last), start, id, each the lines whose slug it may pay; then the
-    prepaid balance pays. Lines are paid in the order of their ids. A lot valid at any moment of the period pays the
-    whole period; what is left of it lapses if it ends by the period's end, or if the organisation closed.
+    prepaid balance pays. Lines that fewer scoped lots may pay are paid first, so that a lot for everything leaves to a
+    narrow one what that may pay; then by slug and id. A lot valid at any moment of the period pays the whole period;
+    what is left of it lapses if it ends by the period's end, or if the organisation closed.
 
     Args:
         fees: the lines of these payers, after discounts, none below zero.
@@ -59,7 +60,9 @@ def settle_credits(
     unpaid = (
         fees.filter(pl.col("fee_cents") > 0)
         .select("payer_id", "line_id", "slug", unpaid_cents=pl.col("fee_cents").cast(pl.Int128))
-        .sort("payer_id", "line_id")
+        .join(_scopes(lots), on=["payer_id", "slug"], how="left")
+        .sort("payer_id", pl.col("scoped_lots").fill_null(0), "slug", "line_id")
+        .drop("scoped_lots")
     )
     free_uses = []
     for lots_of_rank in _by_rank(lots):
@@ -97,6 +100,17 @@ def _by_rank(lots: pl.DataFrame) -> list[pl.DataFrame]:
         .sort("rank")
     )
     return ranked.partition_by("rank", maintain_order=True, include_key=False)
+
+
+def _scopes(lots: pl.DataFrame) -> pl.DataFrame:
+    """How many scoped lots of a payer may pay a slug; slugs that none names are left out."""
+    return (
+        lots.filter(pl.col("slugs").is_not_null())
+        .select("payer_id", slug=pl.col("slugs").str.split(";"))
+        .explode("slug")
+        .group_by("payer_id", "slug")
+        .agg(scoped_lots=pl.len())
+    )
 
 
 def _as_lots(accounts: pl.DataFrame) -> pl.DataFrame:

@@ -78,6 +78,15 @@ class Prices(dy.Schema):
     unit_price = dy.Decimal(38, 20)
 
 
+class RefusedPrices(dy.Schema):
+    """One row per price version that cannot be used, whole; usage at it finds no price."""
+
+    price_id = dy.String(primary_key=True)
+    #: `tier_shape`, `price_model` or `price_precision`: see `rules.prices`.
+    reason = dy.String()
+    detail = dy.String()
+
+
 class CreditGrants(dy.Schema):
     """One row per granted credit lot that had landed by `as_of`: free credits, or a prepaid opening balance."""
 

@@ -6,15 +6,75 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from provider_home import ProviderHome
+from provider_home import ProviderHome, at, grant, hourly, one_shot, organisation, ran
+
+from billing_pipeline.rules.period import Month
+from billing_pipeline.sample.provider import write_sample
 
 
 @pytest.fixture(scope="session")
 def new_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ProviderHome]:
-    """Makes empty homes; Dagster's storage, which no figure depends on, is made once for all of them."""
+    """Makes empty homes; Dagster's own storage, which no figure depends on, is made once for all of them."""
     dagster = tmp_path_factory.mktemp("dagster")
 
-    def make(name: str, **settings: str) -> ProviderHome:
-        return ProviderHome(tmp_path_factory.mktemp(name), dagster, settings)
+    def make(name: str) -> ProviderHome:
+        return ProviderHome(tmp_path_factory.mktemp(name), dagster)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def published(new_home: Callable[..., ProviderHome]) -> ProviderHome:
+    """March 2026, issued: the two statements that Clever Cloud published, and a customer with a coupon."""
+    home = new_home("published")
+    home.land(
+        "organisations",
+        organisation("abroad", country="CH", postcode="1003", city="Lausanne"),
+        organisation("coupon"),
+        organisation("french"),
+        organisation("main"),
+        organisation("branch", payer_id="main"),
+    )
+    home.land(
+        "price_tiers",
+        # 744 hours of March at these prices are the fees that were published.
+        hourly("apps.first", "0.92323924731182795699"),
+        hourly("apps.main", "0.13725806451612903226"),
+        hourly("apps.branch", "0.01681451612903225806"),
+        hourly("apps.s", "0.10"),
+        hourly("postgresql.xs_sml", "0.05"),
+    )
+    home.land(
+        "credit_grants",
+        grant("abroad", "abroad-opening", "691.35", kind="prepaid"),
+        grant("french", "french-opening", "691.35", kind="prepaid"),
+        grant("main", "main-opening", "20.00", kind="prepaid"),
+        grant("coupon", "WELCOME", "100.00"),
+    )
+    home.land(
+        "refill_agreements",
+        {"owner_id": "main", "billing_month": "2026-03", "amount": "0", "author": "Sales", "reason": "In arrears"},
+    )
+    january, morning, noon = at("2026-01-10"), at("2026-03-10"), at("2026-03-10T12:00")
+    home.land(
+        "runtime_intervals",
+        ran("abroad", "apps.first", january, None),
+        ran("french", "apps.first", january, None),
+        ran("main", "apps.main", january, None),
+        ran("branch", "apps.branch", january, None),
+        ran("coupon", "apps.s", morning, noon),
+        ran("coupon", "postgresql.xs_sml", morning, noon),
+    )
+    home.land("one_shots", one_shot("coupon", "Migration", "40.00", noon))
+    home.bill("2026-03")
+    return home
+
+
+@pytest.fixture(scope="session")
+def sample(new_home: Callable[..., ProviderHome]) -> ProviderHome:
+    """The sample provider, January and February 2026 closed by one worker; February has no documents."""
+    home = new_home("sample")
+    write_sample(home.folder / "landing", organisations=12, first=Month(2026, 1), months=2)
+    home.close("2026-01")
+    home.draft("2026-02")
+    return home

@@ -12,15 +12,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-import polars as pl
+import dagster as dg
 import pypdfium2
+from click.testing import CliRunner, Result
 
+from billing_pipeline.cli import main
 from billing_pipeline.console.running import run_job
-from billing_pipeline.defs.billing import Billing, open_billing, partition
+from billing_pipeline.definitions import defs
+from billing_pipeline.defs.billing import Billing, open_billing
 from billing_pipeline.rules.period import microseconds, parse_months
 from billing_pipeline.sample.landing import Row, arrivals_of, land
 from billing_pipeline.settings import REPOSITORY, Settings
 from billing_pipeline.warehouse import Generation, code_version
+
+_UP_TO_INVOICES = ("accounts", "usage", "rating", "credits", "invoices")
 
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -43,9 +48,7 @@ class ProviderHome:
         """Drop raw rows: taken in at `known_at`, in a file of the same day, unless a row says otherwise."""
         self._files += 1
         common = {"source": "test", "ingested_at": known_at}
-        complete = [
-            common | {"event_id": f"{feed}-{self._files}-{number}"} | row for number, row in enumerate(rows)
-        ]
+        complete = [common | {"event_id": f"{feed}-{self._files}-{number}"} | row for number, row in enumerate(rows)]
         typed = [
             {name: microseconds(value) if isinstance(value, datetime) else value for name, value in row.items()}
             for row in complete
@@ -83,11 +86,46 @@ class ProviderHome:
     def bill(self, months: str, *, as_of: datetime | None = None) -> None:
         self.run("bill_month", months, as_of=as_of)
 
-    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `billing …` in a process of its own."""
+    def draft(self, months: str) -> None:
+        """Close months, but make no documents."""
+        self._materialise(months, *_UP_TO_INVOICES, leave_out="invoices/invoices")
+
+    def number(self, month: str) -> None:
+        """Close and issue a month, but make no documents."""
+        self._materialise(month, *_UP_TO_INVOICES)
+
+    def print(self, month: str) -> None:
+        """Make the documents of a month."""
+        self._materialise(month, "documents", leave_out="documents/invoice_documents")
+
+    def _materialise(self, months: str, *stages: str, leave_out: str | None = None) -> None:
+        keys = parse_months(months)
+        tags = {"dagster/asset_partition_range_start": str(keys[0]), "dagster/asset_partition_range_end": str(keys[-1])}
+        assets = [spec.key for spec in defs().resolve_all_asset_specs() if spec.group_name in stages]
+        job = defs().resolve_implicit_global_asset_job_def()
+        with self.environment(), dg.DagsterInstance.get() as instance:
+            job.execute_in_process(
+                asset_selection=[key for key in assets if key.to_user_string() != leave_out],
+                instance=instance,
+                tags=tags,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+
+    def command(self, *arguments: str) -> Result:
+        """What `billing …` prints, and its exit code."""
+        with self.environment():
+            return CliRunner().invoke(main, list(arguments))
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start Python in a process of its own."""
         with self.environment() as own:
-            command = [str(Path(sys.executable).with_name("billing")), *arguments]
-            return subprocess.run(command, env=own | environment, capture_output=True, text=True, check=False)
+            return subprocess.Popen(
+                [sys.executable, *arguments],
+                env=own | environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
 
     @property
     def billing(self) -> Billing:
@@ -115,12 +153,18 @@ class ProviderHome:
         """Every current generation of a monthly table, by table and partition."""
         warehouse = self.billing.warehouse
         tables = sorted({f"{path.parts[-3]}/{path.parts[-2]}" for path in warehouse.root.glob("*/*/month=*")})
+        return {(table, key): warehouse.require(table, key) for table in tables for key in warehouse.partitions(table)}
+
+    def checksums(self) -> dict[str, str]:
+        """The sha256 of every published file of every month, by table, month and name."""
         return {
-            (table, key): warehouse.require(table, key) for table in tables for key in warehouse.partitions(table)
+            f"{table} {key} {name}": entry["sha256"]
+            for (table, key), generation in self.published().items()
+            for name, entry in generation.manifest["files"].items()
         }
 
     def printed(self, name: str) -> str:
-        """The text of a document as a reader of the PDF sees it; `name` is a number, or `<month>/<payer>` of a draft."""
+        """The text of a PDF as its reader sees it; `name` is a number, or `<month>/<payer>` of a draft."""
         folder = self.folder / "documents" / ("drafts" if "/" in name else "INV")
         return text_of(folder / f"{name}.pdf")
 

@@ -105,7 +105,8 @@ class Account:
 
     def pay_freely(self, lines: list[tuple[str, Decimal, bool]]) -> Decimal:
         """What the lots leave unpaid."""
-        unpaid = [[slug, euros] for slug, euros, _ in lines]
+        scoped = [slug for lot in self.lots if lot.left and lot.slugs != list(SLUGS) for slug in lot.slugs]
+        unpaid = sorted(([slug, euros] for slug, euros, _ in lines), key=lambda line: (scoped.count(line[0]), line[0]))
         eternity = datetime.max.replace(tzinfo=UTC)
         for lot in sorted(self.lots, key=lambda lot: (lot.priority, lot.ends or eternity, lot.starts, lot.grant_id)):
             for line in unpaid:

@@ -74,6 +74,21 @@ def test_lots_alike_in_everything_pay_in_the_order_of_their_ids(given):
     assert used_by_lot(settlement) == {"a": -1_00, "b": 0}
 
 
+@pytest.mark.parametrize("slugs", ["a.small", "z.small"])
+def test_a_lot_for_everything_leaves_to_a_narrow_one_what_that_may_pay(given, slugs):
+    settlement = settle_credits(
+        given.fees({"fee_cents": 10_00, "slug": "a.small"}, {"fee_cents": 10_00, "slug": "z.small"}),
+        given.lots(
+            {"grant_id": "all", "left_before_cents": 10_00, "priority": 1},
+            {"grant_id": "narrow", "left_before_cents": 20_00, "priority": 2, "slugs": slugs},
+        ),
+        given.accounts({}),
+        given.period(),
+    )
+
+    assert used_by_lot(settlement) == {"all": -10_00, "narrow": -10_00}
+
+
 def test_a_scoped_lot_pays_only_its_slugs(given):
     settlement = settle_credits(
         given.fees({"fee_cents": 8_00, "slug": "apps.s"}, {"fee_cents": 5_00, "slug": "cellar.storage"}),

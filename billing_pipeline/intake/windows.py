@@ -1,0 +1,36 @@
+"""Which arrivals a run sees. Those that landed since the month before was closed are its *window*.
+
+Each raw row is in exactly one window, so receipts count every row once.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from billing_pipeline.rules.period import Period, microseconds
+
+
+@dataclass(frozen=True)
+class Window:
+    """What a run sees: the month, and arrivals after `since` (None: from the beginning) up to `as_of`."""
+
+    period: Period
+    since: datetime | None
+    as_of: datetime
+
+    @property
+    def since_us(self) -> int:
+        """`since` in microseconds; before all time where there is none."""
+        return microseconds(self.since) if self.since else -1
+
+    @property
+    def as_of_us(self) -> int:
+        """`as_of` in microseconds."""
+        return microseconds(self.as_of)
+
+    def needs(self, end_of_day: datetime) -> bool:
+        """Whether an arrival day may hold usage of the window or of the month.
+
+        Nothing is measured before it happens (but for skewed clocks), so days that ended before the month hold no row
+        of it.
+        """
+        return self.since is None or end_of_day > self.since or end_of_day >= self.period.start
