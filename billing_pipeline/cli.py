@@ -387,7 +387,12 @@ def _print_totals(months: Sequence[Month]) -> None:
 
 def _print_month(billing: "Billing", month: Month) -> None:
     """Totals of one month, its parked organisations and its refused rows."""
+    from billing_pipeline.defs.billing import partition
+
     _print_totals([month])
+    if billing.warehouse.current("invoices/drafts", partition(month)) is None:
+        click.echo(f"{month} is not closed; run: billing close {month}")
+        return
     for title, name, columns in (
         ("Parked", "invoices/parked_organisations", ["payer_id", "reason", "detail"]),
         ("Refused prices", "accounts/refused_prices", ["price_id", "reason", "detail"]),

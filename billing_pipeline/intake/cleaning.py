@@ -90,10 +90,7 @@ def clean_arrivals(
     needed = {
         day: generation
         for day, generation in recorded.items()
-        if whole_history
-        or not feed.is_usage
-        or window.needs(day_end(day))
-        or (generation and generation.manifest["facts"]["seen_until_us"] > window.since_us)
+        if whole_history or not feed.is_usage or window.needs(_seen_until_us(day, generation))
     }
     stale = [day for day, generation in needed.items() if not _holds(generation, listed[day], warehouse)]
 
@@ -144,6 +141,11 @@ def _table(feed: Feed) -> str:
 
 def _partition(day: date) -> str:
     return f"day={day.isoformat()}"
+
+
+def _seen_until_us(day: date, generation: Generation | None) -> int:
+    """When the last row of a day is seen: at the day's end, or when it was taken in, if that was later."""
+    return generation.manifest["facts"]["seen_until_us"] if generation else microseconds(day_end(day))
 
 
 def _sizes(generation: Generation | None) -> dict[str, int]:
@@ -457,8 +459,7 @@ def _judged(connection: duckdb.DuckDBPyConnection, feed: Feed, day_end_us: int) 
     """The SELECT of a day's rows with their bookkeeping and the first problem of each."""
     values = ", ".join(column.name for column in feed.values)
     checks = " ".join(f"when {condition} then '{reason}'" for reason, condition in feed.all_checks)
-    # A withdrawal names its key; nothing else of it is read.
-    verdict = f"case when coalesce(is_deleted, false) then null {checks} end"
+    verdict = f"case {checks} end" if checks else "null"
     keys = ", ".join(str(feed.slug) if name == "slug" else name for name in feed.key_columns)
     meter_hash, of_meter = "", ""
     if feed.is_metered:

@@ -13,6 +13,10 @@ OWNER_ID = "[A-Za-z0-9_-]{1,64}"
 OTHER_ID = "[!-~]{1,128}"
 
 
+#: How far a meter's clock may run ahead of the clock that takes its rows in.
+CLOCK_SKEW_US = 300_000_000
+
+
 class Type(Enum):
     """What a column holds."""
 
@@ -79,8 +83,12 @@ class Feed:
 
     @property
     def all_checks(self) -> tuple[tuple[str, str], ...]:
-        """The feed's own checks, and that no usage is dated after it was measured (clocks may differ by 5 minutes)."""
-        return (*self.checks, ("future", f"{self.time} > ingested_at + 300000000")) if self.is_usage else self.checks
+        """The feed's own checks, and that no usage is dated after it was taken in.
+
+        A withdrawal names its key; nothing else of it is checked.
+        """
+        own = tuple((reason, f"not coalesce(is_deleted, false) and ({check})") for reason, check in self.checks)
+        return (*own, ("future", f"{self.time} > ingested_at + {CLOCK_SKEW_US}")) if self.is_usage else own
 
     @property
     def key_columns(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Each raw row is in exactly one window, so receipts count every row once.
 from dataclasses import dataclass
 from datetime import datetime
 
+from billing_pipeline.intake.contracts import CLOCK_SKEW_US
 from billing_pipeline.rules.period import Period, microseconds
 
 
@@ -27,10 +28,9 @@ class Window:
         """`as_of` in microseconds."""
         return microseconds(self.as_of)
 
-    def needs(self, end_of_day: datetime) -> bool:
-        """Whether an arrival day may hold usage of the window or of the month.
+    def needs(self, seen_until_us: int) -> bool:
+        """Whether an arrival day whose rows were seen up to an instant may hold usage of the window or of the month.
 
-        Nothing is measured before it happens (but for skewed clocks), so days that ended before the month hold no row
-        of it.
+        Nothing is measured before it happens, but for skewed clocks, so older days hold no row of the month.
         """
-        return self.since is None or end_of_day > self.since or end_of_day >= self.period.start
+        return seen_until_us > self.since_us or seen_until_us + CLOCK_SKEW_US >= self.period.start_us

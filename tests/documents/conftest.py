@@ -31,7 +31,8 @@ SELLER = Seller(
 _USAGE = {
     "resource_id": "app_1", "resource_name": "front", "slug": "apps.s", "zone": "par", "price_factor_ppm": 10**6,
     "origin_month": "2026-10", "basis": "runtime", "quantity": Decimal(3600), "unit": "s", "duration_s": 3600,
-    "unit_price": Decimal("0.04444444444444444444"), "per_quantity": 1, "per_seconds": 3600, "line_discount_ppm": 0, "amount_cents": 4,
+    "unit_price": Decimal("0.04444444444444444444"), "per_quantity": 1, "per_seconds": 3600,
+    "line_discount_ppm": 0, "amount_cents": 4,
 }  # fmt: skip
 _PARTY = {
     "name": "Atelier", "party_kind": "business", "address_line1": "1 rue du Port", "postcode": "44000",

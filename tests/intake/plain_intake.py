@@ -50,9 +50,9 @@ def read_raw_rows(landing: Path) -> list[Raw]:
 
 
 def is_refused(row: Raw) -> bool:
-    """Whether a row contradicts itself; a withdrawal is not asked."""
-    backwards = row["stopped_at"] is not None and row["stopped_at"] < row["started_at"]
-    return not row["is_deleted"] and (backwards or row["started_at"] > row["ingested_at"] + timedelta(minutes=5))
+    """Whether a row contradicts itself; a withdrawal names its key only."""
+    backwards = row["stopped_at"] is not None and row["stopped_at"] < row["started_at"] and not row["is_deleted"]
+    return backwards or row["started_at"] > row["ingested_at"] + timedelta(minutes=5)
 
 
 def close_plainly(

@@ -91,7 +91,9 @@ UNREADABLE: list[tuple[str, str, Callable[[Path], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("reason", "feed", "write", "detail"), UNREADABLE, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("reason", "feed", "write", "detail"), UNREADABLE, ids=[f"{reason}-{detail}" for reason, _, _, detail in UNREADABLE]
+)
 def test_a_file_of_a_wrong_form_is_refused_and_its_neighbour_is_read(
     home: IntakeHome, reason: str, feed: str, write: Callable[[Path], None], detail: str
 ) -> None:

@@ -44,7 +44,7 @@ KNOWN_GAPS = {
     "edge_unusable": "unusable_intervals are not read",
     "edge_cents": "lines below the cent are rounded one by one, not together",
 }
-# A credit for everything goes first and pays what the credit for some slugs may not pay; so the same case ends the same.
+# A credit for everything goes first and pays what the narrow one may not pay; so the same case ends the same.
 SAME_CASE = tuple(f"edge_spread_{number}" for number in range(4))
 
 STATEMENT = ("fees", "free_before", "prepaid_before", "balance_before", "free_used", "free_expired", "prepaid_used")

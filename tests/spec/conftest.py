@@ -58,7 +58,8 @@ def _organisations(*rows):
 def _charges(*rows):
     defaults = {
         "slug": "apps.s", "zone": "par", "price_factor_ppm": 1_000_000, "origin_month": "2026-10", "basis": "runtime",
-        "quantity": 1, "unit": "s", "unit_price": 1, "per_quantity": 1, "per_seconds": 3600, "line_discount_ppm": 0, "currency": "EUR",
+        "quantity": 1, "unit": "s", "unit_price": 1, "per_quantity": 1, "per_seconds": 3600,
+            "line_discount_ppm": 0, "currency": "EUR",
         "is_recurring": True,
     }  # fmt: skip
     numbered = [
