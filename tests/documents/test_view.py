@@ -230,7 +230,7 @@ def test_every_vat_reason_has_a_printed_text(month, country, vat_number):
     view = month.bill(usage=[{}], vat_ppm=decision.vat_ppm, vat_reason=decision.reason).view()
     tax = view.totals[-1]
     assert tax.label == ("VAT 20 %" if decision.vat_ppm else "VAT 0 %")
-        assert tax.note
+    assert tax.note
 
 
 def test_a_payer_whose_figures_contradict_each_other_is_refused_and_the_others_are_printed(month):
