@@ -11,8 +11,7 @@ Parts of a cleaned day:
 - `meters`: one row per metered thing of the day and name of its resource (metered feeds).
 - `quarantine`: one row per refused raw row; there only if there is one.
 
-The facts list the raw files in the order of their numbers, each with its row count, or the reason why it was refused
-whole.
+The facts list the raw files in the order of their numbers, with the reason of each that was refused whole.
 """
 
 import hashlib
@@ -439,8 +438,14 @@ def require_unlike_hashes(connection: duckdb.DuckDBPyConnection, meters: str) ->
     Raises:
         HashCollision: two meters have the same hash.
     """
-    collided = f"select meter_hash from (select distinct * from ({meters})) group by meter_hash having count(*) > 1"
-    found = connection.execute(f"from ({meters}) where meter_hash in ({collided}) order by all limit 2").fetchall()
+    repeated = f"select meter_hash from ({meters}) group by meter_hash having count(*) > 1"
+    connection.execute(f"""
+        create or replace temp table suspects as
+        select distinct * from ({meters}) where meter_hash in ({repeated})
+    """)
+    collided = "select meter_hash from suspects group by meter_hash having count(*) > 1"
+    query = f"from suspects where meter_hash in ({collided}) order by all limit 2"
+    found = connection.execute(query).fetchall()
     if found:
         message = f"the meters {found[0][1:]} and {found[1][1:]} have the same hash; rename one of the two resources"
         raise HashCollision(message)

@@ -25,15 +25,13 @@ def decide(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     the month of its time has to see again. `conflicts` has the conflicting rows whole.
     """
     for column in ("event_hash", "key_hash"):
-        hashes = pl.Series(connection.sql(f"select {column} from universe").to_arrow_table()[column]).sort()
-        repeated = hashes.filter(hashes == hashes.shift()).unique()
-        connection.register(f"repeated_{column}", repeated.alias(column).to_frame().to_arrow())
+        _register_repeated(connection, column)
     # Positions first, so that only the rows nominated are read whole.
     connection.execute("""
         create temp table nominations as
-        select row_id from universe
-        where event_hash in (select event_hash from repeated_event_hash)
-            or key_hash in (select key_hash from repeated_key_hash)
+        select row_id from universe semi join repeated_event_hash using (event_hash)
+        union
+        select row_id from universe semi join repeated_key_hash using (key_hash)
     """)
     content = ", ".join(f"{name} := {name}" for name in (*feed.identity, "is_deleted"))
     meters = "inner join meters using (meter_hash) inner join things using (thing)" if feed.is_metered else ""
@@ -61,6 +59,14 @@ def decide(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
         create temp table conflicts as
         {_conflicting("by_event", event)} union {_conflicting("by_key", key)}
     """)
+
+
+def _register_repeated(connection: duckdb.DuckDBPyConnection, column: str) -> None:
+    """Leave the hashes that occur more than once: sorted alone, a column tells by its neighbours."""
+    hashes = pl.Series(connection.sql(f"select {column} from universe").to_arrow_table()[column]).sort()
+    later = hashes.slice(1)
+    repeated = later.filter(later == hashes.slice(0, later.len())).unique()
+    connection.register(f"repeated_{column}", repeated.alias(column).to_frame().to_arrow())
 
 
 _RANKS = ("place", "counting_content", "counting_ingested_at", "counting_time_us")

@@ -37,6 +37,7 @@ def session(limits: EngineLimits, folders: Iterable[Path]) -> Iterator[duckdb.Du
         )
         try:
             connection.execute("set timezone = 'UTC'")
+            connection.execute("set enable_progress_bar = false")
             # One sorted file would otherwise be read as a union of range scans, many times slower.
             connection.execute("set disabled_optimizers = 'partitioned_execution'")
             allowed = ", ".join(text(f"{folder.resolve()}/") for folder in (*folders, Path(spill)))

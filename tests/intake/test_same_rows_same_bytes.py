@@ -3,9 +3,11 @@
 from pathlib import Path
 from random import Random
 
+import duckdb
 import pytest
 from intake_home import ClosedMonth, IntakeHome, at, run, sample
 
+from billing_pipeline.intake.cleaning import HashCollision, require_unlike_hashes
 from billing_pipeline.sample.landing import Row
 
 HOUR = 3_600_000_000
@@ -58,7 +60,7 @@ def test_a_month_of_many_row_groups_is_the_same_for_one_thread_or_two(tmp_path: 
     rows = [
         sample(f"e{number}", "2026-10-01", number, resource_id=f"r{number % 911}")
         | {"sampled_at": first + number * 1_000_000, "ingested_at": first + number * 1_000_000}
-        for number in range(150_000)
+        for number in range(130_000)
     ]
     months = []
     for threads in (1, 2):
@@ -87,3 +89,9 @@ def test_sources_lead_from_each_event_to_its_raw_row(tmp_path: Path) -> None:
         assert (raw["instance_id"], raw["started_at"], raw["stopped_at"]) == (
             event["instance_id"], event["started_us"], event["stopped_us"],
         )  # fmt: skip
+
+
+def test_two_meters_that_would_share_a_hash_stop_the_day() -> None:
+    meters = "from (values (7, 'res-1'), (7, 'res-2'), (8, 'res-3')) as meters(meter_hash, resource_id)"
+    with duckdb.connect() as connection, pytest.raises(HashCollision, match=r"res-1.*res-2"):
+        require_unlike_hashes(connection, meters)
