@@ -85,7 +85,7 @@ def test_the_second_published_statement_is_on_paper(month, read_pages):
 def test_tax_and_amount_to_pay_follow_the_subtotal(month, read_pages):
     view = month.bill(usage=[{"amount_cents": 68689}], prepaid=69135).view()
     summary = read_pages(render_pdf(view))[0]
-    assert "VAT 20 % €136.49 Amount to pay €818.92" in summary
+    assert "VAT 20 % French VAT, standard rate — article 278 CGI €136.49 Amount to pay €818.92" in summary
 
 
 def test_the_head_names_both_parties_the_number_the_dates_and_where_to_pay(month, read_pages):

@@ -58,7 +58,7 @@ def test_in_france_the_published_invoice_asks_for_818_92(published):
 
     assert (issued["subtotal_cents"], issued["vat_cents"], issued["payable_cents"]) == (682_43, 136_49, 818_92)
     text = paper(published, "french")
-    assert "VAT 20 % €136.49" in text
+    assert "VAT 20 % French VAT, standard rate — article 278 CGI €136.49" in " ".join(text.split())
     assert "AMOUNT TO PAY\r\n€818.92" in text
 
 
