@@ -7,7 +7,7 @@ file that is thrown away after its marts were copied out. Nothing is reported be
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from billing_pipeline.defs.partitions import billing_month
 from billing_pipeline.rules.accounts import enter_one_shots
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month
-from billing_pipeline.settings import REPOSITORY
+from billing_pipeline.settings import REPOSITORY, Settings
 from billing_pipeline.warehouse import Generation
 from billing_pipeline.warehouse.work_file import copy_tables, measure
 
@@ -92,20 +92,29 @@ def prepare_manifest() -> Path:
     newest = max(file.stat().st_mtime for file in [*sources, _PROJECT / "dbt_project.yml", _PROJECT / "profiles.yml"])
     if not _MANIFEST.exists() or _MANIFEST.stat().st_mtime < newest:
         target = _PROJECT / f"target/.parse-{os.getpid()}"
-        _run_dbt(["parse"], target, target)
+        target.mkdir(parents=True, exist_ok=True)
+        _run_dbt(["parse"], target, target, Settings())
         (target / "manifest.json").replace(_MANIFEST)
         shutil.copy(target / "partial_parse.msgpack", _MANIFEST.with_name("partial_parse.msgpack"))
         shutil.rmtree(target)
     return _MANIFEST
 
 
-def _run_dbt(arguments: list[str], work: Path, target: Path) -> dbtRunnerResult:
-    """Run dbt in this process on a work folder; afterwards no connection to its file is open."""
-    os.environ["BILLING_WORK"] = str(work)
-    os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
+def _run_dbt(arguments: list[str], work: Path, target: Path, settings: Settings) -> dbtRunnerResult:
+    """Run dbt in this process, in a work folder; afterwards no connection to its file is open.
+
+    dbt parses everything again when its environment has changed, so the work folder is always the current one.
+    """
+    os.environ |= {
+        "BILLING_WORK": ".",
+        "BILLING_THREADS": str(settings.workers),
+        "BILLING_MEMORY_LIMIT": f"{settings.memory_mb}MB",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
     folders = ["--project-dir", str(_PROJECT), "--profiles-dir", str(_PROJECT), "--target-path", str(target)]
     quiet = ["--log-level-file", "none", "--log-level", "error", "--no-use-colors", "--no-version-check"]
-    outcome = dbtRunner().invoke([*arguments, *folders, *quiet])
+    with chdir(work):
+        outcome = dbtRunner().invoke([*arguments, *folders, *quiet])
     DuckDBConnectionManager.close_all_connections()
     if outcome.exception:
         message = f"dbt {arguments[0]} stopped: {outcome.exception}"
@@ -161,8 +170,6 @@ def _work_folder(billing: Billing, run_id: str) -> Iterator[Path]:
     """A scratch folder of one run, removed when it ends."""
     work = billing.settings.home.resolve() / "work" / run_id
     (work / "inputs").mkdir(parents=True)
-    os.environ["BILLING_THREADS"] = str(billing.settings.workers)
-    os.environ["BILLING_MEMORY_LIMIT"] = f"{billing.settings.memory_mb}MB"
     try:
         yield work
     finally:
@@ -182,7 +189,7 @@ def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
     if not target.exists():
         target.mkdir()
         shutil.copy(_MANIFEST.with_name("partial_parse.msgpack"), target)
-    outcome = _run_dbt(["build", "--exclude-resource-type", "unit_test"], work, target)
+    outcome = _run_dbt(["build", "--exclude-resource-type", "unit_test"], work, target, billing.settings)
     failed = [result for result in outcome.result or [] if result.status not in ("success", "pass", "warn")]
     if failed or not outcome.success:
         words = "; ".join(f"{result.node.name}: {result.message}" for result in failed if result.status != "skipped")
