@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
-from billing_pipeline.defs.monthly import Report, Table
+from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.defs.usage import USAGE_TABLES
-from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.rules.accounts import enter_one_shots
 from billing_pipeline.rules.balances import (
     OpenedAccounts,
@@ -208,20 +207,11 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
             {
                 "dagster/row_count": statements.height,
                 "parked_payers": parked["payer_id"].n_unique(),
-                **_totals(statements),
+                **total_amounts(statements, "fees", "free_used", "free_expired", "prepaid_used", "refill"),
             },
             equations,
         ),
         **{table: Report({"dagster/row_count": rows.height}) for table, rows in others.items()},
-    }
-
-
-def _totals(statements: pl.DataFrame) -> dict[str, str]:
-    """Amounts over all statements, by currency."""
-    return {
-        f"{amount} {currency}": format_money(int(rows[f"{amount}_cents"].sum()), str(currency))
-        for (currency,), rows in statements.sort("currency").group_by("currency", maintain_order=True)
-        for amount in ("fees", "free_used", "free_expired", "prepaid_used", "refill")
     }
 
 

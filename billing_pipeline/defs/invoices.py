@@ -8,8 +8,7 @@ import polars as pl
 from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
-from billing_pipeline.defs.monthly import Report, Table, monthly_assets
-from billing_pipeline.documents.formatting import format_money
+from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
 from billing_pipeline.rules.balances import BasisHashes, basis_hash, carry_refills, current_organisations
 from billing_pipeline.rules.equations import (
     invoices_are_their_drafts,
@@ -18,7 +17,7 @@ from billing_pipeline.rules.equations import (
     organisations_are_conserved,
 )
 from billing_pipeline.rules.invoicing import draft_invoices
-from billing_pipeline.rules.issuing import date_is_allowed, hash_drafts, issue_drafts
+from billing_pipeline.rules.issuing import hash_drafts, issue_drafts
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.tax import decide_taxes
@@ -38,6 +37,9 @@ _ISSUED_FROM = (
     "invoices/refills",
     "invoices/parked_organisations",
 )
+
+
+_TOTALS = ("fees", "subtotal", "vat", "payable")
 
 
 class DraftOutdated(RuntimeError):
@@ -112,7 +114,9 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
     reports: dict[str, dict[str, object]] = {
         table: {"dagster/row_count": rows.height} for table, rows in published.items()
     }
-    reports["invoices/drafts"] |= _totals(month_drafted.drafts) | {"nothing_due": len(month_drafted.nothing_due)}
+    reports["invoices/drafts"] |= total_amounts(month_drafted.drafts, *_TOTALS) | {
+        "nothing_due": len(month_drafted.nothing_due)
+    }
     reports["invoices/parked_organisations"]["reasons"] = dict(held_back["reason"].value_counts(sort=True).iter_rows())
     equations = [
         lines_make_invoices(month_drafted.lines, month_drafted.drafts),
@@ -160,17 +164,11 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     year = billing.issue_date(month).year
     serials = [i.serial for i in billing.books.issued() if i.series == series and i.issued_on.year == year]
     equations = [numbers_are_gapless(serials, f"{series}-{year}"), invoices_are_their_drafts(drafts, invoices)]
-    return {"invoices/invoices": Report({"dagster/row_count": invoices.height} | _totals(invoices), equations)}
-
-
-def _totals(invoices: pl.DataFrame) -> dict[str, object]:
-    """Amounts over all invoices of the month, by currency where there are several."""
-    totals: dict[str, object] = {}
-    for (currency,), rows in invoices.sort("currency").group_by("currency", maintain_order=True):
-        for amount in ("fees_cents", "subtotal_cents", "vat_cents", "payable_cents"):
-            name = f"{amount.removesuffix('_cents')} {currency}"
-            totals[name] = format_money(int(rows[amount].sum()), str(currency))
-    return totals
+    return {
+        "invoices/invoices": Report(
+            {"dagster/row_count": invoices.height} | total_amounts(invoices, *_TOTALS), equations
+        )
+    }
 
 
 def _request(row: Mapping[str, object], month: Month, content_hash: str) -> IssueRequest:
@@ -201,7 +199,7 @@ def _require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> N
         )
         raise MonthOutOfOrder(message)
     issued_on, last_day = billing.issue_date(month), month.last_day
-    if not date_is_allowed(issued_on, last_day):
+    if issued_on < last_day:
         message = (
             f"invoices of {month} cannot be dated {issued_on}, before the period's end; issue on {last_day} or later"
         )

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
+import polars as pl
 
 from billing_pipeline.defs.billing import Billing
 from billing_pipeline.defs.partitions import billing_month
+from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.period import Month
 
@@ -128,3 +130,12 @@ def _check_results(table: Table, reports: Mapping[str, Report]) -> Iterator[dg.A
                 for figure, value in equation.figures.items()
             },
         )
+
+
+def total_amounts(rows: pl.DataFrame, *amounts: str) -> dict[str, str]:
+    """Sums of `<amount>_cents` over all rows as people read them, by currency."""
+    return {
+        f"{amount} {currency}": format_money(int(of_currency[f"{amount}_cents"].sum()), str(currency))
+        for (currency,), of_currency in rows.sort("currency").group_by("currency", maintain_order=True)
+        for amount in amounts
+    }

@@ -25,7 +25,7 @@ from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month
 from billing_pipeline.settings import REPOSITORY, Settings
 from billing_pipeline.warehouse import Generation
-from billing_pipeline.warehouse.work_file import copy_tables, measure
+from billing_pipeline.warehouse.work_file import copy_table
 
 _PROJECT = REPOSITORY / "dbt_project"
 _MANIFEST = _PROJECT / "target" / "manifest.json"
@@ -195,18 +195,18 @@ def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
         words = "; ".join(f"{result.node.name}: {result.message}" for result in failed if result.status != "skipped")
         message = f"{month} was not rated, and nothing of it was published: {words}"
         raise RatingFailed(message)
+    rows = {}
     for mart, order in MARTS.items():
         with billing.warehouse.publishing(
             f"rating/{mart}", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
         ) as publication:
-            copy_tables(
-                database, {mart: order}, {mart: publication.path("rows.parquet")}, threads=billing.settings.workers
-            )
+            copy_table(database, mart, order, publication.path("rows.parquet"), threads=billing.settings.workers)
+        rows[mart] = publication.generation.manifest["files"]["rows.parquet"]["rows"]
     nodes = {str(result.node.unique_id): result for result in outcome.result}
     return RatedMonth(
         models=[name for name, result in nodes.items() if result.node.resource_type == "model"],
         tests={name: str(result.message or result.status) for name, result in nodes.items()},
-        rows=measure(database, {mart: f"select count(*) from {mart}" for mart in MARTS}),
+        rows=rows,
     )
 
 

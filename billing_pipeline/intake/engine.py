@@ -8,6 +8,8 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
+from billing_pipeline.warehouse.work_file import PARQUET
+
 
 @dataclass(frozen=True)
 class EngineLimits:
@@ -61,14 +63,10 @@ def paths(files: Iterable[Path]) -> str:
 
 def copy(connection: duckdb.DuckDBPyConnection, select: str, file: Path) -> int:
     """Write the rows of a SELECT to a Parquet file, in their order, and count them."""
-    return scalar(connection, f"copy ({select}) to {text(str(file))} ({_PARQUET})") or 0
+    return scalar(connection, f"copy ({select}) to {text(str(file))} ({PARQUET})") or 0
 
 
 def scalar(connection: duckdb.DuckDBPyConnection, query: str) -> int | None:
     """The one whole number that a query answers with."""
     row = connection.execute(query).fetchone()
     return row[0] if row else None
-
-
-#: Narrow columns, written fast; no bloom filters, which only cost.
-_PARQUET = "format parquet, compression lz4_raw, parquet_version v2, write_bloom_filter false, row_group_size 122880"

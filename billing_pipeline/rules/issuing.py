@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import date
 
 import dataframely as dy
 import polars as pl
@@ -52,8 +52,3 @@ def issue_drafts(
         .with_columns(due_on=pl.col("issued_on") + pl.duration(days="terms"))
     )
     return Invoices.validate(invoices.select(Invoices.column_names()).sort("number"))
-
-
-def date_is_allowed(issued_on: date, period_end: date) -> bool:
-    """An invoice for a period is not dated before the period's last day."""
-    return issued_on > period_end - timedelta(days=1)
