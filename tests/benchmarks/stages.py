@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -48,10 +48,10 @@ THREADS = len(os.sched_getaffinity(0))
 
 _SCAN = ": bare scan"
 
-#: dbt models by the stage that they make up, in the order in which they are built.
+#: dbt tables by the stage that they make up, in the order in which they are built; the views between them count in.
 DURATIONS = ("int_repeated_instances", "int_united_runs", "int_instance_conflicts", "runs")
 SEGMENTS = ("int_runtime_usage", "segments")
-CHARGES = ("int_usage_parts", "int_usage_charges", "charges")
+CHARGES = ("charges",)
 
 
 @dataclass(frozen=True)
@@ -184,12 +184,11 @@ def build_models(folder: Path) -> dict[str, Lap]:
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     (work / "inputs").mkdir(parents=True)
-    os.environ |= {"BILLING_THREADS": str(THREADS), "BILLING_MEMORY_LIMIT": f"{billing.settings.memory_mb}MB"}
     read = rating._link_inputs(billing, MONTH, work / "inputs")
     laps: dict[str, Lap] = {}
     rows = read["usage/runtime_intervals"].manifest["files"]["events.parquet"]["rows"]
     with lap(laps, "dbt build", lambda: rows):
-        outcome = rating._run_dbt(["build", "--exclude-resource-type", "unit_test"], work, work / "target")
+        outcome = rating._run_dbt(["build", "--exclude-resource-type", "unit_test"], work, work / "target", billing.settings)
     if not outcome.success:
         message = "dbt build failed; see above"
         raise RuntimeError(message)
@@ -201,7 +200,8 @@ def rating(folder: Path) -> dict[str, Lap]:
     work = folder / "work"
     limits = {"threads": THREADS, "memory_limit": "2000MB", "temp_directory": str(work / "spill")}
     laps: dict[str, Lap] = {}
-    with duckdb.connect(str(work / "rating.duckdb"), config=limits) as connection:
+    # The compiled models name their inputs from the work folder.
+    with chdir(work), duckdb.connect(str(work / "rating.duckdb"), config=limits) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute("set force_compression = 'uncompressed'")
         events = f"read_parquet('{work}/inputs/runtime_intervals.parquet')"

@@ -47,9 +47,18 @@ def a_half(rng: random.Random) -> tuple[int, int, int, int, int]:
     return rng.choice([1, -1]) * halves * d, u // 2, d, u, 0
 
 
+def ordinary(rng: random.Random) -> tuple[int, int, int, int, int]:
+    """The size of most lines, up to and just past what one product holds."""
+    q = rng.choice([rng.randrange(2 * 10**9), 2 * 10**9 - 1, 2 * 10**9])
+    p = rng.choice([rng.randrange(10**28), 10**28 - 1, 10**28])
+    d = rng.choice([3600, rng.randrange(1, 10**10), 10**10 - 1, 10**10])
+    t = rng.choice([0, rng.randrange(10**27), 10**27 - 1, 10**27])
+    return rng.choice([q, -q]), rng.choice([p, -p]), d, 10 ** rng.choice([23, 24, 26]), t
+
+
 def test_money_is_exact_for_all_magnitudes_and_signs():
     rng = random.Random(20261001)
-    values = [anything(rng) for _ in range(4000)] + [a_half(rng) for _ in range(1000)]
+    values = [sized(rng) for sized, count in ((anything, 4000), (a_half, 1000), (ordinary, 2000)) for _ in range(count)]
     assert money(values) == [exact(*value) for value in values]
 
 
