@@ -17,6 +17,7 @@ import polars as pl
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.manifest import Manifest
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.partitions import billing_month
@@ -29,6 +30,7 @@ from billing_pipeline.warehouse.work_file import copy_table
 
 _PROJECT = REPOSITORY / "dbt_project"
 _MANIFEST = _PROJECT / "target" / "manifest.json"
+_PARSED = _MANIFEST.with_name("partial_parse.msgpack")
 
 #: The published marts, each with the total order that its bytes are written in.
 MARTS = {
@@ -93,17 +95,29 @@ def prepare_manifest() -> Path:
     if not _MANIFEST.exists() or _MANIFEST.stat().st_mtime < newest:
         target = _PROJECT / f"target/.parse-{os.getpid()}"
         target.mkdir(parents=True, exist_ok=True)
-        _run_dbt(["parse"], target, target, Settings())
-        (target / "manifest.json").replace(_MANIFEST)
-        shutil.copy(target / "partial_parse.msgpack", _MANIFEST.with_name("partial_parse.msgpack"))
+        _run_dbt(dbtRunner(), ["parse"], target, target, Settings())
+        (target / _PARSED.name).replace(_PARSED)
+        (target / _MANIFEST.name).replace(_MANIFEST)
         shutil.rmtree(target)
     return _MANIFEST
 
 
-def _run_dbt(arguments: list[str], work: Path, target: Path, settings: Settings) -> dbtRunnerResult:
+def build_models(work: Path, target: Path, settings: Settings) -> dbtRunnerResult:
+    """Build and test all models in a work folder; the project was parsed when this module was loaded.
+
+    Raises:
+        RatingFailed: dbt itself stopped; that a model or test failed stands in what is returned.
+    """
+    parsed = dbtRunner(manifest=Manifest.from_msgpack(_PARSED.read_bytes()))
+    return _run_dbt(
+        parsed, ["build", "--exclude-resource-type", "unit_test", "--no-write-json"], work, target, settings
+    )
+
+
+def _run_dbt(runner: dbtRunner, arguments: list[str], work: Path, target: Path, settings: Settings) -> dbtRunnerResult:
     """Run dbt in this process, in a work folder; afterwards no connection to its file is open.
 
-    dbt parses everything again when its environment has changed, so the work folder is always the current one.
+    The sources' paths are part of what was parsed, so the work folder is always the current one.
     """
     os.environ |= {
         "BILLING_WORK": ".",
@@ -114,7 +128,7 @@ def _run_dbt(arguments: list[str], work: Path, target: Path, settings: Settings)
     folders = ["--project-dir", str(_PROJECT), "--profiles-dir", str(_PROJECT), "--target-path", str(target)]
     quiet = ["--log-level-file", "none", "--log-level", "error", "--no-use-colors", "--no-version-check"]
     with chdir(work):
-        outcome = dbtRunner().invoke([*arguments, *folders, *quiet])
+        outcome = runner.invoke([*arguments, *folders, *quiet])
     DuckDBConnectionManager.close_all_connections()
     if outcome.exception:
         message = f"dbt {arguments[0]} stopped: {outcome.exception}"
@@ -185,11 +199,7 @@ def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
     read = _link_inputs(billing, month, work / "inputs")
     database = work / "rating.duckdb"
     database.unlink(missing_ok=True)
-    target = work / "target"
-    if not target.exists():
-        target.mkdir()
-        shutil.copy(_MANIFEST.with_name("partial_parse.msgpack"), target)
-    outcome = _run_dbt(["build", "--exclude-resource-type", "unit_test"], work, target, billing.settings)
+    outcome = build_models(work, work / "target", billing.settings)
     failed = [result for result in outcome.result or [] if result.status not in ("success", "pass", "warn")]
     if failed or not outcome.success:
         words = "; ".join(f"{result.node.name}: {result.message}" for result in failed if result.status != "skipped")
