@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from billing_pipeline.warehouse.checksums import sha256_of_file
 from billing_pipeline.warehouse.filesystem import FileSystem, is_locked, locked
@@ -207,18 +208,20 @@ def _describe(file: Path) -> dict[str, Any]:
     entry: dict[str, Any] = {"sha256": sha256_of_file(file), "bytes": file.stat().st_size}
     if file.suffix != ".parquet":
         return entry
-    rows = pl.scan_parquet(file, hive_partitioning=False)
-    columns = rows.collect_schema()
+    columns = pl.read_parquet_schema(file)
     money = [name for name, dtype in columns.items() if name.endswith("_cents") and dtype.is_integer()]
-    # In 128 bits: a sum of 64-bit integers wraps silently.
-    totals = rows.select(pl.len().alias(" rows"), *(pl.col(name).cast(pl.Int128).sum() for name in money))
-    sums = totals.collect(engine="streaming").row(0, named=True)
     return {
         **entry,
-        "rows": sums.pop(" rows"),
+        "rows": pq.read_metadata(file).num_rows,
         "columns": {name: str(dtype) for name, dtype in columns.items()},
-        "sums": sums,
+        "sums": _sum_columns(file, money) if money else {},
     }
+
+
+def _sum_columns(file: Path, names: list[str]) -> dict[str, int]:
+    """The sums of whole-number columns, in 128 bits: a sum of 64-bit integers wraps silently."""
+    rows = pl.scan_parquet(file, hive_partitioning=False).select(pl.col(names).cast(pl.Int128).sum())
+    return rows.collect(engine="streaming").row(0, named=True)
 
 
 def describe_publish(
