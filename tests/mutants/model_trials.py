@@ -3,16 +3,15 @@
 Every trial has a copy of the project with one fault in it, and a process of its own.
 """
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import polars  # noqa: F401  (imported once, before the forks)
+import dbt.cli.main  # noqa: F401  (imported once, before the forks)
+import polars  # noqa: F401
 import pytest
-from dbt.cli.main import dbtRunner
 from sql_mutants import find_mutants
 
 RATING = Path(__file__).parents[1] / "rating"
@@ -21,23 +20,12 @@ PROJECT = RATING.parents[1] / "dbt_project"
 
 def trials(names: list[str]) -> Iterator[tuple[str, str, Callable[[], int]]]:
     """Every fault of the models and macros asked for."""
-    _warm_up()
     for path in sorted([*PROJECT.rglob("models/**/*.sql"), *PROJECT.rglob("macros/*.sql")]):
         if names and path.stem not in names:
             continue
         source = path.read_text(encoding="utf-8")
         for mutant in find_mutants(source):
             yield path.stem, mutant.describe(source), _trial(path.relative_to(PROJECT), mutant.apply(source))
-
-
-def _warm_up() -> None:
-    """Parse the sound project: what dbt sets up the first time, every trial inherits."""
-    with TemporaryDirectory() as folder:
-        os.environ["BILLING_WORK"] = folder
-        where = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", folder]
-        if not dbtRunner().invoke(["parse", *where, "--log-level", "error", "--log-level-file", "none"]).success:
-            message = "the project does not parse as it is; run the tests of rating first"
-            raise RuntimeError(message)
 
 
 def _trial(file: Path, source: str) -> Callable[[], int]:
