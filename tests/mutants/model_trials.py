@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import dbt.cli.main  # noqa: F401  (imported once, before the forks)
 import polars  # noqa: F401
 import pytest
+from python_mutants import SOUND
 from sql_mutants import find_mutants
 
 RATING = Path(__file__).parents[1] / "rating"
@@ -24,6 +25,7 @@ def trials(names: list[str]) -> Iterator[tuple[str, str, Callable[[], int]]]:
         if names and path.stem not in names:
             continue
         source = path.read_text(encoding="utf-8")
+        yield path.stem, SOUND, _trial(path.relative_to(PROJECT), source)
         for mutant in find_mutants(source):
             yield path.stem, mutant.describe(source), _trial(path.relative_to(PROJECT), mutant.apply(source))
 

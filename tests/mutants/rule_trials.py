@@ -13,10 +13,9 @@ from pathlib import Path
 from types import ModuleType
 
 import dataframely  # noqa: F401  (imported once, before the forks)
-import hypothesis  # noqa: F401
 import polars  # noqa: F401
 import pytest
-from python_mutants import find_mutants
+from python_mutants import SOUND, find_mutants
 
 TESTS = Path(__file__).parents[1]
 RULES = TESTS.parent / "billing_pipeline" / "rules"
@@ -47,6 +46,7 @@ def trials(names: list[str]) -> Iterator[tuple[str, str, Callable[[], int]]]:
             continue
         source = path.read_text(encoding="utf-8")
         tests = _tests_of(path.stem)
+        yield path.stem, SOUND, _trial(path, source, tests)
         for mutant in find_mutants(source):
             yield path.stem, mutant.describe(source), _trial(path, mutant.apply(source), tests)
 
