@@ -280,6 +280,15 @@ REFERENCE_FEEDS: tuple[Feed, ...] = (
         ),
     ),
     Feed(
+        "payment_methods",
+        _columns(
+            "method_id id, owner_id owner, kind id, is_default flag, iban? text, bic? text, holder? text,"
+            "mandate_id? text, mandate_signed_on? date, expires_on? date, token? text"
+        ),
+        natural_key=("method_id",),
+        checks=(("kind_unknown", "kind not in ('sepa_debit', 'card', 'transfer', 'paypal')"),),
+    ),
+    Feed(
         "payments",
         _columns(
             "payment_id id, owner_id owner, invoice_number? text, reference? text, amount decimal, currency id,"

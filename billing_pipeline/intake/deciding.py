@@ -76,7 +76,7 @@ _CONTRADICTS = "(ingested_at = counting_ingested_at and content <> counting_cont
 
 
 def _ranked(rows: str, keys: str) -> str:
-    """The SELECT that ranks the rows of each key, the one that counts first; ties break by content, source, file and row."""
+    """The SELECT that ranks the rows of each key, the one that counts first; ties go by content, source and place."""
     return f"""
         select
             *,

@@ -37,6 +37,8 @@ GOOD: dict[str, Row] = {
     | {"starts_at": at("2026-01-01"), "priority": 1},
     "refill_agreements": {key: value for key, value in KNOWN.items() if key != "valid_from"}
     | {"owner_id": "orga_1", "billing_month": "2026-10", "amount": "10", "author": "me", "reason": "agreed"},
+    "payment_methods": {key: value for key, value in KNOWN.items() if key != "valid_from"}
+    | {"method_id": "m1", "owner_id": "orga_1", "kind": "card", "is_default": True},
     "payments": {key: value for key, value in KNOWN.items() if key != "valid_from"}
     | {"payment_id": "p1", "owner_id": "orga_1", "amount": "10", "currency": "EUR", "received_at": at(NOON)}
     | {"method_kind": "card", "outcome": "succeeded"},
@@ -95,6 +97,7 @@ REFUSED: list[tuple[str, Row, str]] = [
     ("credit_grants", {"expires_at": at("2025-01-01")}, "stop_before_start"),
     ("refill_agreements", {"billing_month": "2026-13"}, "month_syntax"),
     ("refill_agreements", {"amount": "-1"}, "negative"),
+    ("payment_methods", {"kind": "cheque"}, "kind_unknown"),
     ("payments", {"outcome": "lost"}, "kind_unknown"),
     ("payments", {"amount": "-1"}, "negative"),
 ]
