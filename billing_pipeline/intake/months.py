@@ -47,16 +47,16 @@ def publish_usage(
     Raises:
         FileInClosedDay: a day that an older month has counted holds a file that was not there then.
     """
-    days = clean_arrivals(feed, window, landing, warehouse, limits)
+    days, repeated = clean_arrivals(feed, window, landing, warehouse, limits)
     with session(limits, [warehouse.root]) as connection:
-        gather(connection, feed, window, list(days.values()), predecessor)
+        gather(connection, feed, window, list(days.values()), repeated, predecessor)
         _decide(connection, feed)
         reopened = _bereft_holders(connection, feed, window)
         if not reopened:
             return _publish(connection, feed, window, warehouse, days, predecessor)
-    days = clean_arrivals(feed, window, landing, warehouse, limits, whole_history=True)
+    days, repeated = clean_arrivals(feed, window, landing, warehouse, limits, whole_history=True)
     with session(limits, [warehouse.root]) as connection:
-        gather(connection, feed, window, list(days.values()), predecessor, reopened)
+        gather(connection, feed, window, list(days.values()), repeated, predecessor, reopened)
         _decide(connection, feed)
         return _publish(connection, feed, window, warehouse, days, predecessor)
 
