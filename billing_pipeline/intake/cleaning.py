@@ -53,6 +53,8 @@ class Arrivals(NamedTuple):
 
     #: In order.
     days: dict[date, Generation]
+    #: The last day on which each source landed a row.
+    last_days: dict[str, date]
     #: Files whose bytes had landed before under another name, with that name; their rows count where they came first.
     repeated: dict[str, str]
 
@@ -103,7 +105,9 @@ def clean_arrivals(
     with ThreadPoolExecutor(max_workers=limits.threads) as pool:
         list(pool.map(clean, shares))
     days = {day: generation for day, generation in needed.items() if generation}
-    return Arrivals(days, _repeated({day: generation for day, generation in (recorded | days).items() if generation}))
+    known = {day: generation for day, generation in (recorded | days).items() if generation}
+    last_days = {source: day for day in sorted(known) for source in known[day].manifest["facts"]["sources"]}
+    return Arrivals(days, last_days, _repeated(known))
 
 
 def _repeated(days: Mapping[date, Generation]) -> dict[str, str]:
@@ -232,7 +236,9 @@ def _publish(
     forms = _with_leaps(connection, feed, forms)
     end_us = microseconds(day_end(day))
     latest_us = scalar(connection, f"select max(ingested_at) from raw where ingested_at <= {_LATEST_US}")
+    sources = f"from (select distinct source from raw) where regexp_full_match(source, '{OTHER_ID}') order by all"
     facts = {
+        "sources": [row[0] for row in connection.execute(sources).fetchall()],
         "files": [_describe(file, form) for file, form in zip(files, forms, strict=True)],
         "superseded": _superseded(warehouse.current(_table(feed), _partition(day)), files),
         "engine": duckdb.__version__,
@@ -369,7 +375,7 @@ _LOCAL_TEXT = _MINUTE_TEXT + ":[0-5][0-9](\\.[0-9]{1,6})?"
 _LEAP_TEXT = _MINUTE_TEXT + ":60(\\.[0-9]{1,6})?"
 _OFFSET_TEXT = "(Z|[+-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 _ZONE_TEXT = "( ?\\[?[A-Za-z]+/[A-Za-z_/-]+\\]?| ?[A-Y][A-Z]{2,4})"
-_WHOLE_TEXT = "-?[0-9]{1,18}"
+_WHOLE_TEXT = "-?[0-9]{1,19}"
 _DECIMAL_TEXT = "-?[0-9]{1,18}(\\.[0-9]{1,20})?"
 
 #: What looks like a number and is refused for more than its spelling.

@@ -16,7 +16,7 @@ Parts of `usage/<feed>`:
 - `conflicts`: one row per owner whose usage contradicts itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 
 import duckdb
@@ -30,6 +30,11 @@ from billing_pipeline.intake.gathering import conflicts, gather, quarantine, rec
 from billing_pipeline.intake.windows import Window
 from billing_pipeline.warehouse import Generation, Publication, Warehouse
 
+
+class SourceMissing(RuntimeError):
+    """A source that the month needs has no row in it."""
+
+
 _THINGS = "inner join meters using (meter_hash) inner join things using (thing)"
 
 
@@ -41,20 +46,23 @@ def publish_usage(
     limits: EngineLimits,
     *,
     predecessor: Generation | None,
+    needed_sources: Collection[str] = (),
 ) -> Generation:
     """Assemble and publish one feed's clean usage of a month.
 
     Raises:
+        SourceMissing: one of `needed_sources` has no row that counts and is dated in the month; nothing is published.
         FileInClosedDay: a day that an older month has counted holds a file that was not there then.
     """
-    days, repeated = clean_arrivals(feed, window, landing, warehouse, limits)
+    days, last_days, repeated = clean_arrivals(feed, window, landing, warehouse, limits)
     with session(limits, [warehouse.root]) as connection:
         gather(connection, feed, window, list(days.values()), repeated, predecessor)
         _decide(connection, feed)
+        _require_sources(connection, feed, window, needed_sources, last_days)
         reopened = _bereft_holders(connection, feed, window)
         if not reopened:
             return _publish(connection, feed, window, warehouse, days, predecessor)
-    days, repeated = clean_arrivals(feed, window, landing, warehouse, limits, whole_history=True)
+    days, _, repeated = clean_arrivals(feed, window, landing, warehouse, limits, whole_history=True)
     with session(limits, [warehouse.root]) as connection:
         gather(connection, feed, window, list(days.values()), repeated, predecessor, reopened)
         _decide(connection, feed)
@@ -64,6 +72,35 @@ def publish_usage(
 def _decide(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     decide(connection, feed)
     connection.execute("create temp view counting as from universe anti join losers using (row_id)")
+
+
+def _require_sources(
+    connection: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    window: Window,
+    needed: Collection[str],
+    last_days: Mapping[str, date],
+) -> None:
+    """Stop a month that a whole source is missing from: its usage would be billed as none.
+
+    Raises:
+        SourceMissing: a needed source has no row that counts and is dated in the month.
+    """
+    if not needed:
+        return
+    dated = f"{feed.time} >= {window.period.start_us} and {feed.time} < {window.period.end_us}"
+    seen = {row[0] for row in connection.execute(f"select distinct source from counting where {dated}").fetchall()}
+    missing = [
+        f"{source} (last landed {last_days[source]})" if source in last_days else f"{source} (never landed)"
+        for source in sorted(set(needed) - seen)
+    ]
+    if missing:
+        message = (
+            f"file_missing: {feed.name} of {window.period.month} has no row of {', '.join(missing)}, which settings "
+            f"(needed_sources) say it needs, as of {window.as_of:%Y-%m-%dT%H:%M:%SZ}; land its files and close "
+            f"{window.period.month} with a later --as-of, or go on without it: --without SOURCE"
+        )
+        raise SourceMissing(message)
 
 
 def _bereft_holders(connection: duckdb.DuckDBPyConnection, feed: Feed, window: Window) -> list[tuple[str, str]]:

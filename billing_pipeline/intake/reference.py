@@ -41,7 +41,7 @@ def read_reference(
     Raises:
         FileInClosedDay: a day that an older month has counted holds a file that was not there then.
     """
-    days, repeated = clean_arrivals(feed, window, landing, warehouse, limits)
+    days, _, repeated = clean_arrivals(feed, window, landing, warehouse, limits)
     with session(limits, [generation.path for generation in days.values()]) as connection:
         gather(connection, feed, window, list(days.values()), repeated)
         decide(connection, feed)

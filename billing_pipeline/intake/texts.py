@@ -148,7 +148,8 @@ def _json_rows(file: LandedFile, feed: Feed) -> str:
     json_paths = ", ".join(text(f"$.{column.name}") for column in columns)
     known = ", ".join(text(column.name) for column in columns)
     values = ", ".join(f"fields[{place}] ->> '$' as {column.name}" for place, column in enumerate(columns, 1))
-    problems = " ".join(_json_problem(column, f"fields[{place}]") for place, column in enumerate(columns, 1))
+    wrong = " ".join(_wrong_json(column, f"fields[{place}]") for place, column in enumerate(columns, 1))
+    absent = " or ".join(f"fields[{place}] is null" for place, c in enumerate(columns, 1) if not c.is_optional)
     return f"""
         with lines as (
             select line, case when json_valid(line) and json_type(line) = 'OBJECT' then json_keys(line) end as keys
@@ -162,20 +163,22 @@ def _json_rows(file: LandedFile, feed: Feed) -> str:
             from lines
         ),
         judged as (
-            select {values}, case when fields is null then 'row_shape' {problems} end as row_problem, line, row_extra
+            select {values}, line, row_extra,
+                case when fields is null then 'row_shape' {wrong} when {absent} then 'value_missing' end as row_problem
             from objects
         )
-        select * exclude (line, row_extra), case when row_problem is not null then line end as row_text, row_extra
+        select
+            * exclude (line, row_extra, row_problem),
+            row_problem, case when row_problem is not null then line end as row_text, row_extra
         from judged
     """
 
 
-def _json_problem(column: Column, field: str) -> str:
-    """The WHEN clauses that say what is wrong with a value of an object."""
-    absent = "" if column.is_optional else f"when {field} is null then 'value_missing' "
+def _wrong_json(column: Column, field: str) -> str:
+    """The WHEN clauses that say what is wrong with the type of a value of an object."""
     binary = f"when json_type({field}) = 'DOUBLE' then 'money_float' " if column.type is Type.DECIMAL else ""
     allowed = ", ".join(text(kind) for kind in ("VARCHAR", "NULL", *_JSON_TYPES.get(column.type, ())))
-    return f"{absent}{binary}when json_type({field}) not in ({allowed}) then 'row_cast'"
+    return f"{binary}when json_type({field}) not in ({allowed}) then 'row_cast'"
 
 
 def _with_rejected(readable: Path, lines_before: int) -> str:

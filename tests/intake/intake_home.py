@@ -1,5 +1,6 @@
 """A landing folder and a warehouse of their own, rows with everything but what a test is about, and months closed."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -99,14 +100,28 @@ class IntakeHome:
         return Window(period, datetime.fromisoformat(since.manifest["as_of"]) if since else None, until)
 
     def close(
-        self, feed: str, month: str, *, as_of: str | None = None, after: "ClosedMonth | None" = None
+        self,
+        feed: str,
+        month: str,
+        *,
+        as_of: str | None = None,
+        after: "ClosedMonth | None" = None,
+        needed: Collection[str] = (),
     ) -> "ClosedMonth":
         """Close one month of a feed, the first one unless it comes after another."""
         predecessor = after.generation if after else None
         window = self.window(month, as_of=as_of, since=predecessor)
         landing = Landing(self.landing)
         return ClosedMonth(
-            publish_usage(FEEDS[feed], window, landing, self.warehouse, self.limits, predecessor=predecessor)
+            publish_usage(
+                FEEDS[feed],
+                window,
+                landing,
+                self.warehouse,
+                self.limits,
+                predecessor=predecessor,
+                needed_sources=needed,
+            )
         )
 
     def close_all(self, feed: str, *months: str, as_of: str | None = None) -> "list[ClosedMonth]":

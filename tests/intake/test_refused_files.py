@@ -10,6 +10,9 @@ import pytest
 from bad_files import DAY, FEED, UNREADABLE, BadFile, announce, empty, rows
 from intake_home import IntakeHome, sample
 
+from billing_pipeline.adapters.landing import Landing
+from billing_pipeline.intake.unread import receipts_of_unread
+
 
 @pytest.mark.parametrize("bad", UNREADABLE, ids=[f"{bad.reason}-{number}" for number, bad in enumerate(UNREADABLE)])
 def test_a_file_of_a_wrong_form_is_refused_and_its_neighbour_is_read(home: IntakeHome, bad: BadFile) -> None:
@@ -21,6 +24,15 @@ def test_a_file_of_a_wrong_form_is_refused_and_its_neighbour_is_read(home: Intak
     assert bad.detail in receipt["detail"]
     assert october.receipts[f"{DAY}/good"] == (1, 1, 0, 0, 0)
     assert october.events.height == 1
+
+
+def test_a_folder_that_is_no_feed_is_listed(home: IntakeHome) -> None:
+    rows().write_parquet(home.drop("runtime_interval", DAY, "x.parquet"))
+    rows().write_parquet(home.drop(FEED, DAY, "x.parquet"))
+    listed = receipts_of_unread(Landing(home.landing), home.window("2026-10")).to_dicts()
+    assert [(row["feed"], row["refused_reason"]) for row in listed] == [("runtime_interval", "feed_unknown")]
+    later = home.window("2026-11", since=home.close(FEED, "2026-10").generation)
+    assert receipts_of_unread(Landing(home.landing), later).is_empty()
 
 
 def test_what_must_not_be_opened_is_known_by_the_checksum_of_nothing(home: IntakeHome) -> None:
