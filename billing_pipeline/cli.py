@@ -111,6 +111,16 @@ def _issue_date_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def _without_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--without",
+        "without_sources",
+        metavar="SOURCE",
+        multiple=True,
+        help="Go on without a source that the settings need; may be given several times.",
+    )(command)
+
+
 class _Commands(click.Group):
     """Shows its examples as they are written, and says what is wrong without a traceback where that is known."""
 
@@ -174,9 +184,10 @@ def demo(organisations: int, months: int) -> None:
 @_folder_options
 @click.argument("months", type=MonthsType(), metavar="MONTH")
 @_as_of_option
-def close(months: list[Month], as_of: datetime | None) -> None:
+@_without_option
+def close(months: list[Month], as_of: datetime | None, without_sources: tuple[str, ...]) -> None:
     """Rate MONTH and draft its invoices; may be run again until the month is issued."""
-    _run("close_month", months, as_of, None)
+    _run("close_month", months, as_of, None, without_sources)
     _print_totals(months)
 
 
@@ -196,9 +207,12 @@ def issue(months: list[Month], as_of: datetime | None, issue_date: datetime | No
 @click.argument("months", type=MonthsType(), metavar="MONTH[..MONTH]")
 @_as_of_option
 @_issue_date_option
-def bill(months: list[Month], as_of: datetime | None, issue_date: datetime | None) -> None:
+@_without_option
+def bill(
+    months: list[Month], as_of: datetime | None, issue_date: datetime | None, without_sources: tuple[str, ...]
+) -> None:
     """Close every month of a range, then issue every month."""
-    _run("bill_month", months, as_of, issue_date)
+    _run("bill_month", months, as_of, issue_date, without_sources)
     _print_totals(months)
 
 
@@ -321,13 +335,19 @@ def _open() -> "Billing":
     return open_billing(Settings(), code_version(REPOSITORY))
 
 
-def _run(job: str, months: Sequence[Month], as_of: datetime | None, issue_date: datetime | date | None) -> None:
+def _run(
+    job: str,
+    months: Sequence[Month],
+    as_of: datetime | None,
+    issue_date: datetime | date | None,
+    without_sources: Sequence[str] = (),
+) -> None:
     """Run a job over months with a progress bar; a failure ends the command with what to do next."""
     _prepare_dagster_home()
     from billing_pipeline.console.running import run_job
 
     day = issue_date.date() if isinstance(issue_date, datetime) else issue_date
-    run_job(job, months, as_of=as_of, issue_date=day)
+    run_job(job, months, as_of=as_of, issue_date=day, without_sources=without_sources)
 
 
 def _find_invoice(billing: "Billing", invoice: str) -> tuple[str, Month]:

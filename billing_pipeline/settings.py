@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     partitions_start: str = "2013-01"
     #: How long after its end a month waits for late rows: the default `as_of`.
     grace_days: int = Field(default=2, ge=0)
+    #: Sources by usage feed without which no month is rated, e.g. `{runtime_intervals = ["meter-par", "meter-rbx"]}`.
+    needed_sources: dict[str, tuple[str, ...]] = {}
     #: Invoice numbers are `{series}-{year}-{serial:06d}`.
     series: str = "INV"
     payment_terms_days: int = Field(default=14, ge=0)

@@ -22,7 +22,12 @@ class RunFailed(RuntimeError):
 
 
 def run_job(
-    job: str, months: Sequence[Month], *, as_of: datetime | None = None, issue_date: date | None = None
+    job: str,
+    months: Sequence[Month],
+    *,
+    as_of: datetime | None = None,
+    issue_date: date | None = None,
+    without_sources: Sequence[str] = (),
 ) -> None:
     """Run a job over consecutive months as one run.
 
@@ -30,7 +35,11 @@ def run_job(
         RunFailed: a step stopped; nothing after it ran.
     """
     definition = defs().resolve_job_def(job)
-    choices = {"as_of": as_of and as_of.isoformat(), "issue_date": issue_date and issue_date.isoformat()}
+    choices = {
+        "as_of": as_of and as_of.isoformat(),
+        "issue_date": issue_date and issue_date.isoformat(),
+        "without_sources": list(without_sources),
+    }
     run_config = _QUIET | {
         "resources": {"billing": {"config": {name: value for name, value in choices.items() if value}}}
     }

@@ -1,4 +1,4 @@
-"""Reference data as a month sees it: organisations, prices, credit grants, refill agreements, payments."""
+"""Reference data as a month sees it: organisations, prices, credit grants, refill agreements, and who pays how."""
 
 from collections.abc import Mapping
 
@@ -14,6 +14,7 @@ from billing_pipeline.rules.accounts import (
     Accounts,
     enter_agreements,
     enter_grants,
+    enter_payment_methods,
     enter_payments,
     version_organisations,
 )
@@ -28,6 +29,7 @@ ACCOUNTS = (
     "accounts/prices",
     "accounts/credit_grants",
     "accounts/refill_agreements",
+    "accounts/payment_methods",
     "accounts/payments",
 )
 
@@ -145,6 +147,22 @@ def refill_agreements(context: dg.AssetExecutionContext, billing: Billing, month
     accounts = enter_agreements(landed.rows.join(currencies, on="owner_id", how="left"), month)
     report = _publish(billing, "accounts/refill_agreements", month, accounts, landed, organisations=customers.id)
     return {"accounts/refill_agreements": report}
+
+
+@monthly_assets(
+    Table(
+        "accounts/payment_methods",
+        "How organisations pay. One row per payment method that had landed and can be used.",
+    )
+)
+def payment_methods(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Read the payment methods that had landed; one that cannot be used is left out and said."""
+    table = "accounts/payment_methods"
+    landed = _read(billing, "payment_methods", month)
+    accounts = enter_payment_methods(landed.rows)
+    for problem in accounts.problems.iter_rows(named=True):
+        context.log.warning("%s (%s): %s", problem["payer_id"], problem["reason"], problem["detail"])
+    return {table: _publish(billing, table, month, accounts, landed)}
 
 
 @monthly_assets(

@@ -1,6 +1,6 @@
 """What a run works with: the home's storage, the settings, and the instants that select what the run sees."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -30,6 +30,8 @@ class Billing:
     chosen_as_of: datetime | None = None
     #: Date on the invoices; None: the date of `as_of`.
     chosen_issue_date: date | None = None
+    #: Needed sources that the run goes on without.
+    without_sources: frozenset[str] = frozenset()
 
     @property
     def limits(self) -> EngineLimits:
@@ -109,7 +111,12 @@ def inputs_of(generations: Mapping[str, Generation]) -> dict[str, str]:
 
 
 def open_billing(
-    settings: Settings, code_version: str, *, as_of: datetime | None = None, issue_date: date | None = None
+    settings: Settings,
+    code_version: str,
+    *,
+    as_of: datetime | None = None,
+    issue_date: date | None = None,
+    without_sources: Iterable[str] = (),
 ) -> Billing:
     """Open a home, creating its folders where they are missing."""
     home = settings.home.resolve()
@@ -121,4 +128,5 @@ def open_billing(
         books=Books(home / "books.sqlite"),
         chosen_as_of=as_of,
         chosen_issue_date=issue_date,
+        without_sources=frozenset(without_sources),
     )

@@ -3,6 +3,7 @@
 from datetime import date, datetime
 
 import dagster as dg
+from pydantic import Field
 
 from billing_pipeline.defs.billing import Billing, open_billing
 from billing_pipeline.settings import REPOSITORY, Settings
@@ -17,6 +18,8 @@ class BillingResource(dg.ConfigurableResource[Billing]):
     as_of: str | None = None
     #: Date on the invoices, e.g. `2026-11-03`. Default: the date of `as_of`.
     issue_date: str | None = None
+    #: Sources that the settings need and the run goes on without, where they have no row in the month.
+    without_sources: list[str] = Field(default_factory=list)
 
     def create_resource(self, context: dg.InitResourceContext) -> Billing:
         """Open the home that the settings name."""
@@ -26,6 +29,7 @@ class BillingResource(dg.ConfigurableResource[Billing]):
             code_version(REPOSITORY),
             as_of=datetime.fromisoformat(self.as_of) if self.as_of else None,
             issue_date=date.fromisoformat(self.issue_date) if self.issue_date else None,
+            without_sources=self.without_sources,
         )
 
 

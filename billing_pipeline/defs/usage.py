@@ -17,6 +17,10 @@ from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.usage import FileReceipts, LateArrivals, Quarantine
 
 
+class UnknownFeed(ValueError):
+    """The settings need sources of a feed that is none of usage."""
+
+
 class NoUsageSeen(RuntimeError):
     """The run's `as_of` hides all usage that has landed."""
 
@@ -26,6 +30,8 @@ USAGE_TABLES = tuple(f"usage/{feed.name}" for feed in USAGE_FEEDS)
 
 _WHAT = {
     "runtime_intervals": "When instances ran, and with which flavour. One row per run that touches the month.",
+    "runtime_heartbeats": "When instances were seen, running or powered off. "
+    "One row per sample within the month, or within a day of its edges.",
     "storage_samples": "How much was stored. One row per resource, metric and instant at which its size was read.",
     "traffic_deltas": "How much was moved. One row per resource, metric and measured interval that ends in the month.",
     "unit_counts": "How many users or seats there were. One row per resource, metric and instant of counting.",
@@ -40,8 +46,15 @@ def _feed_asset(feed: Feed) -> dg.AssetsDefinition:
         table = f"usage/{feed.name}"
         predecessor = billing.predecessor(table, month)
         window = billing.window(month, predecessor)
+        needed = _needed_sources(billing, feed)
         generation = publish_usage(
-            feed, window, billing.landing, billing.warehouse, billing.limits, predecessor=predecessor
+            feed,
+            window,
+            billing.landing,
+            billing.warehouse,
+            billing.limits,
+            predecessor=predecessor,
+            needed_sources=needed - billing.without_sources,
         )
         files = generation.manifest["files"]
         counts = {
@@ -50,10 +63,23 @@ def _feed_asset(feed: Feed) -> dg.AssetsDefinition:
             "quarantined_rows": files["quarantine.parquet"]["rows"],
             "as_of": window.as_of.isoformat(),
         }
+        skipped = sorted(needed & billing.without_sources)
+        if skipped:
+            context.log.warning("%s %s: not required, as asked: %s", feed.name, month, ", ".join(skipped))
+            counts["without_sources"] = skipped
         context.log.info("%s %s: %s clean rows", feed.name, month, counts["dagster/row_count"])
         return {table: Report(counts)}
 
     return clean
+
+
+def _needed_sources(billing: Billing, feed: Feed) -> set[str]:
+    """The sources that a month of a feed needs."""
+    unknown = sorted(set(billing.settings.needed_sources) - {known.name for known in USAGE_FEEDS})
+    if unknown:
+        message = f"settings: needed_sources names {', '.join(unknown)}; usage feeds are {', '.join(_WHAT)}"
+        raise UnknownFeed(message)
+    return set(billing.settings.needed_sources.get(feed.name, ()))
 
 
 usage_assets = [_feed_asset(feed) for feed in USAGE_FEEDS]

@@ -18,16 +18,20 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from billing_pipeline.adapters.landing import LandedFile, Landing, day_end
 from billing_pipeline.intake.contracts import BOOKKEEPING, METER_COLUMNS, OTHER_ID, OWNER_ID, Column, Feed, Type
 from billing_pipeline.intake.engine import EngineLimits, copy, paths, scalar, session
+from billing_pipeline.intake.forms import Form, inspect_parquet, is_text, refuse_unread, refused
+from billing_pipeline.intake.texts import OF_LINES, is_text_file, stage_text
 from billing_pipeline.intake.windows import Window
 from billing_pipeline.rules.period import microseconds
 from billing_pipeline.warehouse import Generation, Publication, Warehouse
@@ -44,19 +48,15 @@ class FileInClosedDay(RuntimeError):
     """A file was put into the folder of a day that an older month has already counted."""
 
 
-@dataclass(frozen=True)
-class _Form:
-    """What a file turned out to be: its columns by Arrow type, or the reason to refuse it."""
+class Arrivals(NamedTuple):
+    """The cleaned arrival days that a run reads."""
 
-    rows: int = 0
-    types: tuple[tuple[str, pa.DataType], ...] = ()
-    refused_reason: str | None = None
-    detail: str | None = None
-
-    @property
-    def is_accepted(self) -> bool:
-        """Whether the file's rows are read."""
-        return self.refused_reason is None
+    #: In order.
+    days: dict[date, Generation]
+    #: The last day on which each source landed a row.
+    last_days: dict[str, date]
+    #: Files whose bytes had landed before under another name, with that name; their rows count where they came first.
+    repeated: dict[str, str]
 
 
 def clean_arrivals(
@@ -67,8 +67,8 @@ def clean_arrivals(
     limits: EngineLimits,
     *,
     whole_history: bool = False,
-) -> dict[date, Generation]:
-    """The cleaned arrival days that a run reads, in order; those that are missing or have changed are made now.
+) -> Arrivals:
+    """The cleaned arrival days that a run reads; those that are missing or have changed are made now.
 
     Days are independent, so each thread cleans days of its own.
 
@@ -94,14 +94,31 @@ def clean_arrivals(
     stale = [day for day, generation in needed.items() if not _holds(generation, listed[day], warehouse)]
 
     def clean(share: Sequence[date]) -> None:
-        with session(limits.divided(), [landing.root, warehouse.root]) as connection:
+        with (
+            TemporaryDirectory(prefix="billing-texts-") as texts,
+            session(limits.divided(), [landing.root, warehouse.root, Path(texts)]) as connection,
+        ):
             for day in share:
-                needed[day] = _clean(connection, feed, day, listed[day], warehouse)
+                needed[day] = _clean(connection, feed, day, listed[day], warehouse, Path(texts))
 
     shares = [share for share in (stale[start :: limits.threads] for start in range(limits.threads)) if share]
     with ThreadPoolExecutor(max_workers=limits.threads) as pool:
         list(pool.map(clean, shares))
-    return {day: generation for day, generation in needed.items() if generation}
+    days = {day: generation for day, generation in needed.items() if generation}
+    known = {day: generation for day, generation in (recorded | days).items() if generation}
+    last_days = {source: day for day in sorted(known) for source in known[day].manifest["facts"]["sources"]}
+    return Arrivals(days, last_days, _repeated(known))
+
+
+def _repeated(days: Mapping[date, Generation]) -> dict[str, str]:
+    """The files whose bytes had landed before under another name, with that name."""
+    first: dict[str, str] = {}
+    files = [file for day in sorted(days) for file in days[day].manifest["facts"]["files"]]
+    return {
+        file["path"]: first[file["sha256"]]
+        for file in files
+        if file["refused_reason"] is None and first.setdefault(file["sha256"], file["path"]) != file["path"]
+    }
 
 
 def _require_closed_days_unchanged(
@@ -122,7 +139,7 @@ def _require_closed_days_unchanged(
         for day, files in listed.items()
         if day_end(day) <= window.since
         for file in files
-        if _sizes(recorded[day]).get(file.path) != file.size
+        if not _is_recorded(file, recorded[day])
     ]
     if unseen:
         message = (
@@ -147,33 +164,63 @@ def _seen_until_us(day: date, generation: Generation | None) -> int:
     return generation.manifest["facts"]["seen_until_us"] if generation else microseconds(day_end(day))
 
 
-def _sizes(generation: Generation | None) -> dict[str, int]:
-    """The raw files that a cleaned day was made from, by path."""
-    return {file["path"]: file["size"] for file in generation.manifest["facts"]["files"]} if generation else {}
+def _is_recorded(file: LandedFile, generation: Generation | None) -> bool:
+    """Whether a cleaned day was made from this file as it is; its bytes are read only if it was touched since."""
+    entries = generation.manifest["facts"]["files"] if generation else ()
+    entry = next((entry for entry in entries if entry["path"] == file.path), None)
+    if generation is None or entry is None or entry["size"] != file.size:
+        return False
+    is_as_announced = file.announced_sha256 in (None, entry["sha256"])
+    if is_as_announced == (entry["refused_reason"] == "file_checksum"):
+        return False
+    return file.changed_ns <= generation.path.stat().st_mtime_ns or file.sha256 == entry["sha256"]
 
 
 def _holds(generation: Generation | None, files: Sequence[LandedFile], warehouse: Warehouse) -> bool:
     """Whether a cleaned day is still what its files, this code and this engine's hashes would give."""
     return (
         generation is not None
-        and _sizes(generation) == {file.path: file.size for file in files}
+        and len(generation.manifest["facts"]["files"]) == len(files)
+        and all(_is_recorded(file, generation) for file in files)
         and generation.manifest["facts"]["engine"] == duckdb.__version__
         and generation.manifest["code_version"] == warehouse.code_version
     )
 
 
 def _clean(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, day: date, files: Sequence[LandedFile], warehouse: Warehouse
+    connection: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    day: date,
+    files: Sequence[LandedFile],
+    warehouse: Warehouse,
+    texts: Path,
 ) -> Generation:
     """Clean one arrival day and publish it; a file whose pages turn out to be damaged is refused whole."""
-    forms = [_inspect(feed, file) for file in files]
-    try:
-        return _publish(connection, feed, day, files, forms, warehouse)
-    except duckdb.Error:
-        readable = [_read_through(connection, file, form) for file, form in zip(files, forms, strict=True)]
-        if readable == forms:
-            raise
-        return _publish(connection, feed, day, files, readable, warehouse)
+    with TemporaryDirectory(dir=texts) as folder:
+        forms = []
+        for number, file in enumerate(files):
+            own = Path(folder) / str(number)
+            own.mkdir()
+            forms.append(_inspect(connection, feed, file, own))
+        try:
+            return _publish(connection, feed, day, files, forms, warehouse)
+        except duckdb.Error:
+            readable = [_read_through(connection, file, form) for file, form in zip(files, forms, strict=True)]
+            if readable == forms:
+                raise
+            return _publish(connection, feed, day, files, readable, warehouse)
+
+
+def _inspect(connection: duckdb.DuckDBPyConnection, feed: Feed, file: LandedFile, folder: Path) -> Form:
+    """The form of a file, whatever its ending."""
+    unread = refuse_unread(file)
+    if unread:
+        return unread
+    if is_text_file(file):
+        return stage_text(connection, feed, file, folder)
+    if file.absolute.suffix == ".parquet":
+        return inspect_parquet(feed, file)
+    return refused("file_format", f"{file.absolute.suffix or 'no'} ending; .parquet, .csv and .jsonl are read")
 
 
 def _publish(
@@ -181,15 +228,19 @@ def _publish(
     feed: Feed,
     day: date,
     files: Sequence[LandedFile],
-    forms: Sequence[_Form],
+    forms: Sequence[Form],
     warehouse: Warehouse,
 ) -> Generation:
     """Clean the readable files of a day and publish what came of them."""
     _load(connection, feed, files, forms)
+    forms = _with_leaps(connection, feed, forms)
     end_us = microseconds(day_end(day))
     latest_us = scalar(connection, f"select max(ingested_at) from raw where ingested_at <= {_LATEST_US}")
+    sources = f"from (select distinct source from raw) where regexp_full_match(source, '{OTHER_ID}') order by all"
     facts = {
+        "sources": [row[0] for row in connection.execute(sources).fetchall()],
         "files": [_describe(file, form) for file, form in zip(files, forms, strict=True)],
+        "superseded": _superseded(warehouse.current(_table(feed), _partition(day)), files),
         "engine": duckdb.__version__,
         # Rows that were taken in after the day's end are not seen before that.
         "seen_until_us": max(end_us, latest_us or 0),
@@ -203,102 +254,56 @@ def _publish(
             publication.path("events.parquet"),
         )
         if accepted < sum(form.rows for form in forms if form.is_accepted):
-            _write_quarantine(connection, feed, end_us, files, publication)
+            _write_quarantine(connection, feed, end_us, files, forms, publication)
     return publication.generation
 
 
-def _read_through(connection: duckdb.DuckDBPyConnection, file: LandedFile, form: _Form) -> _Form:
+def _read_through(connection: duckdb.DuckDBPyConnection, file: LandedFile, form: Form) -> Form:
     """The form of a file once each of its pages was read."""
     if not form.is_accepted:
         return form
     columns = ", ".join(f"max({name})" for name, _ in form.types)
     try:
-        connection.execute(f"select {columns} from {_parquet([file])}")
+        connection.execute(f"select {columns} from {_parquet([_content(file, form)])}")
     except duckdb.Error as error:
-        return _Form(form.rows, refused_reason="file_format", detail=f"a page is damaged: {error}"[:200])
+        return refused("file_format", f"a page is damaged: {error}", form.rows)
     return form
 
 
-def _inspect(feed: Feed, file: LandedFile) -> _Form:
-    """Compare a file's form with the contract, from its footer alone."""
-    if file.leads_away:
-        return _Form(refused_reason="file_path", detail="a link that leads out of the landing folder")
-    if file.size == 0:
-        return _Form(refused_reason="file_empty", detail="the file has no bytes")
-    if file.absolute.suffix != ".parquet":
-        return _Form(
-            refused_reason="file_format", detail=f"{file.absolute.suffix or 'no'} ending; only .parquet is read"
-        )
-    try:
-        footer = pq.ParquetFile(file.absolute)
-    except (pa.ArrowInvalid, OSError) as error:
-        return _Form(refused_reason="file_format", detail=f"not readable as Parquet: {error}".splitlines()[0][:200])
-    with footer:
-        schema, rows = footer.schema_arrow, footer.metadata.num_rows
-    if len(set(schema.names)) != len(schema.names):
-        return _Form(rows, refused_reason="schema_dupcol", detail=f"column names repeat: {schema.names}")
-    known = {column.name: column for column in (*feed.columns, *BOOKKEEPING)}
-    missing = sorted(c.name for c in known.values() if not c.is_optional and c.name not in schema.names)
-    if missing:
-        return _Form(
-            rows, refused_reason="schema_missing", detail=f"required columns are missing: {', '.join(missing)}"
-        )
-    for name in sorted(set(schema.names) & set(known)):
-        reason = _type_problem(known[name], schema.field(name).type)
-        if reason:
-            return _Form(rows, refused_reason=reason, detail=f"column {name} is {schema.field(name).type}")
-    extra = sorted(set(schema.names) - set(known))
-    types = tuple((name, _plain(schema.field(name).type)) for name in sorted(set(schema.names) & set(known)))
-    return _Form(rows, types, detail=f"unknown columns kept out: {', '.join(extra)}" if extra else None)
+def _with_leaps(connection: duckdb.DuckDBPyConnection, feed: Feed, forms: Sequence[Form]) -> list[Form]:
+    """The forms, flagged where instants as text were leap seconds."""
+    instants = [column for column in (*feed.columns, *BOOKKEEPING) if column.type is Type.INSTANT]
+    if not any(_is_text_in(dict(form.types), column) for form in forms for column in instants):
+        return list(forms)
+    counted = "select file_no, count(*) from raw where has_leap and problem is null group by all"
+    leaps = dict(connection.execute(counted).fetchall())
+    return [
+        replace(form, detail="; ".join([*form.flags, f"leap: {leaps[no]:,} rows"])) if leaps.get(no) else form
+        for no, form in enumerate(forms)
+    ]
 
 
-def _plain(arrow: pa.DataType) -> pa.DataType:
-    return arrow.value_type if pa.types.is_dictionary(arrow) else arrow
+def _superseded(before: Generation | None, files: Sequence[LandedFile]) -> list[dict[str, str]]:
+    """The files whose place other bytes took while the day could still change, the ones known before included."""
+    if before is None:
+        return []
+    taken = {file.path: file.sha256 for file in files}
+    known = [*before.manifest["facts"].get("superseded", ()), *before.manifest["facts"]["files"]]
+    listed = {
+        entry["file_id"]: {name: entry[name] for name in ("file_id", "path", "sha256")}
+        for entry in known
+        if taken.get(entry["path"], entry["sha256"]) != entry["sha256"]
+    }
+    return [listed[file_id] for file_id in sorted(listed)]
 
 
-def _is_text(arrow: pa.DataType) -> bool:
-    return pa.types.is_string(arrow) or pa.types.is_large_string(arrow) or pa.types.is_string_view(arrow)
-
-
-def _type_problem(column: Column, arrow: pa.DataType) -> str | None:
-    """The reason code for a column of the wrong type, None if it can be read without loss."""
-    arrow = _plain(arrow)
-    if column.type is Type.INSTANT and pa.types.is_timestamp(arrow) and arrow.tz is None:
-        return "schema_tz"
-    if column.type is Type.DECIMAL and pa.types.is_floating(arrow):
-        return "money_float"
-    return None if _is_lossless(column, arrow) else "schema_type"
-
-
-def _is_lossless(column: Column, arrow: pa.DataType) -> bool:
-    """Whether every value of a file's column has its place in the contract's type."""
-    if pa.types.is_null(arrow):
-        return column.is_optional
-    match column.type:
-        case Type.FLAG:
-            return pa.types.is_boolean(arrow)
-        case Type.INSTANT if pa.types.is_timestamp(arrow):
-            return arrow.unit != "ns"
-        case Type.DATE if pa.types.is_date(arrow):
-            return True
-        case Type.WHOLE if pa.types.is_decimal(arrow):
-            return arrow.scale == 0
-        case Type.DECIMAL if pa.types.is_decimal(arrow):
-            return arrow.scale <= 20 and arrow.precision - arrow.scale <= 18
-        case Type.WHOLE | Type.DECIMAL if pa.types.is_integer(arrow):
-            return not pa.types.is_uint64(arrow)
-        case _:
-            return _is_text(arrow)
-
-
-def _describe(file: LandedFile, form: _Form) -> dict[str, object]:
+def _describe(file: LandedFile, form: Form) -> dict[str, object]:
     """What the facts say of a raw file."""
-    checksum = file.checksum()
     return {
         # The same bytes may land twice under two names and are two files then.
-        "file_id": hashlib.sha256(f"{file.path}|{checksum}".encode()).hexdigest()[:16],
+        "file_id": hashlib.sha256(f"{file.path}|{file.sha256}".encode()).hexdigest()[:16],
         "path": file.path,
-        "sha256": checksum,
+        "sha256": file.sha256,
         "size": file.size,
         "refused_reason": form.refused_reason,
         "detail": form.detail,
@@ -306,7 +311,7 @@ def _describe(file: LandedFile, form: _Form) -> dict[str, object]:
 
 
 def _load(
-    connection: duckdb.DuckDBPyConnection, feed: Feed, files: Sequence[LandedFile], forms: Sequence[_Form]
+    connection: duckdb.DuckDBPyConnection, feed: Feed, files: Sequence[LandedFile], forms: Sequence[Form]
 ) -> None:
     """Read all files of accepted form into the view `raw`: typed columns and the first problem of each row.
 
@@ -317,45 +322,68 @@ def _load(
         if form.is_accepted:
             by_form[form.types].append(no)
     selects = [
-        _typed_select(feed, dict(types), numbers, [files[no] for no in numbers]) for types, numbers in by_form.items()
+        _typed_select(feed, dict(types), numbers, [_content(files[no], forms[no]) for no in numbers])
+        for types, numbers in by_form.items()
     ]
     union = " union all by name ".join(selects or [_typed_select(feed, {}, [], [])])
     connection.execute(f"create or replace temp view raw as {union}")
 
 
-def _parquet(files: Iterable[LandedFile]) -> str:
-    """The SQL that reads raw files with the position of each row."""
-    listed = paths(file.absolute.resolve() for file in files)
-    return f"read_parquet({listed}, file_row_number = true, hive_partitioning = false)"
+def _content(file: LandedFile, form: Form) -> Path:
+    """Where the rows of a file are read."""
+    return form.staged or file.absolute.resolve()
 
 
-def _typed_select(feed: Feed, types: dict[str, pa.DataType], numbers: list[int], files: list[LandedFile]) -> str:
+def _parquet(files: Iterable[Path]) -> str:
+    """The SQL that reads raw rows with the position of each."""
+    return f"read_parquet({paths(files)}, file_row_number = true, hive_partitioning = false)"
+
+
+def _typed_select(feed: Feed, types: dict[str, pa.DataType], numbers: list[int], files: list[Path]) -> str:
     """The SELECT that types the columns of files of one form."""
     columns = (*feed.columns, *BOOKKEEPING)
-    selected, problems = [], []
-    deferred = METER_COLUMNS if feed.is_metered else ()
+    is_staged = "row_problem" in types
+    selected, problems = [], ["when landed.row_problem is not null then landed.row_problem "] if is_staged else []
+    deferred = {column.name for column in _meter_ids(feed)}
     for column in columns:
         value, problem = _typed(column, types.get(column.name))
         selected.append(f"{value} as {column.name}")
         if column.name not in deferred:
-            missing = "" if column.is_optional else f"when {column.name} is null then 'value_missing' "
+            missing = "" if column.may_be_null else f"when {column.name} is null then 'value_missing' "
             problems.append(missing + problem)
     nothing = ", ".join(f"null::varchar as {column.name}" for column in columns)
     source = _parquet(files) if files else f"(select {nothing}, 0 as file_index, 0 as file_row_number where false)"
+    texts = [column.name for column in columns if column.type is Type.INSTANT and _is_text_in(types, column)]
+    has_leap = " or ".join(f"coalesce(contains(landed.{name}, ':60'), false)" for name in texts) or "false"
     return (
         f"select {numbers or [0]}[file_index::bigint + 1]::integer as file_no, file_row_number::bigint as file_row, "
-        f"{', '.join(selected)}, case {' '.join(problems)} end as problem from {source} as landed"
+        f"{', '.join(selected)}, {has_leap} as has_leap, case {' '.join(problems)} end as problem "
+        f"from {source} as landed"
     )
+
+
+def _is_text_in(types: Mapping[str, pa.DataType], column: Column) -> bool:
+    return column.name in types and is_text(types[column.name])
 
 
 #: SQL types of clean values; all others are text.
 _VALUE_TYPES = {Type.INSTANT: "bigint", Type.WHOLE: "bigint", Type.DATE: "date", Type.FLAG: "boolean"}
 
 _DAY_TEXT = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_LOCAL_TEXT = _DAY_TEXT + "[T ]([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?"
-_INSTANT_TEXT = _LOCAL_TEXT + "(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])"
-_WHOLE_TEXT = "-?[0-9]{1,18}"
+_MINUTE_TEXT = _DAY_TEXT + "[T ]([01][0-9]|2[0-3]):[0-5][0-9]"
+_LOCAL_TEXT = _MINUTE_TEXT + ":[0-5][0-9](\\.[0-9]{1,6})?"
+_LEAP_TEXT = _MINUTE_TEXT + ":60(\\.[0-9]{1,6})?"
+_OFFSET_TEXT = "(Z|[+-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
+_ZONE_TEXT = "( ?\\[?[A-Za-z]+/[A-Za-z_/-]+\\]?| ?[A-Y][A-Z]{2,4})"
+_WHOLE_TEXT = "-?[0-9]{1,19}"
 _DECIMAL_TEXT = "-?[0-9]{1,18}(\\.[0-9]{1,20})?"
+
+#: What looks like a number and is refused for more than its spelling.
+_NOT_FINITE_TEXT = "[+-]?(?i:nan|inf(inity)?)|-0+(\\.0+)?"
+_LONG_TEXT = "-?[0-9]{19,}(\\.[0-9]*)?"
+
+#: Longer texts are no names or descriptions.
+_LONGEST_TEXT = 10_000
 
 
 def _typed(column: Column, arrow: pa.DataType | None) -> tuple[str, str]:
@@ -364,30 +392,63 @@ def _typed(column: Column, arrow: pa.DataType | None) -> tuple[str, str]:
     if arrow is None or pa.types.is_null(arrow):
         return f"null::{_VALUE_TYPES.get(column.type, 'varchar')}", ""
     match column.type:
-        case Type.OWNER:
-            return name, f"when not regexp_full_match({name}, '{OWNER_ID}') then 'id_syntax'"
-        case Type.ID:
-            return name, f"when not regexp_full_match({name}, '{OTHER_ID}') then 'id_syntax'"
+        case Type.OWNER | Type.ID | Type.ID_IF_ON:
+            return name, f"when {_is_malformed(column, name)} then 'id_syntax'"
         case Type.INSTANT:
-            return _typed_instant(name, is_text=_is_text(arrow))
+            return _typed_instant(name, is_from_text=is_text(arrow))
         case Type.DATE:
-            value = _matching(name, _DAY_TEXT, "date") if _is_text(arrow) else name
+            value = _matching(name, _DAY_TEXT, "date") if is_text(arrow) else name
             return value, _unless_read(name, value, "time_syntax")
         case Type.WHOLE:
-            value = _matching(name, _WHOLE_TEXT, "bigint") if _is_text(arrow) else f"try_cast({name} as bigint)"
-            return value, _unless_read(name, value, "number_syntax")
+            value = _matching(name, _WHOLE_TEXT, "bigint") if is_text(arrow) else f"try_cast({name} as bigint)"
+            return _typed_number(name, value, is_from_text=is_text(arrow))
         case Type.DECIMAL:
             value = _matching(f"{name}::varchar", _DECIMAL_TEXT, "varchar")
-            return value, _unless_read(name, value, "number_syntax")
+            return _typed_number(name, value, is_from_text=is_text(arrow))
+        case Type.FLAG if is_text(arrow):
+            value = f"case {name} when 'true' then true when 'false' then false end"
+            return value, _unless_read(name, value, "row_cast")
+        case Type.TEXT:
+            has_nul, is_long = f"contains({name}, chr(0))", f"strlen({name}) > {_LONGEST_TEXT}"
+            value = f"case when not ({has_nul} or {is_long}) then {name} end"
+            return value, f"when {has_nul} then 'row_encoding' when {is_long} then 'too_big'"
         case _:
             return name, ""
 
 
-def _typed_instant(name: str, *, is_text: bool) -> tuple[str, str]:
-    value = f"epoch_us({_matching(name, _INSTANT_TEXT, 'timestamptz') if is_text else name})"
-    naive = f"when regexp_full_match({name}, '{_LOCAL_TEXT}') then 'naive_timestamp' " if is_text else ""
-    out_of_range = f"when {value} not between {_EARLIEST_US} and {_LATEST_US} then 'time_range'"
-    return value, f"{naive}{_unless_read(name, value, 'time_syntax') if is_text else ''} {out_of_range}"
+def _typed_number(name: str, value: str, *, is_from_text: bool) -> tuple[str, str]:
+    """A number is refused for what it says before it is refused for how it is spelled."""
+    if not is_from_text:
+        return value, _unless_read(name, value, "too_big")
+    not_finite = f"when regexp_full_match({name}, '{_NOT_FINITE_TEXT}') then 'not_finite' "
+    too_big = f"when {value} is null and regexp_full_match({name}, '{_LONG_TEXT}') then 'too_big' "
+    return value, f"{not_finite}{too_big}{_unless_read(name, value, 'number_syntax')}"
+
+
+def _is_malformed(column: Column, value: str) -> str:
+    """SQL of whether an id breaks its syntax; unknown where it is null."""
+    pattern = OWNER_ID if column.type is Type.OWNER else OTHER_ID
+    is_on = f"{value} <> '' and " if column.type is Type.ID_IF_ON else ""
+    return f"({is_on}not regexp_full_match({value}, '{pattern}'))"
+
+
+def _typed_instant(name: str, *, is_from_text: bool) -> tuple[str, str]:
+    """Microseconds since the epoch; a leap second, which no engine counts, is the second after it."""
+    if not is_from_text:
+        value = f"epoch_us({name})"
+        return value, _unless_in_range(value)
+    plain = f"epoch_us({_matching(name, _LOCAL_TEXT + _OFFSET_TEXT, 'timestamptz')})"
+    after_leap = f"epoch_us(try_cast(replace({name}, ':60', ':59') as timestamptz)) + 1000000"
+    # A leap second is the last one of a day in UTC.
+    is_leap = f"regexp_full_match({name}, '{_LEAP_TEXT}{_OFFSET_TEXT}') and ({after_leap}) % 86400000000 < 1000000"
+    value = f"case when contains({name}, ':60') then case when {is_leap} then {after_leap} end else {plain} end"
+    naive = f"when regexp_full_match({name}, '{_LOCAL_TEXT}') then 'naive_timestamp' "
+    local = f"when regexp_full_match({name}, '{_LOCAL_TEXT}{_ZONE_TEXT}') then 'time_local' "
+    return value, f"{naive}{local}{_unless_read(name, value, 'time_syntax')} {_unless_in_range(value)}"
+
+
+def _unless_in_range(value: str) -> str:
+    return f"when {value} not between {_EARLIEST_US} and {_LATEST_US} then 'time_range'"
 
 
 def _matching(name: str, pattern: str, kind: str) -> str:
@@ -409,10 +470,8 @@ def _write_meters(connection: duckdb.DuckDBPyConnection, feed: Feed, publication
     """
     ids = _meter_ids(feed)
     names = ", ".join(column.name for column in ids)
-    missing = " or ".join(f"{column.name} is null" for column in ids)
-    malformed = " or ".join(
-        f"not regexp_full_match({c.name}, '{OWNER_ID if c.type is Type.OWNER else OTHER_ID}')" for c in ids
-    )
+    missing = " or ".join(f"{column.name} is null" for column in ids if not column.may_be_null)
+    malformed = " or ".join(_is_malformed(column, column.name) for column in ids)
     connection.execute(f"""
         create or replace temp table meters as
         select
@@ -487,6 +546,7 @@ def _write_quarantine(
     feed: Feed,
     day_end_us: int,
     files: Sequence[LandedFile],
+    forms: Sequence[Form],
     publication: Publication,
 ) -> None:
     """Write the part `quarantine`: the refused rows, whole, as they stand in their files."""
@@ -495,12 +555,18 @@ def _write_quarantine(
     )
     connection.execute(f"create or replace temp table problems as {problems}")
     concerned = [row[0] for row in connection.execute("select distinct file_no from problems order by all").fetchall()]
-    union = " union all ".join(
-        f"""
-        select {no}::integer as file_no, file_row, problem as reason, to_json(landed)::varchar as raw
-        from (select * from {_parquet([files[no]])}) as landed
-        inner join (select * from problems where file_no = {no}) on file_row = file_row_number
-        """
-        for no in concerned
-    )
+    union = " union all ".join(_refused_rows(no, files[no], forms[no]) for no in concerned)
     copy(connection, f"select * from ({union}) order by file_no, file_row", publication.path("quarantine.parquet"))
+
+
+def _refused_rows(no: int, file: LandedFile, form: Form) -> str:
+    """The SELECT of one file's refused rows: as JSON of their columns, or of the line where it is no row."""
+    raw = "to_json(landed)"
+    if form.staged:
+        row = ", ".join(f"{name} := landed.{name}" for name, _ in form.types if name not in OF_LINES)
+        raw = f"case when row_text is null then to_json(struct_pack({row})) else to_json({{'text': row_text}}) end"
+    return f"""
+        select {no}::integer as file_no, file_row, problem as reason, ({raw})::varchar as raw
+        from (select * from {_parquet([_content(file, form)])}) as landed
+        inner join (select * from problems where file_no = {no}) on file_row = file_row_number
+    """

@@ -1,6 +1,6 @@
 """The rows that one run decides together, brought onto one connection, and what became of each raw row."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
 
@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 
 from billing_pipeline.intake.cleaning import require_unlike_hashes
-from billing_pipeline.intake.contracts import METER_IDENTITY, Feed, Type
+from billing_pipeline.intake.contracts import METER_IDENTITY, NEAR_US, Feed, Span, Type
 from billing_pipeline.intake.engine import paths, text
 from billing_pipeline.intake.windows import Window
 from billing_pipeline.rules.period import microseconds
@@ -32,6 +32,7 @@ def gather(
     feed: Feed,
     window: Window,
     days: Sequence[Generation],
+    repeated: Mapping[str, str],
     predecessor: Generation | None = None,
     reopened: Collection[tuple[str, str]] = (),
 ) -> None:
@@ -40,19 +41,20 @@ def gather(
     - `universe`: every row to decide on: of usage the window's, and the month's own that landed earlier; of reference
       data all; besides, of `reopened` resources and slugs every row there is. Beside the clean columns stand `row_id`,
       `file`, `is_new` (of the window), `is_carried`.
-    - `files`: one row per raw file, the carried rows' included; `file` is its number.
+    - `files`: one row per raw file, the carried rows' included; `file` is its number. Files of `repeated` bytes are
+      refused here, because a day does not know what landed on others; those superseded are listed.
     - `things`: one row per metered thing: `thing`, numbered in the order of its identity; `holder`, numbered per
       resource and slug; the newest name of the resource. `meters` leads to it from the `meter_hash` of a row.
     - `refused`: one row per refused raw row.
     - `lost`: one row per raw row that an earlier run decided against.
     """
-    firsts = _create_files(connection, days, predecessor)
+    firsts = _create_files(connection, days, repeated, predecessor)
     if feed.is_metered:
         _create_things(connection, days, predecessor)
     _create_lost(connection, predecessor)
     rows = []
     if days:
-        rows.append(_day_rows(feed, window, days, firsts, reopened))
+        rows.append(_day_rows(feed, window, days, firsts, repeated, reopened))
     if predecessor:
         rows.append(_carried_rows(feed, predecessor))
     connection.execute(f"create temp view universe as {' union all by name '.join(rows) or _empty(_universe(feed))}")
@@ -86,7 +88,7 @@ def receipts(feed: Feed, window: Window) -> str:
             duplicate_rows, superseded_rows, quarantined_rows, refused_reason, detail
         from counted
         where {_landed_in(window)} or input_rows > 0
-        order by path
+        order by path, file_id
     """
 
 
@@ -115,8 +117,15 @@ def _landed_in(window: Window) -> str:
     return f"landed_us > {window.since_us} and landed_us <= {window.as_of_us}"
 
 
+#: Files whose rows count where the same bytes came first.
+_REPEATED = "(select file from files where refused_reason = 'file_duplicate')"
+
+
 def _create_files(
-    connection: duckdb.DuckDBPyConnection, days: Sequence[Generation], predecessor: Generation | None
+    connection: duckdb.DuckDBPyConnection,
+    days: Sequence[Generation],
+    repeated: Mapping[str, str],
+    predecessor: Generation | None,
 ) -> list[int]:
     """Create `files` and the view `refused`.
 
@@ -126,16 +135,29 @@ def _create_files(
     listed = [day.manifest["facts"]["files"] for day in days]
     firsts = list(accumulate((len(files) for files in listed), initial=0))
     landed = [
-        (number, file["file_id"], file["path"], file["sha256"], file["refused_reason"], file["detail"], landed_us)
+        (number, file["file_id"], file["path"], file["sha256"], *_verdict(file, repeated), landed_us)
         for first, files, day in zip(firsts, listed, days, strict=False)
-        for landed_us in [microseconds(datetime.fromisoformat(day.manifest["as_of"]))]
+        for landed_us in [_landed_us(day)]
         for number, file in enumerate(files, first)
+    ]
+    superseded = [(file, _landed_us(day)) for day in days for file in day.manifest["facts"]["superseded"]]
+    landed += [
+        (
+            number,
+            file["file_id"],
+            file["path"],
+            file["sha256"],
+            "file_superseded",
+            "other bytes took its place",
+            landed_us,
+        )
+        for number, (file, landed_us) in enumerate(superseded, len(landed))
     ]
     if predecessor:
         carried = predecessor.read("carried")["file_id"].unique().sort()
         known = {file[1] for file in landed}
         older = [file_id for file_id in carried if file_id not in known]
-        landed += [(number, file_id, *[None] * 5) for number, file_id in enumerate(older, firsts[-1])]
+        landed += [(number, file_id, *[None] * 5) for number, file_id in enumerate(older, len(landed))]
     types = {"file": pl.Int64, **dict.fromkeys(("file_id", "path", "sha256", "refused_reason", "detail"), pl.String)}
     listing = pl.DataFrame(landed, schema={**types, "landed_us": pl.Int64}, orient="row")
     connection.register("listing", listing.to_arrow())
@@ -146,12 +168,24 @@ def _create_files(
     connection.execute("alter table files alter file_id type file_ids")
     refusing = [(first, day) for first, day in zip(firsts, days, strict=False) if "quarantine.parquet" in day.files]
     refused = " union all ".join(
-        f"select {first} + file_no as file, file_row, reason, raw from {_part(day, 'quarantine')}"
+        f"select {first} + file_no as file, file_row, reason, raw from {_part(day, 'quarantine')} "
+        f"where {first} + file_no not in {_REPEATED}"
         for first, day in refusing
     )
     empty = _empty({"file": "bigint", "file_row": "bigint", "reason": "varchar", "raw": "varchar"})
     connection.execute(f"create temp view refused as {refused or empty}")
     return firsts
+
+
+def _verdict(file: Mapping[str, str], repeated: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """The reason for which a file is refused, and what is noted of it."""
+    if file["path"] in repeated:
+        return "file_duplicate", f"the bytes of {repeated[file['path']]}"
+    return file["refused_reason"], file["detail"]
+
+
+def _landed_us(day: Generation) -> int:
+    return microseconds(datetime.fromisoformat(day.manifest["as_of"]))
 
 
 def _create_things(
@@ -211,6 +245,7 @@ def _day_rows(
     window: Window,
     days: Sequence[Generation],
     firsts: Sequence[int],
+    repeated: Mapping[str, str],
     reopened: Collection[tuple[str, str]],
 ) -> str:
     """The SELECT of the arrival days' rows that this run decides."""
@@ -218,13 +253,16 @@ def _day_rows(
     wanted = f"seen_us <= {window.as_of_us}"
     if feed.is_usage:
         period = window.period
-        in_month = f"{feed.time} >= {period.start_us} and {feed.time} < {period.end_us}"
+        end_us = period.end_us + (NEAR_US if feed.span is Span.NEAR else 0)
+        in_month = f"{feed.time} >= {period.start_us} and {feed.time} < {end_us}"
         is_reopened = ""
         if reopened:
             pairs = ", ".join(f"({text(resource)}, {text(slug)})" for resource, slug in sorted(reopened))
             meters = f"from meters inner join things using (thing) where (resource_id, slug) in ({pairs})"
             is_reopened = f"or meter_hash in (select meter_hash {meters})"
         wanted += f" and (seen_us > {window.since_us} or ({in_month}) {is_reopened})"
+    if repeated:
+        wanted += f" and {file} not in {_REPEATED}"
     return f"""
         select
             {file} as file, file_row, (({file}) << {_ROW_BITS}) | file_row as row_id,

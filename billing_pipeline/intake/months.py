@@ -9,25 +9,31 @@ Parts of `usage/<feed>`:
 - `events`: one row per clean usage row that concerns the month, sorted; the same for any order of raw rows and files.
 - `sources`: row by row beside `events`, the raw file and the position in it.
 - `meters`: one row per metered thing of the month (metered feeds).
-- `carried`: one row per row that the next month needs: open and crossing runs, crossing deltas, held samples.
+- `carried`: one row per row that the next month needs: open and crossing runs, crossing deltas, held samples,
+  the heartbeats of its last day.
 - `lost`: one row per raw row of a later month that was decided against; it never counts again.
 - `receipts`, `quarantine`, `late`: this feed's share of `tables.usage`.
 - `conflicts`: one row per owner whose usage contradicts itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 
 import duckdb
 
 from billing_pipeline.adapters.landing import Landing
 from billing_pipeline.intake.cleaning import clean_arrivals
-from billing_pipeline.intake.contracts import METER_IDENTITY, Column, Feed, Span, Type
+from billing_pipeline.intake.contracts import METER_IDENTITY, NEAR_US, Column, Feed, Span, Type
 from billing_pipeline.intake.deciding import decide
 from billing_pipeline.intake.engine import EngineLimits, copy, session, text
 from billing_pipeline.intake.gathering import conflicts, gather, quarantine, receipts
 from billing_pipeline.intake.windows import Window
 from billing_pipeline.warehouse import Generation, Publication, Warehouse
+
+
+class SourceMissing(RuntimeError):
+    """A source that the month needs has no row in it."""
+
 
 _THINGS = "inner join meters using (meter_hash) inner join things using (thing)"
 
@@ -40,22 +46,25 @@ def publish_usage(
     limits: EngineLimits,
     *,
     predecessor: Generation | None,
+    needed_sources: Collection[str] = (),
 ) -> Generation:
     """Assemble and publish one feed's clean usage of a month.
 
     Raises:
+        SourceMissing: one of `needed_sources` has no row that counts and is dated in the month; nothing is published.
         FileInClosedDay: a day that an older month has counted holds a file that was not there then.
     """
-    days = clean_arrivals(feed, window, landing, warehouse, limits)
+    days, last_days, repeated = clean_arrivals(feed, window, landing, warehouse, limits)
     with session(limits, [warehouse.root]) as connection:
-        gather(connection, feed, window, list(days.values()), predecessor)
+        gather(connection, feed, window, list(days.values()), repeated, predecessor)
         _decide(connection, feed)
+        _require_sources(connection, feed, window, needed_sources, last_days)
         reopened = _bereft_holders(connection, feed, window)
         if not reopened:
             return _publish(connection, feed, window, warehouse, days, predecessor)
-    days = clean_arrivals(feed, window, landing, warehouse, limits, whole_history=True)
+    days, _, repeated = clean_arrivals(feed, window, landing, warehouse, limits, whole_history=True)
     with session(limits, [warehouse.root]) as connection:
-        gather(connection, feed, window, list(days.values()), predecessor, reopened)
+        gather(connection, feed, window, list(days.values()), repeated, predecessor, reopened)
         _decide(connection, feed)
         return _publish(connection, feed, window, warehouse, days, predecessor)
 
@@ -63,6 +72,35 @@ def publish_usage(
 def _decide(connection: duckdb.DuckDBPyConnection, feed: Feed) -> None:
     decide(connection, feed)
     connection.execute("create temp view counting as from universe anti join losers using (row_id)")
+
+
+def _require_sources(
+    connection: duckdb.DuckDBPyConnection,
+    feed: Feed,
+    window: Window,
+    needed: Collection[str],
+    last_days: Mapping[str, date],
+) -> None:
+    """Stop a month that a whole source is missing from: its usage would be billed as none.
+
+    Raises:
+        SourceMissing: a needed source has no row that counts and is dated in the month.
+    """
+    if not needed:
+        return
+    dated = f"{feed.time} >= {window.period.start_us} and {feed.time} < {window.period.end_us}"
+    seen = {row[0] for row in connection.execute(f"select distinct source from counting where {dated}").fetchall()}
+    missing = [
+        f"{source} (last landed {last_days[source]})" if source in last_days else f"{source} (never landed)"
+        for source in sorted(set(needed) - seen)
+    ]
+    if missing:
+        message = (
+            f"file_missing: {feed.name} of {window.period.month} has no row of {', '.join(missing)}, which settings "
+            f"(needed_sources) say it needs, as of {window.as_of:%Y-%m-%dT%H:%M:%SZ}; land its files and close "
+            f"{window.period.month} with a later --as-of, or go on without it: --without SOURCE"
+        )
+        raise SourceMissing(message)
 
 
 def _bereft_holders(connection: duckdb.DuckDBPyConnection, feed: Feed, window: Window) -> list[tuple[str, str]]:
@@ -120,6 +158,7 @@ def _write_events(connection: duckdb.DuckDBPyConnection, feed: Feed, window: Win
     if feed.is_metered:
         _write_meters(connection, rows, publication)
         join, identity = "inner join billed using (meter_hash)", "meter_id"
+        identity += ", source" if feed.tells_source else ""
         own = {column.name for column in feed.values} - {feed.time}
         # Numbers first and in 16 bytes: texts are only compared where both are equal.
         order = ", ".join(["meter_id", str(feed.time), *(key for key in feed.key_columns if key in own)])
@@ -162,7 +201,8 @@ def _concerns_month(feed: Feed, window: Window) -> str:
     start, end = window.period.start_us, window.period.end_us
     if feed.span is Span.RUN:
         return f"({feed.time} < {end} and {feed.reach} > {start} and {feed.reach} > {feed.time})"
-    return f"({feed.reach} > {start} and {feed.reach} <= {end})"
+    around = NEAR_US if feed.span is Span.NEAR else 0
+    return f"({feed.reach} > {start - around} and {feed.reach} <= {end + around})"
 
 
 def _last_before(feed: Feed, instant_us: int) -> str:
@@ -185,7 +225,8 @@ def _carried(feed: Feed, window: Window) -> str:
     elif feed.span is Span.HELD:
         kept = _last_before(feed, end)
     else:
-        kept = f"from counting where not is_deleted and {feed.time} < {end} and {feed.reach} > {end}"
+        reached = end - (NEAR_US if feed.span is Span.NEAR else 0)
+        kept = f"from counting where not is_deleted and {feed.time} < {end} and {feed.reach} > {reached}"
     meter = [*METER_IDENTITY, "resource_name", "named_us"] if feed.is_metered else []
     columns = (*meter, *(column.name for column in feed.values), "source", "event_id", "ingested_at", "is_deleted")
     return f"""

@@ -41,9 +41,9 @@ def read_reference(
     Raises:
         FileInClosedDay: a day that an older month has counted holds a file that was not there then.
     """
-    days = clean_arrivals(feed, window, landing, warehouse, limits)
+    days, _, repeated = clean_arrivals(feed, window, landing, warehouse, limits)
     with session(limits, [generation.path for generation in days.values()]) as connection:
-        gather(connection, feed, window, list(days.values()))
+        gather(connection, feed, window, list(days.values()), repeated)
         decide(connection, feed)
         columns = ", ".join(
             f"make_timestamptz({column.name}) as {column.name}" if column.type is Type.INSTANT else column.name

@@ -4,15 +4,16 @@ A row whose figures do not fit (more decimals than its currency or a rate can ca
 problem of its owner; everything else about a row was checked when it landed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import dataframely as dy
 import polars as pl
+from stdnum import bic, iban
 
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month, Period
-from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements
+from billing_pipeline.tables.accounts import CreditGrants, Organisations, PaymentMethods, Payments, RefillAgreements
 from billing_pipeline.tables.columns import CENTS_MAX
 from billing_pipeline.tables.invoices import ParkedOrganisations
 from billing_pipeline.tables.usage import OneShots
@@ -81,6 +82,41 @@ def enter_grants(landed: pl.DataFrame) -> Accounts:
     rows, problems = _with_cents(landed, "amount", "granted_cents")
     rows = rows.with_columns(_printable("name"), slugs=pl.col("slugs").str.to_lowercase()).sort("grant_id")
     return Accounts(CreditGrants.validate(rows.select(CreditGrants.column_names()), cast=True), problems)
+
+
+def enter_payment_methods(landed: pl.DataFrame) -> Accounts:
+    """The methods that can be used, as `tables.accounts.PaymentMethods`; `landed` has the feed's columns.
+
+    An IBAN or BIC whose country, length or check digits are wrong, and a debit without its mandate, are problems of the
+    owner: no invoice is held back for them, but nothing is collected that way.
+    """
+    methods = landed.with_columns(
+        _printable("holder"),
+        iban=pl.col("iban").str.replace_all(" ", "").str.to_uppercase(),
+        bic=pl.col("bic").str.replace_all(" ", "").str.to_uppercase(),
+    )
+    is_debit = pl.col("kind") == "sepa_debit"
+    faults = {
+        "iban_invalid": _is_none_of(methods["iban"], iban.is_valid) | (is_debit & pl.col("iban").is_null()),
+        "bic_invalid": _is_none_of(methods["bic"], bic.is_valid),
+        "mandate_missing": is_debit & pl.any_horizontal(pl.col("mandate_id", "mandate_signed_on").is_null()),
+    }
+    problems = [
+        methods.filter(is_faulty).select(
+            payer_id="owner_id",
+            reason=pl.lit(reason),
+            detail=pl.format("payment method {} cannot be used; send it again, corrected", "method_id"),
+        )
+        for reason, is_faulty in faults.items()
+    ]
+    rows = methods.filter(~pl.any_horizontal(faults.values())).select(PaymentMethods.column_names()).sort("method_id")
+    return Accounts(PaymentMethods.validate(rows, cast=True), _problems(problems))
+
+
+def _is_none_of(numbers: pl.Series, is_valid: Callable[[str], bool]) -> pl.Expr:
+    """Whether a number is there and is not valid."""
+    invalid = [number for number in numbers.drop_nulls().unique().sort() if not is_valid(number)]
+    return pl.col(numbers.name).is_in(invalid).fill_null(value=False)
 
 
 def enter_payments(landed: pl.DataFrame) -> Accounts:

@@ -35,6 +35,8 @@ FEEDS: dict[str, dict[str, pl.DataType]] = {
             "started_at": INSTANT,
             "stopped_at": INSTANT,
         },
+        "runtime_heartbeats": _USED_RESOURCE
+        | {"instance_id": _TEXT, "service": _TEXT, "flavour": _TEXT, "zone": _TEXT, "sampled_at": INSTANT},
         "storage_samples": _USED_RESOURCE | {"metric": _TEXT, "zone": _TEXT, "sampled_at": INSTANT, "bytes": _COUNT},
         "traffic_deltas": _USED_RESOURCE
         | {"metric": _TEXT, "zone": _TEXT, "started_at": INSTANT, "stopped_at": INSTANT, "bytes": _COUNT},
@@ -121,6 +123,19 @@ FEEDS: dict[str, dict[str, pl.DataType]] = {
             "amount": DECIMAL_TEXT,
             "author": _TEXT,
             "reason": _TEXT,
+        },
+        "payment_methods": {
+            "method_id": _TEXT,
+            "owner_id": _TEXT,
+            "kind": _TEXT,
+            "is_default": _FLAG,
+            "iban": _TEXT,
+            "bic": _TEXT,
+            "holder": _TEXT,
+            "mandate_id": _TEXT,
+            "mandate_signed_on": _DAY,
+            "expires_on": _DAY,
+            "token": _TEXT,
         },
         "payments": {
             "payment_id": _TEXT,

@@ -113,6 +113,31 @@ class RefillAgreements(dy.Schema):
     reason = dy.String()
 
 
+class PaymentMethods(dy.Schema):
+    """One row per way in which an organisation pays that had landed by `as_of` and can be used."""
+
+    method_id = dy.String(primary_key=True)
+    owner_id = organisation_id()
+    kind = dy.Enum(["sepa_debit", "card", "transfer", "paypal"])
+    is_default = dy.Bool()
+    #: Without spaces, country and check digits proved.
+    iban = dy.String(nullable=True)
+    bic = dy.String(nullable=True)
+    holder = dy.String(nullable=True)
+    mandate_id = dy.String(nullable=True)
+    mandate_signed_on = dy.Date(nullable=True)
+    expires_on = dy.Date(nullable=True)
+    #: What the payment provider knows the method by.
+    token = dy.String(nullable=True)
+
+    @dy.rule()
+    def a_debit_has_its_mandate(cls) -> pl.Expr:
+        """A SEPA debit has an account to debit and a mandate to do so."""
+        return (cls.kind.col != "sepa_debit") | pl.all_horizontal(
+            column.col.is_not_null() for column in (cls.iban, cls.mandate_id, cls.mandate_signed_on)
+        )
+
+
 class Payments(dy.Schema):
     """One row per payment, failed payment or refund that had landed by `as_of`."""
 

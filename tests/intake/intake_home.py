@@ -1,5 +1,6 @@
 """A landing folder and a warehouse of their own, rows with everything but what a test is about, and months closed."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,12 @@ def run(event_id: str, start: str, stop: str | None, *, ingested: str, **columns
     instant = {"started_at": at(start), "stopped_at": at(stop) if stop else None}
     what = {"instance_id": "i-1", "service": "apps", "flavour": "S"}
     return _row(event_id, ingested, _resource(what | instant | columns))
+
+
+def beat(event_id: str, sampled: str, *, ingested: str | None = None, **columns: Any) -> Row:
+    """An instance seen at an instant, taken in at once unless said."""
+    what = {"instance_id": "i-1", "service": "apps", "flavour": "S", "sampled_at": at(sampled)}
+    return _row(event_id, ingested or sampled, _resource(what | columns))
 
 
 def sample(event_id: str, sampled: str, size: int, *, ingested: str | None = None, **columns: Any) -> Row:
@@ -93,14 +100,28 @@ class IntakeHome:
         return Window(period, datetime.fromisoformat(since.manifest["as_of"]) if since else None, until)
 
     def close(
-        self, feed: str, month: str, *, as_of: str | None = None, after: "ClosedMonth | None" = None
+        self,
+        feed: str,
+        month: str,
+        *,
+        as_of: str | None = None,
+        after: "ClosedMonth | None" = None,
+        needed: Collection[str] = (),
     ) -> "ClosedMonth":
         """Close one month of a feed, the first one unless it comes after another."""
         predecessor = after.generation if after else None
         window = self.window(month, as_of=as_of, since=predecessor)
         landing = Landing(self.landing)
         return ClosedMonth(
-            publish_usage(FEEDS[feed], window, landing, self.warehouse, self.limits, predecessor=predecessor)
+            publish_usage(
+                FEEDS[feed],
+                window,
+                landing,
+                self.warehouse,
+                self.limits,
+                predecessor=predecessor,
+                needed_sources=needed,
+            )
         )
 
     def close_all(self, feed: str, *months: str, as_of: str | None = None) -> "list[ClosedMonth]":

@@ -1,114 +1,17 @@
 """Rows that the contract refuses: each goes to quarantine with its reason, and its neighbours are billed."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from intake_home import IntakeHome, at, count, delta, one_shot, run, sample
+from bad_rows import DAY, GOOD, NOON, REFUSED, TEXTS
+from intake_home import IntakeHome, at, sample
 
-from billing_pipeline.intake import cleaning
 from billing_pipeline.intake.contracts import FEEDS
 from billing_pipeline.sample.landing import FEEDS as COLUMNS
 from billing_pipeline.sample.landing import Row, arrivals_of
-
-DAY = "2026-10-05"
-NOON, AT_ONE = f"{DAY} 12:00", f"{DAY} 13:00"
-KNOWN = {"source": "office", "ingested_at": at(NOON), "event_id": "e1", "valid_from": at("2026-01-01")}
-
-GOOD: dict[str, Row] = {
-    "runtime_intervals": run("e1", NOON, AT_ONE, ingested=AT_ONE),
-    "storage_samples": sample("e1", NOON, 10),
-    "traffic_deltas": delta("e1", NOON, AT_ONE, 10),
-    "unit_counts": count("e1", NOON, "3"),
-    "one_shots": one_shot("e1", NOON),
-    "organisations": KNOWN
-    | {"owner_id": "orga_1", "name": "Shop", "kind": "business", "address_line1": "1, rue Haute", "postcode": "75001"}
-    | {"city": "Paris", "country": "FR", "currency": "EUR", "language": "fr", "billing_emails": "a@example.com"}
-    | {"opened_on": at("2026-01-01") // 86_400_000_000, "is_trusted": False},
-    "price_tiers": KNOWN
-    | {"price_id": "p1", "currency": "EUR", "slug": "apps.S", "basis": "runtime", "per_quantity": 1}
-    | {"per_seconds": 3600, "tier_mode": "flat", "tier_from": 0, "unit_price": "0.01"},
-    "credit_grants": {key: value for key, value in KNOWN.items() if key != "valid_from"}
-    | {"grant_id": "g1", "owner_id": "orga_1", "kind": "free", "name": "Welcome", "amount": "10", "currency": "EUR"}
-    | {"starts_at": at("2026-01-01"), "priority": 1},
-    "refill_agreements": {key: value for key, value in KNOWN.items() if key != "valid_from"}
-    | {"owner_id": "orga_1", "billing_month": "2026-10", "amount": "10", "author": "me", "reason": "agreed"},
-    "payments": {key: value for key, value in KNOWN.items() if key != "valid_from"}
-    | {"payment_id": "p1", "owner_id": "orga_1", "amount": "10", "currency": "EUR", "received_at": at(NOON)}
-    | {"method_kind": "card", "outcome": "succeeded"},
-}
-
-#: feed, what is wrong with an otherwise good row, reason.
-REFUSED: list[tuple[str, Row, str]] = [
-    ("runtime_intervals", {"event_id": None}, "value_missing"),
-    ("runtime_intervals", {"started_at": None}, "value_missing"),
-    ("runtime_intervals", {"owner_id": None}, "value_missing"),
-    ("runtime_intervals", {"flavour": None}, "value_missing"),
-    ("runtime_intervals", {"event_id": "with space"}, "id_syntax"),
-    ("runtime_intervals", {"event_id": "é1"}, "id_syntax"),
-    ("runtime_intervals", {"source": "x" * 129}, "id_syntax"),
-    ("runtime_intervals", {"instance_id": ""}, "id_syntax"),
-    ("runtime_intervals", {"resource_id": "line\n"}, "id_syntax"),
-    ("runtime_intervals", {"owner_id": "../orga"}, "id_syntax"),
-    ("runtime_intervals", {"owner_id": "x" * 65}, "id_syntax"),
-    ("runtime_intervals", {"owner_id": " orga_1"}, "id_syntax"),
-    ("runtime_intervals", {"owner_id": "orga_1\n"}, "id_syntax"),
-    ("runtime_intervals", {"stopped_at": at(NOON) - 1}, "stop_before_start"),
-    ("runtime_intervals", {"started_at": at(NOON) * 1000}, "time_range"),
-    ("runtime_intervals", {"ingested_at": at(NOON) * 1000}, "time_range"),
-    ("runtime_intervals", {"started_at": at(f"{DAY} 13:05") + 1, "stopped_at": None}, "future"),
-    ("storage_samples", {"bytes": -1}, "negative"),
-    ("storage_samples", {"bytes": 10**18 + 1}, "too_big"),
-    ("storage_samples", {"metric": "two words"}, "id_syntax"),
-    ("traffic_deltas", {"bytes": -1}, "negative"),
-    ("traffic_deltas", {"bytes": 10**18 + 1}, "too_big"),
-    ("traffic_deltas", {"stopped_at": at(NOON) - 1}, "stop_before_start"),
-    ("traffic_deltas", {"stopped_at": None}, "value_missing"),
-    ("unit_counts", {"quantity": "-1"}, "negative"),
-    ("unit_counts", {"quantity": str(10**12 + 1)}, "too_big"),
-    *(("unit_counts", {"quantity": text}, "number_syntax") for text in ("1e3", "1_000", " 3", "0x10", "٣", "3.0", "")),
-    ("one_shots", {"quantity": "-1"}, "negative"),
-    ("one_shots", {"unit_price": "-0.01"}, "negative"),
-    *(("one_shots", {"unit_price": text}, "number_syntax") for text in ("12,34", "NaN", "inf", "1e3", "1." + "0" * 21)),
-    ("one_shots", {"unit_price": "9" * 19}, "number_syntax"),
-    ("one_shots", {"discount_rate": "1.01"}, "rate_range"),
-    ("one_shots", {"invoice": "specific"}, "invoice_kind"),
-    ("one_shots", {"sells_credits": True}, "invoice_kind"),
-    ("organisations", {"kind": "charity"}, "kind_unknown"),
-    ("organisations", {"country": "fr"}, "country_syntax"),
-    ("organisations", {"currency": "euro"}, "currency_syntax"),
-    ("organisations", {"discount_rate": "-0.1"}, "rate_range"),
-    ("organisations", {"price_factor": "-1"}, "rate_range"),
-    ("price_tiers", {"basis": "guessed"}, "basis_unknown"),
-    ("price_tiers", {"tier_mode": "volume"}, "tier_shape"),
-    ("price_tiers", {"currency": "EURO"}, "currency_syntax"),
-    ("credit_grants", {"kind": "gift"}, "kind_unknown"),
-    ("credit_grants", {"amount": "-1"}, "negative"),
-    ("credit_grants", {"expires_at": at("2025-01-01")}, "stop_before_start"),
-    ("refill_agreements", {"billing_month": "2026-13"}, "month_syntax"),
-    ("refill_agreements", {"amount": "-1"}, "negative"),
-    ("payments", {"outcome": "lost"}, "kind_unknown"),
-    ("payments", {"amount": "-1"}, "negative"),
-]
-
-#: Instants as text, and the reason why a row with it is refused; None: it is read.
-TEXTS: list[tuple[str, str | None]] = [
-    ("2026-10-05T12:00:00Z", None),
-    ("2026-10-05 14:00:00.000000+02:00", None),
-    ("2026-10-05T12:00:00", "naive_timestamp"),
-    ("2026-10-05 12:00:00.5", "naive_timestamp"),
-    ("2026-10-05", "time_syntax"),
-    ("2026-10-05T24:00:00Z", "time_syntax"),
-    ("2026-10-05T12:00:00+25:00", "time_syntax"),
-    ("2026-10-05T23:59:60Z", "time_syntax"),
-    ("2026-02-30T12:00:00Z", "time_syntax"),
-    ("2026-10-05T12:00:00.0000001Z", "time_syntax"),
-    ("1790812800", "time_syntax"),
-    ("1969-10-05T12:00:00Z", "time_range"),
-]
 
 
 def write(home: IntakeHome, feed: str, rows: list[Row], **types: pl.DataType) -> Path:
@@ -151,11 +54,50 @@ def test_instants_as_text_need_an_offset_and_a_possible_time(home: IntakeHome) -
     assert october.values("sampled_us") == [(at(NOON),)] * 2
 
 
-def test_every_reason_code_of_a_row_has_a_case() -> None:
-    spelled = {reason for feed in FEEDS.values() for reason, _ in feed.all_checks}
-    source = Path(cleaning.__file__).read_text(encoding="utf-8")
-    spelled |= set(re.findall(r"then '([a-z_]+)'", source)) | {"time_syntax", "number_syntax"}
-    assert {reason for _, _, reason in REFUSED} | {reason for _, reason in TEXTS if reason} == spelled
+def test_a_leap_second_is_the_second_after_it_and_noted(home: IntakeHome) -> None:
+    texts = ["2026-10-04T23:59:60Z", "2026-10-05T01:59:60.5+02:00", "2026-10-05T12:00:00Z"]
+    rows = [sample(f"e{n}", NOON, 10, resource_id=f"r{n}") | {"sampled_at": text} for n, text in enumerate(texts)]
+    write(home, "storage_samples", rows, sampled_at=pl.String())
+    october = home.close("storage_samples", "2026-10")
+    midnight = at("2026-10-05")
+    assert sorted(october.values("sampled_us")) == [(midnight,), (midnight + 500_000,), (at(NOON),)]
+    assert october.receipt("meter.parquet")["detail"] == "leap: 2 rows"
+
+
+def test_offsets_name_the_same_instants(home: IntakeHome) -> None:
+    texts = [
+        "2026-10-05T12:00:00Z",
+        "2026-10-05T14:00:00+02:00",
+        "2026-10-04T22:00:00-14:00",
+        "2026-10-06T01:59:00+13:59",
+    ]
+    rows = [sample(f"e{n}", NOON, 10, resource_id=f"r{n}") | {"sampled_at": text} for n, text in enumerate(texts)]
+    write(home, "storage_samples", rows, sampled_at=pl.String())
+    assert set(home.close("storage_samples", "2026-10").values("sampled_us")) == {(at(NOON),)}
+
+
+def test_ids_are_neither_folded_nor_trimmed(home: IntakeHome) -> None:
+    owners = ["00123", "123", "ORGA", "orga"]
+    home.land("unit_counts", *(GOOD["unit_counts"] | {"owner_id": o, "event_id": o, "resource_id": o} for o in owners))
+    october = home.close("unit_counts", "2026-10")
+    assert october.part("meters")["owner_id"].to_list() == sorted(owners)
+
+
+@pytest.mark.parametrize(("size", "reason"), [(10**18, None), (10**18 + 1, "too_big")])
+def test_the_largest_size_is_accepted(home: IntakeHome, size: int, reason: str | None) -> None:
+    home.land("storage_samples", GOOD["storage_samples"] | {"bytes": size})
+    assert home.close("storage_samples", "2026-10").refused == ([(0, reason)] if reason else [])
+
+
+def test_a_run_of_no_length_is_accepted_and_bills_nothing(home: IntakeHome) -> None:
+    home.land("runtime_intervals", GOOD["runtime_intervals"] | {"stopped_at": at(NOON)})
+    october = home.close("runtime_intervals", "2026-10")
+    assert (october.receipts, october.runs) == ({f"{DAY}/meter": (1, 1, 0, 0, 0)}, [])
+
+
+def test_a_closing_row_of_a_run_never_seen_open_is_a_whole_run(home: IntakeHome) -> None:
+    home.land("runtime_intervals", GOOD["runtime_intervals"])
+    assert home.close("runtime_intervals", "2026-10").runs == [("i-1", at(NOON), at(f"{DAY} 13:00"))]
 
 
 def test_a_refused_row_is_kept_whole_with_its_place(home: IntakeHome) -> None:
