@@ -7,12 +7,33 @@ from billing_pipeline.tables.columns import cents, instant, organisation_id, who
 
 
 class Runs(dy.Schema):
-    """One row per uninterrupted run of one instance inside the month, after overlaps were united."""
+    """One row per uninterrupted run of one instance inside the month.
+
+    Overlaps are united and unusable time is taken out: the runs of an instance are disjoint.
+    """
 
     meter_id = dy.Int64()
     instance_id = dy.String(primary_key=True)
     started_at = instant(primary_key=True)
     stopped_at = instant()
+
+
+class Unusable(dy.Schema):
+    """One row per part of a run that is not billed because of a fault of the platform, and price span.
+
+    The parts of one instance are disjoint: of faults that overlap, the one that started first is the reason.
+    """
+
+    payer_id = organisation_id()
+    owner_id = organisation_id()
+    resource_id = dy.String()
+    resource_name = dy.String(nullable=True)
+    slug = dy.String()
+    zone = dy.String()
+    instance_id = dy.String(primary_key=True)
+    started_at = instant(primary_key=True)
+    stopped_at = instant()
+    reason = dy.String()
 
 
 class Segments(dy.Schema):
@@ -33,7 +54,9 @@ class Segments(dy.Schema):
     basis = dy.Enum(["runtime", "stored", "moved", "units"])
     tier_from = whole(nullable=True)
     duration_us = whole(nullable=True)
+    #: Runtime: the part of the runs that could not be used; it is not in `duration_us`.
     unusable_us = whole(nullable=True)
+    #: Runtime at prices with a granularity or a minimum: what is charged instead of `duration_us`.
     granulated_us = whole(nullable=True)
     part_byte_us = whole(nullable=True)
     block_us = whole(nullable=True)

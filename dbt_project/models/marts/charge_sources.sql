@@ -10,6 +10,10 @@ runtime_files as (
     select * from {{ ref('int_runtime_files') }}
 ),
 
+heartbeat_files as (
+    select * from {{ ref('int_heartbeat_files') }}
+),
+
 stored_usage as (
     select * from {{ ref('int_stored_usage') }}
 ),
@@ -35,6 +39,15 @@ files as (
         file_id,
         source_rows
     from runtime_files
+    union all by name
+    select
+        'runtime' as basis,
+        'runtime_heartbeats' as feed,
+        meter_id,
+        span_number,
+        file_id,
+        source_rows
+    from heartbeat_files
     union all by name
     select
         'stored' as basis,
