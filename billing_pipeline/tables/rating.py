@@ -72,9 +72,12 @@ class Charges(dy.Schema):
     line_id = dy.String(primary_key=True, min_length=32, max_length=32)
     payer_id = organisation_id()
     owner_id = organisation_id()
+    #: The event of a one-off charge; empty where several resources share the line.
     resource_id = dy.String()
     resource_name = dy.String(nullable=True)
-    #: Lower case; `one_shot` for one-off charges.
+    #: How many resources the line is of; more than one where each costs less than one minor unit.
+    resources = dy.Int64(min=1)
+    #: Lower case; `one_shot` for one-off charges, `vendor` for those of third parties.
     slug = dy.String()
     zone = dy.String()
     price_id = dy.String(nullable=True)
@@ -82,8 +85,8 @@ class Charges(dy.Schema):
     tier_from = whole(nullable=True)
     #: The month in which the usage happened; another than the invoice's for corrections.
     origin_month = dy.String()
-    basis = dy.Enum(["runtime", "stored", "moved", "units", "one_shot"])
-    #: Seconds, byte-seconds, bytes, units or pieces, as `unit` says; blocks are already rounded up.
+    basis = dy.Enum(["runtime", "stored", "moved", "units", "one_shot", "vendor"])
+    #: Seconds, byte-seconds, bytes, units or pieces, as `unit` says; granules and blocks are already rounded up.
     quantity = dy.Decimal(38, 9)
     unit = dy.Enum(["s", "byte_s", "byte", "unit", "piece"])
     #: How long it ran or was stored; null where the price knows no time.
@@ -100,6 +103,17 @@ class Charges(dy.Schema):
     is_recurring = dy.Bool()
     description = dy.String(nullable=True)
     sub_description = dy.String(nullable=True)
+
+
+class ChargeShares(dy.Schema):
+    """One row per line of several resources and resource: the parts of the line, which add up to it."""
+
+    line_id = dy.String(primary_key=True)
+    resource_id = dy.String(primary_key=True)
+    resource_name = dy.String(nullable=True)
+    quantity = dy.Decimal(38, 9)
+    #: By largest remainder.
+    share_cents = cents(lowest=0)
 
 
 class ChargeSources(dy.Schema):

@@ -31,6 +31,10 @@ one_shot_charges as (
     select * from {{ ref('int_one_shot_charges') }}
 ),
 
+vendor_charges as (
+    select * from {{ ref('int_vendor_charges') }}
+),
+
 contracts as (
     select * from {{ ref('int_contracts') }}
 ),
@@ -87,6 +91,16 @@ uncharged as (
         performed_us as at_us,
         detail
     from one_shot_charges
+    where reason is not null
+    union all
+    select
+        owner_id,
+        payer_id,
+        reason,
+        'vendor charge ' || source || ' ' || event_id as place,
+        charged_us as at_us,
+        detail
+    from vendor_charges
     where reason is not null
 ),
 
