@@ -26,6 +26,8 @@ USAGE_TABLES = tuple(f"usage/{feed.name}" for feed in USAGE_FEEDS)
 
 _WHAT = {
     "runtime_intervals": "When instances ran, and with which flavour. One row per run that touches the month.",
+    "runtime_heartbeats": "When instances were seen, running or powered off. "
+    "One row per sample within the month, or within a day of its edges.",
     "storage_samples": "How much was stored. One row per resource, metric and instant at which its size was read.",
     "traffic_deltas": "How much was moved. One row per resource, metric and measured interval that ends in the month.",
     "unit_counts": "How many users or seats there were. One row per resource, metric and instant of counting.",

@@ -273,7 +273,7 @@ def _type_problem(column: Column, arrow: pa.DataType) -> str | None:
 def _is_lossless(column: Column, arrow: pa.DataType) -> bool:
     """Whether every value of a file's column has its place in the contract's type."""
     if pa.types.is_null(arrow):
-        return column.is_optional
+        return column.may_be_null
     match column.type:
         case Type.FLAG:
             return pa.types.is_boolean(arrow)
@@ -338,7 +338,7 @@ def _typed_select(feed: Feed, types: dict[str, pa.DataType], numbers: list[int],
         value, problem = _typed(column, types.get(column.name))
         selected.append(f"{value} as {column.name}")
         if column.name not in deferred:
-            missing = "" if column.is_optional else f"when {column.name} is null then 'value_missing' "
+            missing = "" if column.may_be_null else f"when {column.name} is null then 'value_missing' "
             problems.append(missing + problem)
     nothing = ", ".join(f"null::varchar as {column.name}" for column in columns)
     source = _parquet(files) if files else f"(select {nothing}, 0 as file_index, 0 as file_row_number where false)"
@@ -364,10 +364,8 @@ def _typed(column: Column, arrow: pa.DataType | None) -> tuple[str, str]:
     if arrow is None or pa.types.is_null(arrow):
         return f"null::{_VALUE_TYPES.get(column.type, 'varchar')}", ""
     match column.type:
-        case Type.OWNER:
-            return name, f"when not regexp_full_match({name}, '{OWNER_ID}') then 'id_syntax'"
-        case Type.ID:
-            return name, f"when not regexp_full_match({name}, '{OTHER_ID}') then 'id_syntax'"
+        case Type.OWNER | Type.ID | Type.ID_IF_ON:
+            return name, f"when {_is_malformed(column, name)} then 'id_syntax'"
         case Type.INSTANT:
             return _typed_instant(name, is_text=_is_text(arrow))
         case Type.DATE:
@@ -381,6 +379,13 @@ def _typed(column: Column, arrow: pa.DataType | None) -> tuple[str, str]:
             return value, _unless_read(name, value, "number_syntax")
         case _:
             return name, ""
+
+
+def _is_malformed(column: Column, value: str) -> str:
+    """SQL of whether an id breaks its syntax; unknown where it is null."""
+    pattern = OWNER_ID if column.type is Type.OWNER else OTHER_ID
+    is_on = f"{value} <> '' and " if column.type is Type.ID_IF_ON else ""
+    return f"({is_on}not regexp_full_match({value}, '{pattern}'))"
 
 
 def _typed_instant(name: str, *, is_text: bool) -> tuple[str, str]:
@@ -409,10 +414,8 @@ def _write_meters(connection: duckdb.DuckDBPyConnection, feed: Feed, publication
     """
     ids = _meter_ids(feed)
     names = ", ".join(column.name for column in ids)
-    missing = " or ".join(f"{column.name} is null" for column in ids)
-    malformed = " or ".join(
-        f"not regexp_full_match({c.name}, '{OWNER_ID if c.type is Type.OWNER else OTHER_ID}')" for c in ids
-    )
+    missing = " or ".join(f"{column.name} is null" for column in ids if not column.may_be_null)
+    malformed = " or ".join(_is_malformed(column, column.name) for column in ids)
     connection.execute(f"""
         create or replace temp table meters as
         select

@@ -22,6 +22,8 @@ class Type(Enum):
 
     OWNER = "owner id"
     ID = "id"
+    #: An id that is null or empty where the thing it names is switched off; the column itself must be there.
+    ID_IF_ON = "id, empty if off"
     TEXT = "text"
     INSTANT = "instant"
     DATE = "date"
@@ -38,6 +40,11 @@ class Column:
     type: Type
     is_optional: bool = False
 
+    @property
+    def may_be_null(self) -> bool:
+        """Whether a row may leave the value out."""
+        return self.is_optional or self.type is Type.ID_IF_ON
+
 
 class Span(Enum):
     """What of an older row a later month still needs."""
@@ -50,6 +57,12 @@ class Span(Enum):
     DELTA = "delta"
     #: The last row of each resource and metric: its value holds until the next one.
     HELD = "held"
+    #: Rows within a day of the month's edges: what was seen on both sides says what reaches over an edge.
+    NEAR = "near"
+
+
+#: How far over its edges a month of span `NEAR` sees; no gap between two samples of a run may be longer.
+NEAR_US = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,8 @@ class Feed:
     slug: str | None = None
     span: Span = Span.MOMENT
     reach: str | None = None
+    #: Published beside the meter, where rating depends on who measured.
+    tells_source: bool = False
 
     @property
     def is_usage(self) -> bool:
@@ -143,6 +158,17 @@ USAGE_FEEDS: tuple[Feed, ...] = (
         slug="lower(service || '.' || flavour)",
         span=Span.RUN,
         reach="coalesce(stopped_at, 9223372036854775807)",
+    ),
+    Feed(
+        "runtime_heartbeats",
+        _columns(_RESOURCE + "instance_id id, service id, flavour id_if_on, zone id, sampled_at instant"),
+        natural_key=("instance_id", "sampled_at"),
+        time="sampled_at",
+        # Ends in a point where the instance is powered off.
+        slug="lower(service || '.' || coalesce(flavour, ''))",
+        span=Span.NEAR,
+        reach="sampled_at + 1",
+        tells_source=True,
     ),
     Feed(
         "storage_samples",

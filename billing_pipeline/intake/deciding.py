@@ -76,7 +76,7 @@ _CONTRADICTS = "(ingested_at = counting_ingested_at and content <> counting_cont
 
 
 def _ranked(rows: str, keys: str) -> str:
-    """The SELECT that ranks the rows of each key, the one that counts first; ties break by content, file and row."""
+    """The SELECT that ranks the rows of each key, the one that counts first; ties break by content, source, file and row."""
     return f"""
         select
             *,
@@ -85,7 +85,7 @@ def _ranked(rows: str, keys: str) -> str:
             first_value(ingested_at) over counting as counting_ingested_at,
             first_value(time_us) over counting as counting_time_us
         from {rows}
-        window counting as (partition by {keys} order by ingested_at desc, content, file_id, file_row)
+        window counting as (partition by {keys} order by ingested_at desc, content, source, file_id, file_row)
     """
 
 

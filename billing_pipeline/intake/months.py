@@ -9,7 +9,8 @@ Parts of `usage/<feed>`:
 - `events`: one row per clean usage row that concerns the month, sorted; the same for any order of raw rows and files.
 - `sources`: row by row beside `events`, the raw file and the position in it.
 - `meters`: one row per metered thing of the month (metered feeds).
-- `carried`: one row per row that the next month needs: open and crossing runs, crossing deltas, held samples.
+- `carried`: one row per row that the next month needs: open and crossing runs, crossing deltas, held samples,
+  the heartbeats of its last day.
 - `lost`: one row per raw row of a later month that was decided against; it never counts again.
 - `receipts`, `quarantine`, `late`: this feed's share of `tables.usage`.
 - `conflicts`: one row per owner whose usage contradicts itself.
@@ -22,7 +23,7 @@ import duckdb
 
 from billing_pipeline.adapters.landing import Landing
 from billing_pipeline.intake.cleaning import clean_arrivals
-from billing_pipeline.intake.contracts import METER_IDENTITY, Column, Feed, Span, Type
+from billing_pipeline.intake.contracts import METER_IDENTITY, NEAR_US, Column, Feed, Span, Type
 from billing_pipeline.intake.deciding import decide
 from billing_pipeline.intake.engine import EngineLimits, copy, session, text
 from billing_pipeline.intake.gathering import conflicts, gather, quarantine, receipts
@@ -120,6 +121,7 @@ def _write_events(connection: duckdb.DuckDBPyConnection, feed: Feed, window: Win
     if feed.is_metered:
         _write_meters(connection, rows, publication)
         join, identity = "inner join billed using (meter_hash)", "meter_id"
+        identity += ", source" if feed.tells_source else ""
         own = {column.name for column in feed.values} - {feed.time}
         # Numbers first and in 16 bytes: texts are only compared where both are equal.
         order = ", ".join(["meter_id", str(feed.time), *(key for key in feed.key_columns if key in own)])
@@ -162,7 +164,8 @@ def _concerns_month(feed: Feed, window: Window) -> str:
     start, end = window.period.start_us, window.period.end_us
     if feed.span is Span.RUN:
         return f"({feed.time} < {end} and {feed.reach} > {start} and {feed.reach} > {feed.time})"
-    return f"({feed.reach} > {start} and {feed.reach} <= {end})"
+    around = NEAR_US if feed.span is Span.NEAR else 0
+    return f"({feed.reach} > {start - around} and {feed.reach} <= {end + around})"
 
 
 def _last_before(feed: Feed, instant_us: int) -> str:
@@ -185,7 +188,8 @@ def _carried(feed: Feed, window: Window) -> str:
     elif feed.span is Span.HELD:
         kept = _last_before(feed, end)
     else:
-        kept = f"from counting where not is_deleted and {feed.time} < {end} and {feed.reach} > {end}"
+        reached = end - (NEAR_US if feed.span is Span.NEAR else 0)
+        kept = f"from counting where not is_deleted and {feed.time} < {end} and {feed.reach} > {reached}"
     meter = [*METER_IDENTITY, "resource_name", "named_us"] if feed.is_metered else []
     columns = (*meter, *(column.name for column in feed.values), "source", "event_id", "ingested_at", "is_deleted")
     return f"""

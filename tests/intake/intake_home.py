@@ -40,6 +40,12 @@ def run(event_id: str, start: str, stop: str | None, *, ingested: str, **columns
     return _row(event_id, ingested, _resource(what | instant | columns))
 
 
+def beat(event_id: str, sampled: str, *, ingested: str | None = None, **columns: Any) -> Row:
+    """An instance seen at an instant, taken in at once unless said."""
+    what = {"instance_id": "i-1", "service": "apps", "flavour": "S", "sampled_at": at(sampled)}
+    return _row(event_id, ingested or sampled, _resource(what | columns))
+
+
 def sample(event_id: str, sampled: str, size: int, *, ingested: str | None = None, **columns: Any) -> Row:
     """The size of a bucket at an instant, taken in at once unless said."""
     what = {"metric": "cellar.storage", "sampled_at": at(sampled), "bytes": size}

@@ -107,7 +107,9 @@ def _decide(rows: list[Raw], key: Callable[[Raw], Any]) -> tuple[list[Raw], list
         grouped[key(row)].append(row)
     counting, losers, conflicts = [], [], []
     for group in grouped.values():
-        winner, *others = sorted(group, key=lambda row: (-_us(row["ingested_at"]), _meaning(row), row["place"]))
+        winner, *others = sorted(
+            group, key=lambda row: (-_us(row["ingested_at"]), _meaning(row), row["source"], row["place"])
+        )
         counting.append(winner)
         newest = [row for row in group if row["ingested_at"] == winner["ingested_at"]]
         if len({_meaning(row) for row in newest}) > 1:

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from intake_home import IntakeHome, one_shot, run, sample
+from intake_home import IntakeHome, beat, one_shot, run, sample
 
 from billing_pipeline.sample.landing import FEEDS, arrivals_of
 
@@ -20,7 +20,12 @@ FEED = "runtime_intervals"
 
 def rows(feed: str = FEED, count: int = 1) -> pl.DataFrame:
     """Rows of a feed as they should be written."""
-    good = {FEED: ROW, "one_shots": one_shot("e1", NOON), "storage_samples": sample("e1", NOON, 10)}[feed]
+    good = {
+        FEED: ROW,
+        "runtime_heartbeats": beat("e1", NOON),
+        "one_shots": one_shot("e1", NOON),
+        "storage_samples": sample("e1", NOON, 10),
+    }[feed]
     return arrivals_of(feed, [good | {"event_id": f"e{number}"} for number in range(count)]).select(*FEEDS[feed])
 
 
@@ -82,6 +87,8 @@ UNREADABLE: list[tuple[str, str, Callable[[Path], None], str]] = [
         of(lambda table: table.rename({"stopped_at": "ended_at", "owner_id": "owner"})),
         "owner_id",
     ),
+    # Every instance would seem powered off.
+    ("schema_missing", "runtime_heartbeats", of(lambda t: t.rename({"flavour": "flavor"}), "runtime_heartbeats"), "fl"),
     ("schema_type", FEED, of(lambda table: table.with_columns(resource_id=pl.lit(7))), "resource_id is int32"),
     ("schema_type", "storage_samples", of(lambda table: table.cast({"bytes": pl.Float64}), "storage_samples"), "bytes"),
     ("schema_type", FEED, of(lambda table: table.cast({"started_at": pl.Datetime("ns", "UTC")})), "started_at"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from intake_home import IntakeHome, at, count, delta, one_shot, run, sample
+from intake_home import IntakeHome, at, beat, count, delta, one_shot, run, sample
 
 from billing_pipeline.intake import cleaning
 from billing_pipeline.intake.contracts import FEEDS
@@ -20,6 +20,7 @@ KNOWN = {"source": "office", "ingested_at": at(NOON), "event_id": "e1", "valid_f
 
 GOOD: dict[str, Row] = {
     "runtime_intervals": run("e1", NOON, AT_ONE, ingested=AT_ONE),
+    "runtime_heartbeats": beat("e1", NOON),
     "storage_samples": sample("e1", NOON, 10),
     "traffic_deltas": delta("e1", NOON, AT_ONE, 10),
     "unit_counts": count("e1", NOON, "3"),
@@ -60,6 +61,10 @@ REFUSED: list[tuple[str, Row, str]] = [
     ("runtime_intervals", {"started_at": at(NOON) * 1000}, "time_range"),
     ("runtime_intervals", {"ingested_at": at(NOON) * 1000}, "time_range"),
     ("runtime_intervals", {"started_at": at(f"{DAY} 13:05") + 1, "stopped_at": None}, "future"),
+    ("runtime_heartbeats", {"sampled_at": None}, "value_missing"),
+    ("runtime_heartbeats", {"service": None}, "value_missing"),
+    ("runtime_heartbeats", {"flavour": "two words"}, "id_syntax"),
+    ("runtime_heartbeats", {"sampled_at": at(f"{DAY} 12:05") + 1}, "future"),
     ("storage_samples", {"bytes": -1}, "negative"),
     ("storage_samples", {"bytes": 10**18 + 1}, "too_big"),
     ("storage_samples", {"metric": "two words"}, "id_syntax"),

@@ -4,11 +4,12 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from intake_home import IntakeHome, at, count, delta, one_shot, run, sample
+from intake_home import IntakeHome, at, beat, count, delta, one_shot, run, sample
 
 from billing_pipeline.intake.cleaning import FileInClosedDay
 
 RUNS, SIZES, MOVED = "runtime_intervals", "storage_samples", "traffic_deltas"
+SEEN = "runtime_heartbeats"
 MONTHS = ("2026-10", "2026-11", "2026-12")
 
 
@@ -192,6 +193,71 @@ def test_withdrawing_traffic_that_was_to_be_billed_this_month_is_not_late(home: 
     assert november.late == {"2026-10": 1}
 
 
+#: Around both edges of November, at a microsecond's distance where it decides.
+AROUND_NOVEMBER = [
+    "2026-10-30 23:59:59.999999",
+    "2026-10-31",
+    "2026-10-31 23:55",
+    "2026-11-01",
+    "2026-11-15",
+    "2026-12-01",
+    "2026-12-01 23:59:59.999999",
+    "2026-12-02",
+]
+
+
+@pytest.mark.parametrize("landed", [None, "2026-12-20"], ids=["as they were seen", "all at once"])
+def test_a_month_sees_the_heartbeats_of_a_day_around_it(home: IntakeHome, landed: str | None) -> None:
+    home.land(SEEN, *(beat(f"e{n}", sampled, ingested=landed) for n, sampled in enumerate(AROUND_NOVEMBER)))
+    october, november, december = home.close_all(SEEN, *MONTHS, as_of="2026-12-21" if landed else None)
+    seen = [[instant for (instant,) in month.values("sampled_us")] for month in (october, november, december)]
+    instants = [at(sampled) for sampled in AROUND_NOVEMBER]
+    assert seen == [instants[:4], instants[1:7], instants[5:]]
+    assert [month.late for month in (october, november, december)] == [{}, {}, {}]
+    counted = [sum(accepted for _, accepted, *_ in month.receipts.values()) for month in (october, november, december)]
+    # December's first two days land in the window of November, which is open for two days more.
+    assert counted == ([8, 0, 0] if landed else [4, 4, 0])
+
+
+def test_heartbeats_of_the_next_month_are_seen_as_far_as_they_have_landed(home: IntakeHome) -> None:
+    home.land(SEEN, beat("e1", "2026-10-31 23:55"), beat("e2", "2026-11-01 00:00"))
+    assert len(home.close(SEEN, "2026-10", as_of="2026-11-01").values("sampled_us")) == 1
+    assert len(home.close(SEEN, "2026-10").values("sampled_us")) == 2
+
+
+def test_a_late_heartbeat_near_the_edge_is_seen_by_both_months_and_late_for_the_older(home: IntakeHome) -> None:
+    home.land(SEEN, beat("e1", "2026-10-31 23:50"), beat("e2", "2026-10-31 23:55", ingested="2026-11-20"))
+    october, november, _ = home.close_all(SEEN, *MONTHS)
+    assert [len(month.values("sampled_us")) for month in (october, november)] == [1, 2]
+    assert november.late == {"2026-10": 1}
+
+
+@pytest.mark.parametrize("changed", [{"is_deleted": True}, {"flavour": "M"}], ids=["withdrawn", "corrected"])
+def test_a_carried_heartbeat_gives_way_to_its_correction(home: IntakeHome, changed: dict[str, object]) -> None:
+    home.land(SEEN, beat("e1", "2026-10-31 23:50"))
+    home.land(SEEN, beat("e9", "2026-10-31 23:50", ingested="2026-11-20", **changed))
+    october, november, _ = home.close_all(SEEN, *MONTHS)
+    assert october.values("slug") == [("apps.s",)]
+    assert november.values("slug") == ([("apps.m",)] if "flavour" in changed else [])
+
+
+def test_a_heartbeat_without_a_flavour_was_seen_powered_off(home: IntakeHome) -> None:
+    home.land(
+        SEEN, *(beat(f"e{n}", f"2026-10-05 0{n}:00", flavour=flavour) for n, flavour in enumerate(["S", None, ""]))
+    )
+    october = home.close(SEEN, "2026-10")
+    assert sorted(october.values("sampled_us", "slug")) == [
+        (at("2026-10-05 00:00"), "apps.s"), (at("2026-10-05 01:00"), "apps."), (at("2026-10-05 02:00"), "apps."),
+    ]  # fmt: skip
+    assert october.part("meters").select("meter_id", "slug").rows() == [(0, "apps."), (1, "apps.s")]
+
+
+def test_a_heartbeat_tells_who_saw_it_whatever_file_came_first(home: IntakeHome) -> None:
+    for name, source in (("a", "west"), ("b", "east")):
+        home.land(SEEN, beat("e1", "2026-10-05", source=source), name=name)
+    assert home.close(SEEN, "2026-10").values("source", "instance_id") == [("east", "i-1")]
+
+
 def test_counts_and_one_shots_matter_to_the_month_of_their_time_alone(home: IntakeHome) -> None:
     home.land("unit_counts", count("e1", "2026-10-31 23:59:59.999999", "3"), count("e2", "2026-11-01", "4"))
     home.land("one_shots", one_shot("e1", "2026-10-31 23:59:59.999999"), one_shot("e2", "2026-11-01"))
@@ -304,7 +370,7 @@ def test_a_late_row_is_counted_under_its_month_of_the_billing_time_zone(home: In
 
 
 def test_a_feed_that_never_landed_gives_empty_months(home: IntakeHome) -> None:
-    for feed in (RUNS, SIZES, MOVED, "unit_counts", "one_shots"):
+    for feed in (RUNS, SEEN, SIZES, MOVED, "unit_counts", "one_shots"):
         october, november = home.close_all(feed, "2026-10", "2026-11")
         assert october.events.is_empty()
         assert november.part("receipts").is_empty()
