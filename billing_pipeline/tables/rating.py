@@ -131,7 +131,17 @@ class Unrated(dy.Schema):
     owner_id = organisation_id()
     #: Null where no version of the organisation says who pays.
     payer_id = dy.String(nullable=True)
-    reason = dy.Enum(["price_missing", "price_overlap", "org_unknown", "overlap_flavour", "owner_conflict", "currency"])
+    reason = dy.Enum(
+        [
+            "price_missing",
+            "price_overlap",
+            "org_unknown",
+            "overlap_flavour",
+            "owner_conflict",
+            "event_conflict",
+            "currency",
+        ]
+    )
     #: The first occurrence (slug, zone, instant), and how many more there are.
     detail = dy.String()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from intake_home import IntakeHome, at, beat, count, delta, one_shot, run, sample
+from intake_home import IntakeHome, at, beat, count, delta, fault, one_shot, run, sample, vendor_charge
 
 from billing_pipeline.intake import cleaning
 from billing_pipeline.intake.contracts import FEEDS
@@ -21,10 +21,12 @@ KNOWN = {"source": "office", "ingested_at": at(NOON), "event_id": "e1", "valid_f
 GOOD: dict[str, Row] = {
     "runtime_intervals": run("e1", NOON, AT_ONE, ingested=AT_ONE),
     "runtime_heartbeats": beat("e1", NOON),
+    "unusable_intervals": fault("e1", NOON, AT_ONE),
     "storage_samples": sample("e1", NOON, 10),
     "traffic_deltas": delta("e1", NOON, AT_ONE, 10),
     "unit_counts": count("e1", NOON, "3"),
     "one_shots": one_shot("e1", NOON),
+    "vendor_charges": vendor_charge("e1", NOON),
     "organisations": KNOWN
     | {"owner_id": "orga_1", "name": "Shop", "kind": "business", "address_line1": "1, rue Haute", "postcode": "75001"}
     | {"city": "Paris", "country": "FR", "currency": "EUR", "language": "fr", "billing_emails": "a@example.com"}
@@ -65,6 +67,8 @@ REFUSED: list[tuple[str, Row, str]] = [
     ("runtime_heartbeats", {"service": None}, "value_missing"),
     ("runtime_heartbeats", {"flavour": "two words"}, "id_syntax"),
     ("runtime_heartbeats", {"sampled_at": at(f"{DAY} 12:05") + 1}, "future"),
+    ("unusable_intervals", {"stopped_at": None}, "value_missing"),
+    ("unusable_intervals", {"stopped_at": at(NOON) - 1}, "stop_before_start"),
     ("storage_samples", {"bytes": -1}, "negative"),
     ("storage_samples", {"bytes": 10**18 + 1}, "too_big"),
     ("storage_samples", {"metric": "two words"}, "id_syntax"),
@@ -82,6 +86,9 @@ REFUSED: list[tuple[str, Row, str]] = [
     ("one_shots", {"discount_rate": "1.01"}, "rate_range"),
     ("one_shots", {"invoice": "specific"}, "invoice_kind"),
     ("one_shots", {"sells_credits": True}, "invoice_kind"),
+    ("vendor_charges", {"amount": "-0.01"}, "negative"),
+    ("vendor_charges", {"amount": "1000000000"}, "too_big"),
+    ("vendor_charges", {"amount": "1,50"}, "number_syntax"),
     ("organisations", {"kind": "charity"}, "kind_unknown"),
     ("organisations", {"country": "fr"}, "country_syntax"),
     ("organisations", {"currency": "euro"}, "currency_syntax"),

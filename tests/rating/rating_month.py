@@ -61,6 +61,7 @@ class Case:
     deltas: list[dict] = field(default_factory=list)
     counts: list[dict] = field(default_factory=list)
     charged: list[dict] = field(default_factory=list)
+    contradicted: list[str] = field(default_factory=list)
     vendors: list[dict] = field(default_factory=list)
     faults: list[dict] = field(default_factory=list)
     heartbeats: list[dict] = field(default_factory=list)
@@ -307,6 +308,11 @@ def write_inputs(folder: Path, cases: list[Case], period: Period = PERIOD) -> pl
     frames |= _feed("heartbeat", "heartbeats", [row for case in cases for row in case.heartbeats])
     frames["heartbeat_limits"] = pl.DataFrame(HEARTBEAT_LIMITS, schema=_HEARTBEAT_LIMITS, orient="row")
     frames |= _feed("unusable", "unusable_intervals", [row for case in cases for row in case.faults])
+    frames["unusable_conflicts"] = pl.DataFrame(
+        [(instance_id, "unusable_intervals: 2 rows") for case in cases for instance_id in case.contradicted],
+        schema={"instance_id": pl.String, "detail": pl.String},
+        orient="row",
+    )
     for feed, table, charged in (
         ("one_shots", OneShots, [row for case in cases for row in case.charged]),
         ("vendor_charges", VendorCharges, [row for case in cases for row in case.vendors]),
