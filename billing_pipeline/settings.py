@@ -32,6 +32,13 @@ class SellerSettings(BaseModel):
     bic: str = ""
 
 
+class HeartbeatSettings(BaseModel):
+    """How the heartbeats of one source become runs."""
+
+    period_s: int = Field(ge=1, le=86_400)
+    gap_s: int = Field(ge=1, le=86_400)
+
+
 class Settings(BaseSettings):
     """One provider's settings."""
 
@@ -49,6 +56,12 @@ class Settings(BaseSettings):
     grace_days: int = Field(default=2, ge=0)
     #: Sources by usage feed without which no month is rated, e.g. `{runtime_intervals = ["meter-par", "meter-rbx"]}`.
     needed_sources: dict[str, tuple[str, ...]] = {}
+    #: How long a heartbeat holds if none follows.
+    heartbeat_period_s: int = Field(default=300, ge=1, le=86_400)
+    #: The longest time between two heartbeats of one run; a month sees those of a day around it.
+    heartbeat_gap_s: int = Field(default=900, ge=1, le=86_400)
+    #: Sources whose heartbeats have a period and gap of their own.
+    heartbeat_sources: dict[str, HeartbeatSettings] = {}
     #: Invoice numbers are `{series}-{year}-{serial:06d}`.
     series: str = "INV"
     payment_terms_days: int = Field(default=14, ge=0)

@@ -12,7 +12,7 @@ import polars as pl
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.defs.usage import USAGE_TABLES
-from billing_pipeline.rules.accounts import enter_one_shots
+from billing_pipeline.rules.accounts import enter_one_shots, enter_vendor_charges
 from billing_pipeline.rules.balances import (
     OpenedAccounts,
     RefillInvoices,
@@ -230,5 +230,9 @@ def _problems(billing: Billing, month: Month) -> list[pl.DataFrame]:
     ]
     faulty = [_of_payers(billing.read(f"accounts/{noun}", month).read("problems")) for noun in _ACCOUNTS]
     one_shots = billing.read("usage/one_shots", month).read("events").rename({"performed_us": "performed_at"})
-    faulty.append(_of_payers(enter_one_shots(one_shots).problems))
-    return [unrated, *conflicts, *(rows.filter(pl.col("owner_id") != "") for rows in faulty)]
+    vendor_charges = billing.read("usage/vendor_charges", month).read("events").rename({"charged_us": "charged_at"})
+    faulty += [
+        _of_payers(enter_one_shots(one_shots).problems),
+        _of_payers(enter_vendor_charges(vendor_charges).problems),
+    ]
+    return [rows.filter(pl.col("owner_id") != "") for rows in (unrated, *conflicts, *faulty)]

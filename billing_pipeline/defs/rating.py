@@ -6,7 +6,7 @@ file that is thrown away after its marts were copied out. Nothing is reported be
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,10 @@ from dbt.contracts.graph.manifest import Manifest
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.partitions import billing_month
-from billing_pipeline.rules.accounts import enter_one_shots
+from billing_pipeline.rules.accounts import Accounts, enter_one_shots, enter_vendor_charges
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month
-from billing_pipeline.settings import REPOSITORY, Settings
+from billing_pipeline.settings import REPOSITORY, HeartbeatSettings, Settings
 from billing_pipeline.warehouse import Generation
 from billing_pipeline.warehouse.work_file import copy_table
 
@@ -35,10 +35,12 @@ _PARSED = _MANIFEST.with_name("partial_parse.msgpack")
 #: The published marts, each with the total order that its bytes are written in.
 MARTS = {
     "runs": ("meter_id", "started_at", "instance_id"),
+    "unusable": ("payer_id", "owner_id", "resource_id", "instance_id", "started_at"),
     "segments": (
         "payer_id", "owner_id", "resource_id", "slug", "zone", "price_id", "price_factor_ppm", "basis", "tier_from",
     ),
     "charges": ("line_id",),
+    "charge_shares": ("line_id", "resource_id"),
     "charge_sources": ("line_id", "feed", "file_id"),
     "unrated": ("owner_id", "reason", "detail"),
 }  # fmt: skip
@@ -46,19 +48,27 @@ MARTS = {
 #: dbt source -> (published table, part).
 _SOURCES = {
     **{
-        f"{name}{suffix}": (f"usage/{feed}", part)
-        for feed, prefix in (
-            ("runtime_intervals", "runtime"),
-            ("storage_samples", "storage"),
-            ("traffic_deltas", "traffic"),
-            ("unit_counts", "units"),
+        f"{prefix}_{part}" if part != "events" else source: (f"usage/{feed}", part)
+        for feed, source, prefix in (
+            ("runtime_intervals", "runtime_intervals", "runtime"),
+            ("runtime_heartbeats", "heartbeats", "heartbeat"),
+            ("storage_samples", "storage_samples", "storage"),
+            ("traffic_deltas", "traffic_deltas", "traffic"),
+            ("unit_counts", "unit_counts", "units"),
         )
-        for name, suffix, part in ((feed, "", "events"), (prefix, "_sources", "sources"), (prefix, "_meters", "meters"))
+        for part in ("events", "sources", "meters")
     },
+    "unusable_intervals": ("usage/unusable_intervals", "events"),
+    "unusable_conflicts": ("usage/unusable_intervals", "conflicts"),
     "organisations": ("accounts/organisations", "rows"),
     "prices": ("accounts/prices", "rows"),
 }
 
+#: Feeds of single charges: the column of their instant, and how their rows become exact.
+_CHARGED: dict[str, tuple[str, Callable[[pl.DataFrame], Accounts]]] = {
+    "one_shots": ("performed", enter_one_shots),
+    "vendor_charges": ("charged", enter_vendor_charges),
+}
 
 _ONE_TABLE_MAY_BE_SEVERAL_SOURCES = DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
 
@@ -75,9 +85,10 @@ class RatingTranslator(DagsterDbtTranslator):
         spec = super().get_asset_spec(manifest, unique_id, project)
         node = self.get_resource_props(manifest, unique_id)
         if node["resource_type"] == "source":
-            table = _SOURCES.get(node["name"], ("usage/one_shots", "") if node["name"] == "one_shots" else None)
-            key = table[0].split("/") if table else ["accounts", "prices"]
-            return spec.replace_attributes(key=dg.AssetKey(key))
+            # What a run writes itself has no table; prices are there whatever was used.
+            table, _ = _SOURCES.get(node["name"], ("accounts/prices", ""))
+            key = f"usage/{node['name']}" if node["name"] in _CHARGED else table
+            return spec.replace_attributes(key=dg.AssetKey(key.split("/")))
         return spec.replace_attributes(
             key=dg.AssetKey(["rating", node["name"]]),
             group_name="rating",
@@ -228,12 +239,12 @@ def _link_inputs(billing: Billing, month: Month, inputs: Path) -> dict[str, Gene
     for source, (table, part) in _SOURCES.items():
         read[table] = billing.read(table, month)
         os.link(read[table].file(f"{part}.parquet"), inputs / f"{source}.parquet")
-    one_shots = read["usage/one_shots"] = billing.read("usage/one_shots", month)
-    clean = enter_one_shots(one_shots.read("events").rename({"performed_us": "performed_at"}))
-    located = pl.concat(
-        [one_shots.read("events").select("source", "event_id"), one_shots.read("sources")], how="horizontal"
-    )
-    clean.rows.join(located, on=["source", "event_id"]).write_parquet(inputs / "one_shots.parquet")
+    for feed, (instant, enter) in _CHARGED.items():
+        landed = read[f"usage/{feed}"] = billing.read(f"usage/{feed}", month)
+        events = landed.read("events")
+        located = pl.concat([events.select("source", "event_id"), landed.read("sources")], how="horizontal")
+        exact = enter(events.rename({f"{instant}_us": f"{instant}_at"})).rows
+        exact.join(located, on=["source", "event_id"]).write_parquet(inputs / f"{feed}.parquet")
     period = billing.period(month)
     pl.DataFrame(
         {
@@ -248,4 +259,16 @@ def _link_inputs(billing: Billing, month: Month, inputs: Path) -> dict[str, Gene
     pl.DataFrame(currencies, schema={"currency": pl.String, "digits": pl.Int32}).write_parquet(
         inputs / "currencies.parquet"
     )
+    _heartbeat_limits(billing.settings).write_parquet(inputs / "heartbeat_limits.parquet")
     return read
+
+
+def _heartbeat_limits(settings: Settings) -> pl.DataFrame:
+    """Nominal period and largest gap of heartbeats per source, and for all others without a source."""
+    usual = HeartbeatSettings(period_s=settings.heartbeat_period_s, gap_s=settings.heartbeat_gap_s)
+    limits = [(None, usual), *sorted(settings.heartbeat_sources.items())]
+    return pl.DataFrame(
+        [(source, limit.period_s * 1_000_000, limit.gap_s * 1_000_000) for source, limit in limits],
+        schema={"source": pl.String, "nominal_us": pl.Int64, "gap_us": pl.Int64},
+        orient="row",
+    )

@@ -171,6 +171,15 @@ USAGE_FEEDS: tuple[Feed, ...] = (
         tells_source=True,
     ),
     Feed(
+        "unusable_intervals",
+        _columns("instance_id id, started_at instant, stopped_at instant, reason text"),
+        natural_key=("instance_id", "started_at"),
+        checks=(("stop_before_start", "stopped_at < started_at"),),
+        time="started_at",
+        span=Span.RUN,
+        reach="stopped_at",
+    ),
+    Feed(
         "storage_samples",
         _columns(_SAMPLE + "bytes whole"),
         natural_key=("resource_id", "metric", "sampled_at"),
@@ -221,6 +230,17 @@ USAGE_FEEDS: tuple[Feed, ...] = (
         ),
         time="performed_at",
         reach="performed_at + 1",
+    ),
+    Feed(
+        "vendor_charges",
+        _columns(_RESOURCE + "vendor text, description text, charged_at instant, amount decimal, currency id"),
+        natural_key=("source", "event_id"),
+        checks=(
+            ("negative", "amount::decimal(38, 20) < 0"),
+            ("too_big", "amount::decimal(38, 20) > 999999999"),
+        ),
+        time="charged_at",
+        reach="charged_at + 1",
     ),
 )
 

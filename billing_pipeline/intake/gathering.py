@@ -103,13 +103,16 @@ def quarantine(feed: Feed, window: Window) -> str:
 
 
 def conflicts(feed: Feed, concern: str = "true") -> str:
-    """The SELECT of owners whose rows contradict each other, with an example; owner is empty where a feed has none."""
-    owner = "owner_id" if "owner_id" in feed.identity else "''"
+    """The SELECT of owners whose rows contradict each other, with an example.
+
+    Where a feed knows instances alone, the owner is empty and `instance_id` stands beside it.
+    """
+    concerned = "owner_id" if "owner_id" in feed.identity else "'' as owner_id, instance_id"
     return f"""
-        select {owner} as owner_id,
+        select {concerned},
             {text(feed.name)} || ': ' || count(*) || ' rows contradict each other, e.g. event '
                 || min(source || '/' || event_id) || '; send one of them again with a later ingested_at' as detail
-        from conflicts where {concern} group by all order by owner_id
+        from conflicts where {concern} group by all order by all
     """
 
 

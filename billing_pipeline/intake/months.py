@@ -256,7 +256,7 @@ def _late(feed: Feed, window: Window) -> str:
     """
     start = window.period.start_us if window.since else 0
     things = _THINGS if feed.is_metered else ""
-    key = f"({'thing, ' if feed.span is Span.RUN else ''}{', '.join(feed.key_columns)})"
+    key = f"({'thing, ' if feed.span is Span.RUN and feed.is_metered else ''}{', '.join(feed.key_columns)})"
     was_carried = f"{key} in (select {key} from universe {things} where is_carried)"
     billed_at = f"case when is_deleted then {feed.time} else {feed.reach} - 1 end"
     match feed.span:

@@ -16,7 +16,7 @@ from billing_pipeline.rules.period import Month, Period
 from billing_pipeline.tables.accounts import CreditGrants, Organisations, PaymentMethods, Payments, RefillAgreements
 from billing_pipeline.tables.columns import CENTS_MAX
 from billing_pipeline.tables.invoices import ParkedOrganisations
-from billing_pipeline.tables.usage import OneShots
+from billing_pipeline.tables.usage import OneShots, VendorCharges
 
 #: Control characters, invisible ones that reorder or hide text, and private use: none belongs in a name.
 _UNPRINTABLE = r"[\p{Cc}\p{Co}\u{200B}\u{200E}\u{200F}\u{202A}-\u{202E}\u{2060}-\u{2069}\u{FEFF}]"
@@ -142,6 +142,25 @@ def enter_one_shots(landed: pl.DataFrame) -> Accounts:
         discount_ppm=_exact("discount_rate", 6).fill_null(0),
     )
     return Accounts(OneShots.validate(rows.select(OneShots.column_names())), _problems([problems]))
+
+
+def enter_vendor_charges(landed: pl.DataFrame) -> Accounts:
+    """Charges of third parties, as `tables.usage.VendorCharges`; `landed` has clean rows of the feed `vendor_charges`.
+
+    `charged_at` is in microseconds.
+    """
+    is_small = _decimals("amount").str.len_chars() <= 9
+    problems = landed.filter(~is_small).select(
+        payer_id="owner_id",
+        reason=pl.lit("price_precision"),
+        detail=pl.format("vendor charge {} has more decimals than its line can carry (9)", "event_id"),
+    )
+    rows = landed.filter(is_small).with_columns(
+        *(_printable(name) for name in ("resource_name", "vendor", "description")),
+        pl.col("amount").cast(pl.Decimal(38, 9)),
+        charged_at=pl.from_epoch("charged_at", time_unit="us").dt.replace_time_zone("UTC"),
+    )
+    return Accounts(VendorCharges.validate(rows.select(VendorCharges.column_names())), _problems([problems]))
 
 
 def _with_cents(landed: pl.DataFrame, amount: str, cents: str) -> Accounts:

@@ -21,13 +21,15 @@ from billing_pipeline.tables.accounts import Prices
 
 #: Decimals that a price may have; the factor's six come on top.
 PRICE_SCALE = 20
+#: No granule and no minimum is longer than a year, so that instants and lengths of runs stay within 64 bits.
+LONGEST_SECONDS = 366 * 86_400
 #: Numerators stay below this, so that the ``money`` macro divides them exactly in 128 bits.
 NUMERATOR_END = 10**36
 
 _REFUSED = {"price_id": pl.String(), "reason": pl.String(), "detail": pl.String()}
-_SHARED = ("owner_id", "zone", "currency", "valid_from", "valid_to", "slug", "basis", "tier_mode")
-_POSITIVE = ("per_quantity", "per_seconds", "block_quantity", "block_seconds")
-_NOT_RATED_YET = ("granularity_seconds", "minimum_seconds")
+_OF_RUNS = ("granularity_seconds", "minimum_seconds")
+_SHARED = ("owner_id", "zone", "currency", "valid_from", "valid_to", "slug", "basis", "tier_mode", *_OF_RUNS)
+_POSITIVE = ("per_quantity", "per_seconds", "block_quantity", "block_seconds", *_OF_RUNS)
 
 #: A reason code and what exactly is wrong.
 _Problem = tuple[str, str]
@@ -39,7 +41,7 @@ class PriceVersions:
 
     prices: dy.DataFrame[Prices]
     #: One row per refused price version: `price_id`, `reason`, `detail`. The reasons are `tier_shape` (the tiers are no
-    #: complete price), `price_model` (not rated yet) and `price_precision` (no whole number that rating can use).
+    #: complete price), `price_model` (what no price can count) and `price_precision` (no whole number that rating can use).
     refused: pl.DataFrame
 
 
@@ -125,6 +127,8 @@ def _price_row(tier: _Tier, factor_ppm: int) -> dict[str, object]:
         "per_seconds": tier.per_seconds or 1,
         "block_quantity": tier.block_quantity,
         "block_seconds": tier.block_seconds,
+        "granularity_seconds": tier.granularity_seconds,
+        "minimum_seconds": tier.minimum_seconds,
         "tier_mode": tier.tier_mode,
         "unit_price_e26": Decimal(_numerator(tier.unit_price, PRICE_SCALE) * factor_ppm),
         "tier_price_e26": Decimal(_numerator(tier.tier_price, PRICE_SCALE) * factor_ppm),
@@ -145,9 +149,6 @@ def _problems(version: list[_Tier], factors: list[int]) -> Iterator[_Problem]:
 
 
 def _models(tier: _Tier) -> Iterator[str]:
-    for column in _NOT_RATED_YET:
-        if getattr(tier, column) is not None:
-            yield f"{column} is not rated yet; leave it empty"
     if tier.tier_mode == "package" and tier.basis not in ("moved", "units"):
         yield f"a package is of what is moved or counted; {tier.basis} is not"
 
@@ -181,6 +182,9 @@ def _oddities(tier: _Tier) -> Iterator[str]:
         value = getattr(tier, column)
         if value is not None and value < 1:
             yield f"{column} is {value}; it must be positive"
+    for column in _OF_RUNS:
+        if (getattr(tier, column) or 0) > LONGEST_SECONDS:
+            yield f"{column} is longer than a year"
     if min(tier.unit_price, tier.tier_price) < 0:
         yield f"the tier from {tier.tier_from} has a negative price"
     if tier.tier_mode == "package" and (tier.block_quantity is None or tier.unit_price != 0):
@@ -193,6 +197,9 @@ def _idle_columns(tier: _Tier) -> Iterator[str]:
         yield f"per_seconds is set; what is {tier.basis} knows no time"
     if tier.basis != "runtime" and tier.block_seconds is not None:
         yield "block_seconds is set; only runtime is counted in blocks of seconds"
+    for column in _OF_RUNS:
+        if tier.basis != "runtime" and getattr(tier, column) is not None:
+            yield f"{column} is set; only runtime knows runs"
     if tier.basis == "runtime" and tier.block_quantity is not None:
         yield "block_quantity is set; runtime is counted in block_seconds"
 

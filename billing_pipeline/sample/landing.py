@@ -37,6 +37,7 @@ FEEDS: dict[str, dict[str, pl.DataType]] = {
         },
         "runtime_heartbeats": _USED_RESOURCE
         | {"instance_id": _TEXT, "service": _TEXT, "flavour": _TEXT, "zone": _TEXT, "sampled_at": INSTANT},
+        "unusable_intervals": {"instance_id": _TEXT, "started_at": INSTANT, "stopped_at": INSTANT, "reason": _TEXT},
         "storage_samples": _USED_RESOURCE | {"metric": _TEXT, "zone": _TEXT, "sampled_at": INSTANT, "bytes": _COUNT},
         "traffic_deltas": _USED_RESOURCE
         | {"metric": _TEXT, "zone": _TEXT, "started_at": INSTANT, "stopped_at": INSTANT, "bytes": _COUNT},
@@ -54,6 +55,14 @@ FEEDS: dict[str, dict[str, pl.DataType]] = {
             "discount_rate": DECIMAL_TEXT,
             "invoice": _TEXT,
             "sells_credits": _FLAG,
+        },
+        "vendor_charges": _USED_RESOURCE
+        | {
+            "vendor": _TEXT,
+            "description": _TEXT,
+            "charged_at": INSTANT,
+            "amount": DECIMAL_TEXT,
+            "currency": _TEXT,
         },
         "organisations": {
             "owner_id": _TEXT,

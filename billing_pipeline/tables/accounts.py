@@ -69,6 +69,9 @@ class Prices(dy.Schema):
     per_seconds = dy.Int64(min=1)
     block_quantity = dy.Int64(min=1, nullable=True)
     block_seconds = dy.Int64(min=1, nullable=True)
+    #: Each run counts in whole granules of this length, and at least the minimum; runtime alone.
+    granularity_seconds = dy.Int64(min=1, nullable=True)
+    minimum_seconds = dy.Int64(min=1, nullable=True)
     tier_mode = dy.Enum(["flat", "graduated", "slab", "package"])
     #: Unit price × price factor × 10^26: see `rules.prices`.
     unit_price_e26 = dy.Decimal(38, 0)

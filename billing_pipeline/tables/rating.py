@@ -7,12 +7,33 @@ from billing_pipeline.tables.columns import cents, instant, organisation_id, who
 
 
 class Runs(dy.Schema):
-    """One row per uninterrupted run of one instance inside the month, after overlaps were united."""
+    """One row per uninterrupted run of one instance inside the month.
+
+    Overlaps are united and unusable time is taken out: the runs of an instance are disjoint.
+    """
 
     meter_id = dy.Int64()
     instance_id = dy.String(primary_key=True)
     started_at = instant(primary_key=True)
     stopped_at = instant()
+
+
+class Unusable(dy.Schema):
+    """One row per part of a run that is not billed because of a fault of the platform, and price span.
+
+    The parts of one instance are disjoint: of faults that overlap, the one that started first is the reason.
+    """
+
+    payer_id = organisation_id()
+    owner_id = organisation_id()
+    resource_id = dy.String()
+    resource_name = dy.String(nullable=True)
+    slug = dy.String()
+    zone = dy.String()
+    instance_id = dy.String(primary_key=True)
+    started_at = instant(primary_key=True)
+    stopped_at = instant()
+    reason = dy.String()
 
 
 class Segments(dy.Schema):
@@ -33,7 +54,9 @@ class Segments(dy.Schema):
     basis = dy.Enum(["runtime", "stored", "moved", "units"])
     tier_from = whole(nullable=True)
     duration_us = whole(nullable=True)
+    #: Runtime: the part of the runs that could not be used; it is not in `duration_us`.
     unusable_us = whole(nullable=True)
+    #: Runtime at prices with a granularity or a minimum: what is charged instead of `duration_us`.
     granulated_us = whole(nullable=True)
     part_byte_us = whole(nullable=True)
     block_us = whole(nullable=True)
@@ -49,9 +72,12 @@ class Charges(dy.Schema):
     line_id = dy.String(primary_key=True, min_length=32, max_length=32)
     payer_id = organisation_id()
     owner_id = organisation_id()
+    #: The event of a one-off charge; empty where several resources share the line.
     resource_id = dy.String()
     resource_name = dy.String(nullable=True)
-    #: Lower case; `one_shot` for one-off charges.
+    #: How many resources the line is of; more than one where each costs less than one minor unit.
+    resources = dy.Int64(min=1)
+    #: Lower case; `one_shot` for one-off charges, `vendor` for those of third parties.
     slug = dy.String()
     zone = dy.String()
     price_id = dy.String(nullable=True)
@@ -59,8 +85,8 @@ class Charges(dy.Schema):
     tier_from = whole(nullable=True)
     #: The month in which the usage happened; another than the invoice's for corrections.
     origin_month = dy.String()
-    basis = dy.Enum(["runtime", "stored", "moved", "units", "one_shot"])
-    #: Seconds, byte-seconds, bytes, units or pieces, as `unit` says; blocks are already rounded up.
+    basis = dy.Enum(["runtime", "stored", "moved", "units", "one_shot", "vendor"])
+    #: Seconds, byte-seconds, bytes, units or pieces, as `unit` says; granules and blocks are already rounded up.
     quantity = dy.Decimal(38, 9)
     unit = dy.Enum(["s", "byte_s", "byte", "unit", "piece"])
     #: How long it ran or was stored; null where the price knows no time.
@@ -79,6 +105,17 @@ class Charges(dy.Schema):
     sub_description = dy.String(nullable=True)
 
 
+class ChargeShares(dy.Schema):
+    """One row per line of several resources and resource: the parts of the line, which add up to it."""
+
+    line_id = dy.String(primary_key=True)
+    resource_id = dy.String(primary_key=True)
+    resource_name = dy.String(nullable=True)
+    quantity = dy.Decimal(38, 9)
+    #: By largest remainder.
+    share_cents = cents(lowest=0)
+
+
 class ChargeSources(dy.Schema):
     """One row per invoice line and raw file: how many of the file's rows the line was made of."""
 
@@ -94,7 +131,17 @@ class Unrated(dy.Schema):
     owner_id = organisation_id()
     #: Null where no version of the organisation says who pays.
     payer_id = dy.String(nullable=True)
-    reason = dy.Enum(["price_missing", "price_overlap", "org_unknown", "overlap_flavour", "owner_conflict", "currency"])
+    reason = dy.Enum(
+        [
+            "price_missing",
+            "price_overlap",
+            "org_unknown",
+            "overlap_flavour",
+            "owner_conflict",
+            "event_conflict",
+            "currency",
+        ]
+    )
     #: The first occurrence (slug, zone, instant), and how many more there are.
     detail = dy.String()
 

@@ -80,3 +80,18 @@ class OneShots(dy.Schema):
     currency = dy.String()
     is_recurring = dy.Bool()
     discount_ppm = dy.Int64(min=0, max=1_000_000)
+
+
+class VendorCharges(dy.Schema):
+    """One row per charge of a third party (an add-on's vendor, say) that is passed on, dated in the month."""
+
+    source = dy.String(primary_key=True)
+    event_id = dy.String(primary_key=True)
+    owner_id = organisation_id()
+    resource_id = dy.String()
+    resource_name = dy.String(nullable=True)
+    vendor = dy.String()
+    description = dy.String()
+    charged_at = instant()
+    amount = dy.Decimal(38, 9)
+    currency = dy.String()

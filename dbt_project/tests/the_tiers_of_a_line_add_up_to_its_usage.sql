@@ -9,7 +9,9 @@ with segments as (
         price_id,
         price_factor_ppm,
         basis,
-        coalesce(duration_us::hugeint // 1000000, moved_bytes::hugeint, units_max::hugeint) as used_quantity
+        coalesce(
+            coalesce(granulated_us, duration_us)::hugeint // 1000000, moved_bytes::hugeint, units_max::hugeint
+        ) as used_quantity
     from {{ ref('segments') }}
     where basis <> 'stored'
 ),

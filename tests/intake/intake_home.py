@@ -47,6 +47,18 @@ def beat(event_id: str, sampled: str, *, ingested: str | None = None, **columns:
     return _row(event_id, ingested or sampled, _resource(what | columns))
 
 
+def fault(event_id: str, start: str, stop: str, *, ingested: str | None = None, **columns: Any) -> Row:
+    """A fault of the platform that an instance suffered, taken in at its end unless said."""
+    what = {"instance_id": "i-1", "started_at": at(start), "stopped_at": at(stop), "reason": "disk"}
+    return _row(event_id, ingested or stop, what | columns)
+
+
+def vendor_charge(event_id: str, charged: str, **columns: Any) -> Row:
+    """What a third party charges for an add-on."""
+    what = {"owner_id": "orga_1", "resource_id": "addon-1", "vendor": "Mailer", "description": "1,000 messages"}
+    return _row(event_id, charged, what | {"charged_at": at(charged), "amount": "9.99", "currency": "EUR"} | columns)
+
+
 def sample(event_id: str, sampled: str, size: int, *, ingested: str | None = None, **columns: Any) -> Row:
     """The size of a bucket at an instant, taken in at once unless said."""
     what = {"metric": "cellar.storage", "sampled_at": at(sampled), "bytes": size}

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from intake_home import IntakeHome, at, beat, count, delta, one_shot, run, sample
+from intake_home import IntakeHome, at, beat, count, delta, fault, one_shot, run, sample, vendor_charge
 
 from billing_pipeline.intake.cleaning import FileInClosedDay
 
@@ -258,6 +258,39 @@ def test_a_heartbeat_tells_who_saw_it_whatever_file_came_first(home: IntakeHome)
     assert home.close(SEEN, "2026-10").values("source", "instance_id") == [("east", "i-1")]
 
 
+FAULTS = "unusable_intervals"
+
+
+def test_a_fault_over_the_end_of_a_month_is_known_in_both(home: IntakeHome) -> None:
+    start, stop = "2026-10-31 23:00", "2026-11-01 02:00"
+    home.land(FAULTS, fault("e1", start, stop), fault("e2", "2026-10-05 12:00", "2026-10-05 13:00"))
+    october, november, december = home.close_all(FAULTS, *MONTHS)
+    crossing = ("i-1", at(start), at(stop))
+    assert october.values("instance_id", "started_us", "stopped_us", "reason")[1:] == [(*crossing, "disk")]
+    assert november.values("instance_id", "started_us", "stopped_us") == [crossing]
+    assert december.values("instance_id") == []
+    assert [month.late for month in (october, november, december)] == [{}, {}, {}]
+
+
+def test_a_fault_that_is_told_after_its_month_was_closed_is_late(home: IntakeHome) -> None:
+    home.land(FAULTS, fault("e1", "2026-10-05 12:00", "2026-10-05 13:00", ingested="2026-11-10"))
+    _, november, _ = home.close_all(FAULTS, *MONTHS)
+    assert november.late == {"2026-10": 1}
+
+
+def test_faults_that_contradict_each_other_name_their_instance(home: IntakeHome) -> None:
+    start, stop = "2026-10-05 12:00", "2026-10-05 13:00"
+    home.land(FAULTS, fault("e1", start, stop), fault("e2", start, stop, reason="rack"))
+    conflicts = home.close(FAULTS, "2026-10").part("conflicts")
+    assert conflicts.select("owner_id", "instance_id").rows() == [("", "i-1")]
+
+
+def test_a_vendor_charge_belongs_to_the_month_of_its_instant(home: IntakeHome) -> None:
+    home.land("vendor_charges", vendor_charge("e1", "2026-10-31 23:59:59.999999"), vendor_charge("e2", "2026-11-01"))
+    months = home.close_all("vendor_charges", *MONTHS)
+    assert [month.values("event_id", "amount") for month in months] == [[("e1", "9.99")], [("e2", "9.99")], []]
+
+
 def test_counts_and_one_shots_matter_to_the_month_of_their_time_alone(home: IntakeHome) -> None:
     home.land("unit_counts", count("e1", "2026-10-31 23:59:59.999999", "3"), count("e2", "2026-11-01", "4"))
     home.land("one_shots", one_shot("e1", "2026-10-31 23:59:59.999999"), one_shot("e2", "2026-11-01"))
@@ -370,7 +403,7 @@ def test_a_late_row_is_counted_under_its_month_of_the_billing_time_zone(home: In
 
 
 def test_a_feed_that_never_landed_gives_empty_months(home: IntakeHome) -> None:
-    for feed in (RUNS, SEEN, SIZES, MOVED, "unit_counts", "one_shots"):
+    for feed in (RUNS, SEEN, SIZES, MOVED, FAULTS, "unit_counts", "one_shots", "vendor_charges"):
         october, november = home.close_all(feed, "2026-10", "2026-11")
         assert october.events.is_empty()
         assert november.part("receipts").is_empty()

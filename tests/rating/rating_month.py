@@ -18,17 +18,19 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 
 from billing_pipeline.rules.currencies import MINOR_DIGITS
-from billing_pipeline.rules.period import Month, microseconds
+from billing_pipeline.rules.period import Month, Period, microseconds
 from billing_pipeline.rules.prices import version_prices
 from billing_pipeline.tables.accounts import Organisations
-from billing_pipeline.tables.rating import Charges, ChargeSources, Runs, Segments, Unrated
-from billing_pipeline.tables.usage import OneShots
+from billing_pipeline.tables.rating import Charges, ChargeShares, ChargeSources, Runs, Segments, Unrated, Unusable
+from billing_pipeline.tables.usage import OneShots, VendorCharges
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 MARTS = {
     "runs": Runs,
+    "unusable": Unusable,
     "segments": Segments,
     "charges": Charges,
+    "charge_shares": ChargeShares,
     "charge_sources": ChargeSources,
     "unrated": Unrated,
 }
@@ -59,6 +61,10 @@ class Case:
     deltas: list[dict] = field(default_factory=list)
     counts: list[dict] = field(default_factory=list)
     charged: list[dict] = field(default_factory=list)
+    contradicted: list[str] = field(default_factory=list)
+    vendors: list[dict] = field(default_factory=list)
+    faults: list[dict] = field(default_factory=list)
+    heartbeats: list[dict] = field(default_factory=list)
 
     def version(self, since: datetime, until: datetime = PERIOD.end, **columns: object) -> "Case":
         """A version of the organisation; without any, one version lasts all month."""
@@ -107,6 +113,23 @@ class Case:
         )
         return self
 
+    def seen(
+        self, slug: str, *sampled_at: datetime, instance_id: str, source: str = "hypervisor", **meter: str
+    ) -> "Case":
+        """Heartbeats of an instance; a slug without a flavour (`apps.`) is powered off."""
+        self.heartbeats += [
+            self._meter(slug, meter) | {"instance_id": instance_id, "sampled": instant, "source": source}
+            for instant in sampled_at
+        ]
+        return self
+
+    def unusable(self, instance_id: str, started_at: datetime, stopped_at: datetime, reason: str = "disk") -> "Case":
+        """A fault of the platform that stopped an instance from being used."""
+        self.faults.append(
+            {"instance_id": instance_id, "started": started_at, "stopped": stopped_at, "reason": reason}
+        )
+        return self
+
     def stored(self, slug: str, stored_bytes: int, since: datetime = PERIOD.start, **meter: str) -> "Case":
         """A sample: this many bytes from here on."""
         self.samples.append(self._meter(slug, meter) | {"sampled": since, "bytes": stored_bytes})
@@ -146,6 +169,25 @@ class Case:
                 "currency": self.currency,
                 "is_recurring": False,
                 "discount_ppm": 0,
+            }
+            | columns
+        )
+        return self
+
+    def charged_by_vendor(self, amount: str, **columns: object) -> "Case":
+        """What a third party charges for an add-on."""
+        self.vendors.append(
+            {
+                "source": "marketplace",
+                "event_id": f"{self.owner_id}-{len(self.vendors)}",
+                "owner_id": self.owner_id,
+                "resource_id": f"{self.owner_id}-addon",
+                "resource_name": None,
+                "vendor": "Mailer",
+                "description": "10,000 messages",
+                "charged_at": october(20),
+                "amount": Decimal(amount),
+                "currency": self.currency,
             }
             | columns
         )
@@ -204,6 +246,10 @@ class RatedMonth:
         return self.charges(case)["duration_s"].to_list()
 
 
+#: Source, nominal period and largest gap in microseconds, as the default settings write them and with one more source.
+HEARTBEAT_LIMITS = [(None, 300_000_000, 900_000_000), ("minutely", 60_000_000, 120_000_000)]
+_HEARTBEAT_LIMITS = {"source": pl.String, "nominal_us": pl.Int64, "gap_us": pl.Int64}
+
 _METER = ["owner_id", "resource_id", "resource_name", "slug", "zone"]
 _PRICE_TIERS = {
     "price_id": pl.String,
@@ -233,18 +279,18 @@ def rows_of(prices: Iterable[dict]) -> pl.DataFrame:
     return pl.DataFrame([dict.fromkeys(_PRICE_TIERS) | price for price in prices], schema=_PRICE_TIERS)
 
 
-def write_inputs(folder: Path, cases: list[Case]) -> pl.DataFrame:
+def write_inputs(folder: Path, cases: list[Case], period: Period = PERIOD) -> pl.DataFrame:
     """Write the sources of the dbt project; returns the refused price versions."""
     folder.mkdir(parents=True)
-    organisations = [_organisation(case, version) for case in cases for version in case.versions or [{}]]
+    organisations = [_organisation(case, version, period) for case in cases for version in case.versions or [{}]]
     frames = {
         "run_period": pl.DataFrame(
             {
-                "billing_month": str(PERIOD.month),
-                "period_start": PERIOD.start,
-                "period_end": PERIOD.end,
-                "period_start_us": PERIOD.start_us,
-                "period_end_us": PERIOD.end_us,
+                "billing_month": str(period.month),
+                "period_start": period.start,
+                "period_end": period.end,
+                "period_start_us": period.start_us,
+                "period_end_us": period.end_us,
             }
         ),
         "currencies": pl.DataFrame({"currency": list(MINOR_DIGITS), "digits": list(MINOR_DIGITS.values())}),
@@ -253,16 +299,28 @@ def write_inputs(folder: Path, cases: list[Case]) -> pl.DataFrame:
         ),
     }
     factors = frames["organisations"].select("owner_id", "price_factor_ppm").unique()
-    priced = version_prices(rows_of(price for case in cases for price in case.prices), factors, PERIOD)
+    priced = version_prices(rows_of(price for case in cases for price in case.prices), factors, period)
     frames["prices"] = priced.prices
     frames |= _feed("runtime", "runtime_intervals", [row for case in cases for row in case.intervals])
     frames |= _feed("storage", "storage_samples", [row for case in cases for row in case.samples])
     frames |= _feed("traffic", "traffic_deltas", [row for case in cases for row in case.deltas])
     frames |= _feed("units", "unit_counts", [row for case in cases for row in case.counts])
-    one_shots = [row for case in cases for row in case.charged]
-    frames["one_shots"] = OneShots.validate(
-        pl.DataFrame(one_shots, schema=OneShots.create_empty().schema), cast=True
-    ).with_columns(file_id=pl.lit("one_shots-file"), file_row=pl.int_range(pl.len(), dtype=pl.Int64))
+    frames |= _feed("heartbeat", "heartbeats", [row for case in cases for row in case.heartbeats])
+    frames["heartbeat_limits"] = pl.DataFrame(HEARTBEAT_LIMITS, schema=_HEARTBEAT_LIMITS, orient="row")
+    frames |= _feed("unusable", "unusable_intervals", [row for case in cases for row in case.faults])
+    frames["unusable_conflicts"] = pl.DataFrame(
+        [(instance_id, "unusable_intervals: 2 rows") for case in cases for instance_id in case.contradicted],
+        schema={"instance_id": pl.String, "detail": pl.String},
+        orient="row",
+    )
+    for feed, table, charged in (
+        ("one_shots", OneShots, [row for case in cases for row in case.charged]),
+        ("vendor_charges", VendorCharges, [row for case in cases for row in case.vendors]),
+    ):
+        entered = table.validate(pl.DataFrame(charged, schema=table.create_empty().schema), cast=True)
+        frames[feed] = entered.with_columns(
+            file_id=pl.lit(f"{feed}-file"), file_row=pl.int_range(pl.len(), dtype=pl.Int64)
+        )
     for name, frame in frames.items():
         frame.write_parquet(folder / f"{name}.parquet")
     return priced.refused
@@ -276,16 +334,25 @@ _FEED_COLUMNS = {
     "storage_samples": {"meter_id": pl.Int64, "sampled_us": pl.Int64, "bytes": pl.Int64},
     "traffic_deltas": {"meter_id": pl.Int64, "started_us": pl.Int64, "stopped_us": pl.Int64, "bytes": pl.Int64},
     "unit_counts": {"meter_id": pl.Int64, "sampled_us": pl.Int64, "quantity": pl.Int64},
+    "heartbeats": {
+        "meter_id": pl.Int64, "instance_id": pl.String, "sampled_us": pl.Int64, "source": pl.String,
+    },
+    "unusable_intervals": {
+        "instance_id": pl.String, "started_us": pl.Int64, "stopped_us": pl.Int64, "reason": pl.String,
+    },
 }  # fmt: skip
 
 
 def _feed(short_name: str, feed: str, rows: list[dict]) -> dict[str, pl.DataFrame]:
-    """Events, their sources and their meters, as intake publishes them."""
-    keys = sorted({tuple(row[column] for column in _METER) for row in rows})
+    """Events, their sources and their meters, as intake publishes them; events of instances alone have no meters."""
+    columns = _FEED_COLUMNS[feed]
+    is_metered = "meter_id" in columns
+    keys = sorted({tuple(row[column] for column in _METER) for row in rows}) if is_metered else []
     meter_ids = {key: meter_id for meter_id, key in enumerate(keys)}
     events = sorted(
         (
-            {"meter_id": meter_ids[tuple(row[column] for column in _METER)], "file_id": row.get("file_id", f"{feed}-a")}
+            {"file_id": row.get("file_id", f"{feed}-a")}
+            | ({"meter_id": meter_ids[tuple(row[column] for column in _METER)]} if is_metered else {})
             | {column: row[column] for column in row if column not in (*_METER, *_INTEGERS)}
             | {
                 column: None if row[name] is None else microseconds(row[name])
@@ -294,30 +361,30 @@ def _feed(short_name: str, feed: str, rows: list[dict]) -> dict[str, pl.DataFram
             }
             for row in rows
         ),
-        key=lambda event: (event["meter_id"], event.get("started_us", event.get("sampled_us"))),
+        key=lambda event: (event.get("meter_id", event.get("instance_id")), event.get("started_us", event.get("sampled_us"))),
     )
-    return {
-        feed: pl.DataFrame(
-            [{column: event[column] for column in _FEED_COLUMNS[feed]} for event in events], schema=_FEED_COLUMNS[feed]
-        ),
+    frames = {
+        feed: pl.DataFrame([{column: event[column] for column in columns} for event in events], schema=columns),
         f"{short_name}_sources": pl.DataFrame(
             [(event["file_id"], row) for row, event in enumerate(events)],
             schema={"file_id": pl.String, "file_row": pl.Int64},
             orient="row",
         ),
-        f"{short_name}_meters": pl.DataFrame(
+    }
+    if is_metered:
+        frames[f"{short_name}_meters"] = pl.DataFrame(
             [(meter_id, *key) for key, meter_id in meter_ids.items()],
             schema={"meter_id": pl.Int64} | dict.fromkeys(_METER, pl.String),
             orient="row",
-        ),
-    }
+        )
+    return frames
 
 
-def _organisation(case: Case, version: dict) -> dict:
+def _organisation(case: Case, version: dict, period: Period) -> dict:
     return {
         "owner_id": case.owner_id,
-        "valid_from": PERIOD.start,
-        "valid_to": PERIOD.end,
+        "valid_from": period.start,
+        "valid_to": period.end,
         "payer_id": case.payer_id or case.owner_id,
         "name": case.owner_id,
         "kind": "business",
@@ -358,15 +425,17 @@ def run_dbt(work: Path, *arguments: str) -> None:
     DuckDBConnectionManager.close_all_connections()
     if not outcome.success:
         failures = [
-            f"{node.node.name}: {node.message}" for node in getattr(outcome.result, "results", []) if node.failures
+            f"{node.node.name}: {node.message}"
+            for node in getattr(outcome.result, "results", [])
+            if node.status not in ("success", "pass", "skipped")
         ]
         message = f"dbt {arguments[0]} failed: {outcome.exception or failures}"
         raise AssertionError(message)
 
 
-def rate_month(work: Path, cases: list[Case]) -> RatedMonth:
+def rate_month(work: Path, cases: list[Case], period: Period = PERIOD) -> RatedMonth:
     """Build the dbt project on the cases and read what it publishes."""
-    refused = write_inputs(work / "inputs", cases)
+    refused = write_inputs(work / "inputs", cases, period)
     run_dbt(work, "build", "--exclude-resource-type", "unit_test")
     with duckdb.connect(work / "rating.duckdb", read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")

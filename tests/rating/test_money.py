@@ -11,18 +11,19 @@ from rating_month import PROJECT
 from billing_pipeline.rules.rounding import round_half_away
 
 
-def money_sql() -> str:
-    source = (PROJECT / "macros" / "money.sql").read_text()
-    return jinja2.Environment(autoescape=True).from_string(source).module.money("q", "p", "d", "u", "t")
+def macro_sql(name: str) -> str:
+    sources = [(PROJECT / "macros" / f"{file}.sql").read_text() for file in ("money", "whole_units")]
+    module = jinja2.Environment(autoescape=True).from_string("".join(sources)).module
+    return getattr(module, name)("q", "p", "d", "u", "t")
 
 
-def money(values: list[tuple[int, int, int, int, int]]) -> list[int]:
+def money(values: list[tuple[int, int, int, int, int]], macro: str = "money") -> list[int]:
     columns = dict(zip("qpdut", zip(*values, strict=True), strict=True))
     lists = ", ".join(
         f"unnest({[str(value) for value in column]})::hugeint as {name}" for name, column in columns.items()
     )
     with duckdb.connect() as connection:
-        return [row[0] for row in connection.execute(f"select {money_sql()} from (select {lists})").fetchall()]
+        return [row[0] for row in connection.execute(f"select {macro_sql(macro)} from (select {lists})").fetchall()]
 
 
 def exact(q: int, p: int, d: int, u: int, t: int) -> int:
@@ -60,6 +61,16 @@ def test_money_is_exact_for_all_magnitudes_and_signs():
     rng = random.Random(20261001)
     values = [sized(rng) for sized, count in ((anything, 4000), (a_half, 1000), (ordinary, 2000)) for _ in range(count)]
     assert money(values) == [exact(*value) for value in values]
+
+
+def test_whole_units_are_the_floor_for_all_magnitudes():
+    rng = random.Random(20261002)
+    values = [sized(rng) for sized, count in ((anything, 2000), (a_half, 500), (ordinary, 1000)) for _ in range(count)]
+    values = [(abs(q), abs(p), d, u, t) for q, p, d, u, t in values]
+    # One unit exactly, and the least below and above it.
+    values += [(3 * 10**9, 10**24 + least, 3 * 10**9, 10**24, 0) for least in (-1, 0, 1)]
+    values += [(3, 10**24 + least, 3, 10**24, 0) for least in (-1, 0, 1)]
+    assert money(values, "whole_units") == [int((Fraction(q * p, d) + t) / u) for q, p, d, u, t in values]
 
 
 def test_halves_are_rounded_away_from_zero():

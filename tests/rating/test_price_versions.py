@@ -88,6 +88,15 @@ SHAPES = {
     "timed units": [UNITS | {"per_seconds": 3600}],
     "seconds of bytes": [UNITS | {"block_seconds": 10}],
     "blocks of runtime": [FLAT | {"block_quantity": 10}],
+    "granules of units": [UNITS | {"granularity_seconds": 10}],
+    "minimum of bytes": [FLAT | {"basis": "stored", "minimum_seconds": 60}],
+    "no granule": [FLAT | {"granularity_seconds": 0}],
+    "minimum below nothing": [FLAT | {"minimum_seconds": -1}],
+    "granule of more than a year": [FLAT | {"granularity_seconds": 366 * 86_400 + 1}],
+    "tiers of other granules": [
+        FLAT | {"tier_mode": "graduated", "tier_to": 10, "granularity_seconds": 10},
+        FLAT | {"tier_mode": "graduated", "tier_from": 10},
+    ],
     "package without size": [PACKAGE | {"block_quantity": None}],
     "package with two prices": [PACKAGE | {"unit_price": "1"}],
 }
@@ -100,8 +109,6 @@ PRECISIONS = {
     "unknown currency": [FLAT | {"currency": "XYZ"}],
 }
 MODELS = {
-    "granularity": [FLAT | {"granularity_seconds": 10}],
-    "minimum": [FLAT | {"minimum_seconds": 60}],
     "package of seconds": [PACKAGE | {"basis": "runtime"}],
 }
 
@@ -129,6 +136,8 @@ def test_a_version_that_cannot_be_right_is_refused_whole(reason: str, tiers: lis
         [FLAT | {"unit_price": "0.10000000000000000000000"}],
         [FLAT | {"unit_price": "9999999999.99999999999999999999"}],
         [FLAT | {"tier_price": "0.005", "currency": "KWD"}],
+        [FLAT | {"granularity_seconds": 10, "minimum_seconds": 60}],
+        [FLAT | {"granularity_seconds": 366 * 86_400}],
     ],
 )
 def test_unusual_prices_that_are_exact_are_taken(tiers: list[dict]):

@@ -59,8 +59,7 @@ def _charges(*rows):
     defaults = {
         "slug": "apps.s", "zone": "par", "price_factor_ppm": 1_000_000, "origin_month": "2026-10", "basis": "runtime",
         "quantity": 1, "unit": "s", "unit_price": 1, "per_quantity": 1, "per_seconds": 3600,
-            "line_discount_ppm": 0, "currency": "EUR",
-        "is_recurring": True,
+        "line_discount_ppm": 0, "currency": "EUR", "is_recurring": True, "resources": 1,
     }  # fmt: skip
     numbered = [
         {"line_id": f"{number:032d}", "resource_id": f"app_{number}", "owner_id": row["payer_id"], **row}

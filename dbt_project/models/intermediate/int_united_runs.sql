@@ -2,19 +2,34 @@ with intervals as (
     select * from {{ ref('stg_usage__runtime_intervals') }}
 ),
 
-repeated_instances as (
-    select * from {{ ref('int_repeated_instances') }}
+heartbeat_runs as (
+    select * from {{ ref('int_heartbeat_runs') }}
 ),
 
-nominated as (
+composed_instances as (
+    select * from {{ ref('int_composed_instances') }}
+),
+
+period as (
+    select * from {{ ref('stg_run__period') }}
+),
+
+measured as (
     select
         intervals.meter_id,
         intervals.instance_id,
-        intervals.started_us,
-        intervals.stopped_us
+        intervals.began_us,
+        intervals.ended_us
     from intervals
-    semi join repeated_instances
-        on hash(intervals.instance_id) = repeated_instances.instance_hash
+    semi join composed_instances
+        on hash(intervals.instance_id) = composed_instances.instance_hash
+    union all
+    select
+        meter_id,
+        instance_id,
+        began_us,
+        ended_us
+    from heartbeat_runs
 ),
 
 -- A run that starts after everything before it has stopped is the first of an island; touching runs are one.
@@ -22,37 +37,65 @@ marked as (
     select
         meter_id,
         instance_id,
-        started_us,
-        stopped_us,
+        began_us,
+        ended_us,
         coalesce(
-            started_us > max(stopped_us) over (
+            began_us > max(ended_us) over (
                 partition by instance_id, meter_id
-                order by started_us, stopped_us
+                order by began_us, ended_us
                 rows between unbounded preceding and 1 preceding
             ),
             true
         ) as is_first
-    from nominated
+    from measured
 ),
 
 islands as (
     select
         meter_id,
         instance_id,
-        started_us,
-        stopped_us,
+        began_us,
+        ended_us,
         count(*) filter (where is_first) over (
             partition by instance_id, meter_id
-            order by started_us, stopped_us
+            order by began_us, ended_us
             rows between unbounded preceding and current row
         ) as island
     from marked
+),
+
+united as (
+    select
+        meter_id,
+        instance_id,
+        min(began_us) as began_us,
+        max(ended_us) as ended_us
+    from islands
+    group by meter_id, instance_id, island
+),
+
+clipped as (
+    select
+        united.meter_id,
+        united.instance_id,
+        united.began_us,
+        united.ended_us,
+        greatest(united.began_us, period.period_start_us) as started_us,
+        least(united.ended_us, period.period_end_us) as stopped_us
+    from united
+    cross join period
 )
 
 select
     meter_id,
     instance_id,
-    min(started_us) as started_us,
-    max(stopped_us) as stopped_us
-from islands
-group by meter_id, instance_id, island
+
+    -- the whole run
+    began_us,
+    ended_us,
+
+    -- inside the month
+    started_us,
+    stopped_us
+from clipped
+where started_us < stopped_us

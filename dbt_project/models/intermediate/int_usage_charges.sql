@@ -43,48 +43,109 @@ priced as (
     from usage_parts
     inner join currencies
         on usage_parts.currency = currencies.currency
+),
+
+rounded as (
+    select
+        *,
+        {{ money(
+            'billed_quantity',
+            'price_e26',
+            'per_quantity::hugeint * per_seconds',
+            'minor_unit_e26',
+            'entry_price_e26'
+        ) }} as charge_cents
+    from priced
+),
+
+-- Whether the exact amount is above nothing and below one minor unit; what is rounded to more needs no second look.
+judged as (
+    select
+        *,
+        case
+            when charge_cents > 1 or (price_e26 = 0 and entry_price_e26 = 0) then false
+            when charge_cents = 0 then true
+            else {{ whole_units(
+                'billed_quantity',
+                'price_e26',
+                'per_quantity::hugeint * per_seconds',
+                'minor_unit_e26',
+                'entry_price_e26'
+            ) }} = 0
+        end as is_small
+    from rounded
+),
+
+small_groups as (
+    select
+        payer_id,
+        owner_id,
+        slug,
+        zone,
+        price_id,
+        price_factor_ppm,
+        tier_from
+    from judged
+    where is_small
+    group by payer_id, owner_id, slug, zone, price_id, price_factor_ppm, tier_from
+    having count(*) > 1
+),
+
+grouped as (
+    select
+        judged.*,
+        small_groups.payer_id is not null as is_grouped
+    from judged
+    left join small_groups
+        on
+            judged.is_small
+            and judged.payer_id = small_groups.payer_id
+            and judged.owner_id = small_groups.owner_id
+            and judged.slug = small_groups.slug
+            and judged.zone = small_groups.zone
+            and judged.price_id = small_groups.price_id
+            and judged.price_factor_ppm = small_groups.price_factor_ppm
+            and judged.tier_from = small_groups.tier_from
 )
 
--- The line key is a JSON list, so that no id can be written to look like two others.
+-- The line key is a JSON list, so that no id can be written to look like two others. A line of several resources has
+-- the key of a resource without an id, which no resource is.
 select
     left(
         sha256(
             to_json([
                 period.billing_month,
-                priced.payer_id,
-                priced.owner_id,
-                priced.resource_id,
-                priced.slug,
-                priced.zone,
-                priced.price_id,
-                priced.price_factor_ppm::varchar,
-                priced.tier_from::varchar
+                grouped.payer_id,
+                grouped.owner_id,
+                case when grouped.is_grouped then '' else grouped.resource_id end,
+                grouped.slug,
+                grouped.zone,
+                grouped.price_id,
+                grouped.price_factor_ppm::varchar,
+                grouped.tier_from::varchar
             ])::varchar
         ),
         32
     ) as line_id,
-    priced.payer_id,
-    priced.owner_id,
-    priced.resource_id,
-    priced.resource_name,
-    priced.slug,
-    priced.zone,
-    priced.basis,
-    priced.price_id,
-    priced.price_factor_ppm,
-    priced.tier_from,
-    priced.currency,
-    priced.billed_quantity,
-    priced.duration_s,
-    priced.per_quantity,
-    priced.per_seconds,
-    priced.price_e26,
-    {{ money(
-        'billed_quantity',
-        'price_e26',
-        'per_quantity::hugeint * per_seconds',
-        'minor_unit_e26',
-        'entry_price_e26'
-    ) }} as charge_cents
-from priced
+    grouped.is_grouped,
+    grouped.payer_id,
+    grouped.owner_id,
+    grouped.resource_id,
+    grouped.resource_name,
+    grouped.slug,
+    grouped.zone,
+    grouped.basis,
+    grouped.price_id,
+    grouped.price_factor_ppm,
+    grouped.tier_from,
+    grouped.currency,
+    grouped.minor_unit_e26,
+    grouped.billed_quantity,
+    grouped.duration_s,
+    grouped.per_quantity,
+    grouped.per_seconds,
+    grouped.price_e26,
+    grouped.entry_price_e26,
+    grouped.charge_cents
+from grouped
 cross join period

@@ -28,7 +28,7 @@ measured as (
         price_tiers.tier_price_e26,
         segments.duration_us::hugeint // 1000000 as duration_s,
         case segments.basis
-            when 'runtime' then segments.duration_us::hugeint // 1000000
+            when 'runtime' then coalesce(segments.granulated_us, segments.duration_us)::hugeint // 1000000
             when 'stored'
                 then coalesce(
                         segments.block_us::hugeint // 1000000 * price_tiers.block_quantity,
@@ -84,7 +84,11 @@ select
     unit_price_e26,
     tier_price_e26,
     block_size,
-    case basis when 'runtime' then part when 'stored' then duration_s end as duration_s,
+    case
+        when basis = 'runtime' and tier_mode = 'graduated'
+            then greatest(least(duration_s, tier_to) - tier_from, 0)
+        when basis in ('runtime', 'stored') then duration_s
+    end as duration_s,
     coalesce((part + block_size - 1) // block_size * block_size, part) as billed_quantity
 from parted
 where part > 0

@@ -1,5 +1,5 @@
-with charges as (
-    select * from {{ ref('charges') }}
+with usage_charges as (
+    select * from {{ ref('int_usage_charges') }}
 ),
 
 meter_spans as (
@@ -8,6 +8,10 @@ meter_spans as (
 
 runtime_files as (
     select * from {{ ref('int_runtime_files') }}
+),
+
+heartbeat_files as (
+    select * from {{ ref('int_heartbeat_files') }}
 ),
 
 stored_usage as (
@@ -26,6 +30,10 @@ one_shots as (
     select * from {{ ref('int_one_shot_charges') }}
 ),
 
+vendor_charges as (
+    select * from {{ ref('int_vendor_charges') }}
+),
+
 files as (
     select
         'runtime' as basis,
@@ -35,6 +43,15 @@ files as (
         file_id,
         source_rows
     from runtime_files
+    union all by name
+    select
+        'runtime' as basis,
+        'runtime_heartbeats' as feed,
+        meter_id,
+        span_number,
+        file_id,
+        source_rows
+    from heartbeat_files
     union all by name
     select
         'stored' as basis,
@@ -67,22 +84,22 @@ files as (
 
 metered_lines as (
     select
-        charges.line_id,
-        charges.tier_from,
+        usage_charges.line_id,
+        usage_charges.tier_from,
         meter_spans.basis,
         meter_spans.meter_id,
         meter_spans.span_number
-    from charges
+    from usage_charges
     inner join meter_spans
         on
-            charges.basis = meter_spans.basis
-            and charges.payer_id = meter_spans.payer_id
-            and charges.owner_id = meter_spans.owner_id
-            and charges.resource_id = meter_spans.resource_id
-            and charges.slug = meter_spans.slug
-            and charges.zone = meter_spans.zone
-            and charges.price_id = meter_spans.price_id
-            and charges.price_factor_ppm = meter_spans.price_factor_ppm
+            usage_charges.basis = meter_spans.basis
+            and usage_charges.payer_id = meter_spans.payer_id
+            and usage_charges.owner_id = meter_spans.owner_id
+            and usage_charges.resource_id = meter_spans.resource_id
+            and usage_charges.slug = meter_spans.slug
+            and usage_charges.zone = meter_spans.zone
+            and usage_charges.price_id = meter_spans.price_id
+            and usage_charges.price_factor_ppm = meter_spans.price_factor_ppm
 ),
 
 -- A sample knows its tier; other events made every tier of their line.
@@ -111,10 +128,22 @@ one_shot_files as (
     where reason is null
 ),
 
+vendor_files as (
+    select
+        line_id,
+        'vendor_charges' as feed,
+        file_id,
+        1 as source_rows
+    from vendor_charges
+    where reason is null
+),
+
 line_files as (
     select * from usage_files
     union all
     select * from one_shot_files
+    union all
+    select * from vendor_files
 )
 
 select

@@ -2,16 +2,12 @@ with intervals as (
     select * from {{ ref('stg_usage__runtime_intervals') }}
 ),
 
-repeated_instances as (
-    select * from {{ ref('int_repeated_instances') }}
+composed_instances as (
+    select * from {{ ref('int_composed_instances') }}
 ),
 
-united_runs as (
-    select * from {{ ref('int_united_runs') }}
-),
-
-conflicts as (
-    select * from {{ ref('int_instance_conflicts') }}
+usable_runs as (
+    select * from {{ ref('int_usable_runs') }}
 ),
 
 single_runs as (
@@ -21,8 +17,8 @@ single_runs as (
         intervals.started_us,
         intervals.stopped_us
     from intervals
-    anti join repeated_instances
-        on hash(intervals.instance_id) = repeated_instances.instance_hash
+    anti join composed_instances
+        on hash(intervals.instance_id) = composed_instances.instance_hash
 ),
 
 disjoint_runs as (
@@ -34,13 +30,11 @@ disjoint_runs as (
     from single_runs
     union all
     select
-        united_runs.meter_id,
-        united_runs.instance_id,
-        united_runs.started_us,
-        united_runs.stopped_us
-    from united_runs
-    anti join conflicts
-        on united_runs.instance_id = conflicts.instance_id
+        meter_id,
+        instance_id,
+        started_us,
+        stopped_us
+    from usable_runs
 )
 
 select

@@ -2,6 +2,14 @@ with runtime_usage as (
     select * from {{ ref('int_runtime_usage') }}
 ),
 
+unusable_usage as (
+    select * from {{ ref('int_unusable_usage') }}
+),
+
+granulated_usage as (
+    select * from {{ ref('int_granulated_usage') }}
+),
+
 stored_usage as (
     select * from {{ ref('int_stored_usage') }}
 ),
@@ -25,6 +33,20 @@ metered as (
         span_number,
         duration_us
     from runtime_usage
+    union all by name
+    select
+        'runtime' as basis,
+        meter_id,
+        span_number,
+        stopped_us - started_us as unusable_us
+    from unusable_usage
+    union all by name
+    select
+        'runtime' as basis,
+        meter_id,
+        span_number,
+        granulated_us
+    from granulated_usage
     union all by name
     select
         'stored' as basis,
@@ -65,6 +87,8 @@ summed as (
         meter_spans.basis,
         metered.tier_from,
         sum(metered.duration_us) as duration_us,
+        sum(metered.unusable_us) as unusable_us,
+        sum(metered.granulated_us) as granulated_us,
         sum(metered.part_byte_us) as part_byte_us,
         sum(metered.block_us) as block_us,
         sum(metered.moved_bytes) as moved_bytes,
@@ -103,9 +127,9 @@ select
     tier_from::decimal(38, 0) as tier_from,
 
     -- whole numbers, as the basis knows them
-    duration_us::decimal(38, 0) as duration_us,
-    null::decimal(38, 0) as unusable_us,
-    null::decimal(38, 0) as granulated_us,
+    case basis when 'runtime' then coalesce(duration_us, 0) else duration_us end::decimal(38, 0) as duration_us,
+    case basis when 'runtime' then coalesce(unusable_us, 0) end::decimal(38, 0) as unusable_us,
+    granulated_us::decimal(38, 0) as granulated_us,
     part_byte_us::decimal(38, 0) as part_byte_us,
     block_us::decimal(38, 0) as block_us,
     moved_bytes::decimal(38, 0) as moved_bytes,

@@ -22,6 +22,14 @@ conflicts as (
     select * from {{ ref('int_instance_conflicts') }}
 ),
 
+unusable_conflicts as (
+    select * from {{ ref('stg_usage__unusable_conflicts') }}
+),
+
+united_runs as (
+    select * from {{ ref('int_united_runs') }}
+),
+
 meters as (
     select * from {{ ref('int_meters') }}
     where basis = 'runtime'
@@ -29,6 +37,10 @@ meters as (
 
 one_shot_charges as (
     select * from {{ ref('int_one_shot_charges') }}
+),
+
+vendor_charges as (
+    select * from {{ ref('int_vendor_charges') }}
 ),
 
 contracts as (
@@ -88,6 +100,16 @@ uncharged as (
         detail
     from one_shot_charges
     where reason is not null
+    union all
+    select
+        owner_id,
+        payer_id,
+        reason,
+        'vendor charge ' || source || ' ' || event_id as place,
+        charged_us as at_us,
+        detail
+    from vendor_charges
+    where reason is not null
 ),
 
 -- Both sides of a conflict are concerned.
@@ -121,12 +143,35 @@ conflicting as (
             and conflict_sides.overlaps_from_us < contracts.to_us
 ),
 
+-- Whose faults contradict each other cannot be told what was usable.
+contradicted as (
+    select
+        meters.owner_id,
+        contracts.payer_id,
+        'event_conflict' as reason,
+        'instance ' || united_runs.instance_id || ' as ' || meters.slug || ' in ' || meters.zone as place,
+        united_runs.started_us as at_us,
+        unusable_conflicts.detail
+    from unusable_conflicts
+    inner join united_runs
+        on unusable_conflicts.instance_id = united_runs.instance_id
+    inner join meters
+        on united_runs.meter_id = meters.meter_id
+    left join contracts
+        on
+            meters.owner_id = contracts.owner_id
+            and united_runs.started_us >= contracts.from_us
+            and united_runs.started_us < contracts.to_us
+),
+
 found as (
     select * from unpriced
     union all by name
     select * from uncharged
     union all by name
     select * from conflicting
+    union all by name
+    select * from contradicted
 ),
 
 known_payers as (

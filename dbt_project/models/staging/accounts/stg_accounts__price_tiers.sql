@@ -25,6 +25,8 @@ select
     per_seconds,
     block_quantity,
     block_seconds,
+    granularity_seconds * 1000000 as granularity_us,
+    minimum_seconds * 1000000 as minimum_us,
 
     -- numerators at scale 26, price factor included
     unit_price_e26::hugeint as unit_price_e26,

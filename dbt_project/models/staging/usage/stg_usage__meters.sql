@@ -2,6 +2,10 @@ with runtime_meters as (
     select * from {{ source('usage', 'runtime_meters') }}
 ),
 
+heartbeat_meters as (
+    select * from {{ ref('stg_usage__heartbeat_meters') }}
+),
+
 storage_meters as (
     select * from {{ source('usage', 'storage_meters') }}
 ),
@@ -19,6 +23,17 @@ meters as (
         'runtime' as basis,
         runtime_meters.*
     from runtime_meters
+    union all by name
+    select
+        'runtime' as basis,
+        meter_id,
+        owner_id,
+        resource_id,
+        resource_name,
+        slug,
+        zone
+    from heartbeat_meters
+    where is_new and is_powered
     union all by name
     select
         'stored' as basis,
