@@ -106,7 +106,8 @@ def clean_arrivals(
         list(pool.map(clean, shares))
     days = {day: generation for day, generation in needed.items() if generation}
     known = {day: generation for day, generation in (recorded | days).items() if generation}
-    last_days = {source: day for day in sorted(known) for source in known[day].manifest["facts"]["sources"]}
+    # Days that an older version of the code cleaned know no sources.
+    last_days = {source: day for day in sorted(known) for source in known[day].manifest["facts"].get("sources", ())}
     return Arrivals(days, last_days, _repeated(known))
 
 
@@ -138,8 +139,7 @@ def _require_closed_days_unchanged(
         file.path
         for day, files in listed.items()
         if day_end(day) <= window.since
-        for file in files
-        if not _is_recorded(file, recorded[day])
+        for file in _unrecorded(files, recorded[day])
     ]
     if unseen:
         message = (
@@ -164,16 +164,23 @@ def _seen_until_us(day: date, generation: Generation | None) -> int:
     return generation.manifest["facts"]["seen_until_us"] if generation else microseconds(day_end(day))
 
 
-def _is_recorded(file: LandedFile, generation: Generation | None) -> bool:
-    """Whether a cleaned day was made from this file as it is; its bytes are read only if it was touched since."""
-    entries = generation.manifest["facts"]["files"] if generation else ()
-    entry = next((entry for entry in entries if entry["path"] == file.path), None)
-    if generation is None or entry is None or entry["size"] != file.size:
-        return False
-    is_as_announced = file.announced_sha256 in (None, entry["sha256"])
-    if is_as_announced == (entry["refused_reason"] == "file_checksum"):
-        return False
-    return file.changed_ns <= generation.path.stat().st_mtime_ns or file.sha256 == entry["sha256"]
+def _unrecorded(files: Sequence[LandedFile], generation: Generation | None) -> list[LandedFile]:
+    """The files that a cleaned day was not made from as they are; bytes are read only of those touched since."""
+    if generation is None:
+        return list(files)
+    recorded = {entry["path"]: entry for entry in generation.manifest["facts"]["files"]}
+    made_ns = generation.path.stat().st_mtime_ns
+
+    def is_recorded(file: LandedFile) -> bool:
+        entry = recorded.get(file.path)
+        if entry is None or entry["size"] != file.size:
+            return False
+        is_as_announced = file.announced_sha256 in (None, entry["sha256"])
+        if is_as_announced == (entry["refused_reason"] == "file_checksum"):
+            return False
+        return file.changed_ns <= made_ns or file.sha256 == entry["sha256"]
+
+    return [file for file in files if not is_recorded(file)]
 
 
 def _holds(generation: Generation | None, files: Sequence[LandedFile], warehouse: Warehouse) -> bool:
@@ -181,7 +188,7 @@ def _holds(generation: Generation | None, files: Sequence[LandedFile], warehouse
     return (
         generation is not None
         and len(generation.manifest["facts"]["files"]) == len(files)
-        and all(_is_recorded(file, generation) for file in files)
+        and not _unrecorded(files, generation)
         and generation.manifest["facts"]["engine"] == duckdb.__version__
         and generation.manifest["code_version"] == warehouse.code_version
     )

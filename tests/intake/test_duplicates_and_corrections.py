@@ -91,6 +91,15 @@ def test_both_owners_are_named_where_versions_disagree_about_the_owner(home: Int
     assert home.close(FEED, "2026-10").part("conflicts")["owner_id"].to_list() == ["orga_1", "orga_2"]
 
 
+def test_two_sizes_of_one_instant_contradict_each_other_unless_one_is_newer(home: IntakeHome) -> None:
+    feed = "storage_samples"
+    home.land(feed, sample("e1", NOON, 10), sample("e2", NOON, 20))
+    assert home.close(feed, "2026-10").part("conflicts")["owner_id"].to_list() == ["orga_1"]
+    home.land(feed, sample("e3", NOON, 30, ingested=AT_ONE), name="newer")
+    october = home.close(feed, "2026-10")
+    assert (october.part("conflicts").height, october.values("bytes")) == (0, [(30,)])
+
+
 def test_a_later_version_settles_a_contradiction(home: IntakeHome) -> None:
     home.land(FEED, run("e1", NOON, AT_ONE, ingested=AT_ONE), run("e1", NOON, AT_TWO, ingested=AT_ONE))
     home.land(FEED, run("e1", NOON, AT_TWO, ingested=AT_TWO), name="settled")

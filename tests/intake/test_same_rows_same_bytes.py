@@ -1,11 +1,14 @@
 """Published events and meters do not depend on the order of rows and files, nor on threads."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
 import duckdb
 import pytest
-from intake_home import ClosedMonth, IntakeHome, at, run, sample
+from intake_home import ClosedMonth, IntakeHome, at, beat, run, sample
 
 from billing_pipeline.intake.cleaning import HashCollision, require_unlike_hashes
 from billing_pipeline.sample.landing import Row
@@ -95,3 +98,45 @@ def test_two_meters_that_would_share_a_hash_stop_the_day() -> None:
     meters = "from (values (7, 'res-1'), (7, 'res-2'), (8, 'res-3')) as meters(meter_hash, resource_id)"
     with duckdb.connect() as connection, pytest.raises(HashCollision, match=r"res-1.*res-2"):
         require_unlike_hashes(connection, meters)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_heartbeats_are_the_same_for_any_order_of_rows_and_files(tmp_path: Path, threads: int) -> None:
+    draw, first = Random(7), at("2026-10-01")
+    rows = [
+        beat(
+            f"e{number}", "2026-10-01", source=draw.choice(["east", "west"]), flavour=draw.choice(["S", "M", "", None])
+        )
+        | {"instance_id": f"i{number % 40}", "sampled_at": first + number // 40 * 300_000_000}
+        | {"ingested_at": at("2026-10-03")}
+        for number in range(2_000)
+    ]
+    # The same sample seen from two sides.
+    rows += [row | {"source": "both"} for row in rows[:200]]
+    months = []
+    for name, files in (("a", [rows]), ("b", [draw.sample(rows, len(rows))[:700], draw.sample(rows, len(rows))])):
+        home = IntakeHome(tmp_path / name, threads=threads)
+        for number, share in enumerate(files):
+            home.land("runtime_heartbeats", *share, name=f"{name}{number}", day="2026-10-03")
+        months.append(home.close("runtime_heartbeats", "2026-10"))
+    for part in ("events", "meters", "conflicts", "carried"):
+        columns = [name for name in months[0].part(part).columns if name not in ("file_id", "file_row")]
+        assert months[0].part(part).select(columns).equals(months[1].part(part).select(columns)), part
+    assert months[0].content("events") == months[1].content("events")
+    assert months[0].events.height == 2_000
+
+
+def test_a_month_does_not_depend_on_the_time_zone_of_the_machine(tmp_path: Path) -> None:
+    rows = runs()
+    here = closed(tmp_path / "here", [("a", rows)], threads=1)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from test_same_rows_same_bytes import closed, runs\n"
+        "print(closed(Path(sys.argv[2]), [('a', runs())], threads=1).generation.content)\n"
+    )
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "there")],
+        env=os.environ | {"TZ": "Asia/Tokyo"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert elsewhere.stdout.strip() == here.generation.content

@@ -1,0 +1,41 @@
+"""A month that needs a source which did not land stops before rating, unless it is told to go on."""
+
+from collections.abc import Callable
+
+import dagster as dg
+import pytest
+from provider_home import ProviderHome, at, hourly, organisation, ran
+
+FEED = "usage/runtime_intervals"
+
+
+@pytest.fixture(scope="module")
+def home(new_home: Callable[..., ProviderHome]) -> ProviderHome:
+    home = new_home("without")
+    home.settings["BILLING_NEEDED_SOURCES"] = '{"runtime_intervals": ["test", "west"]}'
+    home.land("organisations", organisation("acme"))
+    home.land("price_tiers", hourly("apps.s", "0.10"))
+    home.land("runtime_intervals", ran("acme", "apps.s", at("2026-03-10"), at("2026-03-11")))
+    return home
+
+
+def test_the_month_stops_and_says_what_is_missing_then_goes_on_without_it_when_asked(home: ProviderHome) -> None:
+    stopped = home.command("close", "2026-03")
+    assert stopped.exit_code == 1
+    assert "runtime_intervals of 2026-03 has no row of west (never landed)" in stopped.output
+    assert home.billing.warehouse.current(FEED, "month=2026-03") is None
+    assert home.billing.warehouse.current("rating/charges", "month=2026-03") is None
+
+    done = home.command("close", "2026-03", "--without", "west")
+    assert done.exit_code == 0, done.output
+    assert [row["charge_cents"] for row in home.rows("rating/charges", "2026-03")] == [240]
+    with dg.DagsterInstance.from_config(str(home.folder / "dagster")) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(FEED.split("/")))
+    assert event.asset_materialization.metadata["without_sources"].value == ["west"]
+
+
+def test_a_needed_source_of_a_feed_that_is_none_is_a_wrong_setting(home: ProviderHome) -> None:
+    home.settings["BILLING_NEEDED_SOURCES"] = '{"runtime": ["west"]}'
+    stopped = home.command("close", "2026-03")
+    assert stopped.exit_code == 1
+    assert "needed_sources names runtime" in stopped.output
