@@ -35,6 +35,7 @@ _PARSED = _MANIFEST.with_name("partial_parse.msgpack")
 #: The published marts, each with the total order that its bytes are written in.
 MARTS = {
     "runs": ("meter_id", "started_at", "instance_id"),
+    "overlapped_time": ("owner_id", "reason"),
     "unusable": ("payer_id", "owner_id", "resource_id", "instance_id", "started_at"),
     "segments": (
         "payer_id", "owner_id", "resource_id", "slug", "zone", "price_id", "price_factor_ppm", "basis", "tier_from",

@@ -41,7 +41,8 @@ class PriceVersions:
 
     prices: dy.DataFrame[Prices]
     #: One row per refused price version: `price_id`, `reason`, `detail`. The reasons are `tier_shape` (the tiers are no
-    #: complete price), `price_model` (what no price can count) and `price_precision` (no whole number that rating can use).
+    #: complete price), `price_model` (what no price can count) and `price_precision` (no whole number that rating can
+    #: use).
     refused: pl.DataFrame
 
 

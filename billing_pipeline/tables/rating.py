@@ -18,6 +18,16 @@ class Runs(dy.Schema):
     stopped_at = instant()
 
 
+class OverlappedTime(dy.Schema):
+    """One row per owner and reason: time that was told more than once, and is billed once."""
+
+    owner_id = organisation_id(primary_key=True)
+    #: An instance was started again while it still ran, or anything else.
+    reason = dy.Enum(["double_start", "overlap"], primary_key=True)
+    instances = dy.Int64(min=1)
+    overlapped_us = whole()
+
+
 class Unusable(dy.Schema):
     """One row per part of a run that is not billed because of a fault of the platform, and price span.
 

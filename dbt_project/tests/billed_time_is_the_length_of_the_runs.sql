@@ -1,10 +1,11 @@
--- Every microsecond that an instance ran and could be used falls into exactly one billed run and one price span.
+-- Every microsecond that was told is billed once, was unusable, was told before, or is of an instance that conflicts
+-- with itself; and every billed one falls into exactly one price span.
 with intervals as (
     select * from {{ ref('stg_usage__runtime_intervals') }}
 ),
 
-composed_instances as (
-    select * from {{ ref('int_composed_instances') }}
+heartbeat_runs as (
+    select * from {{ ref('int_heartbeat_runs') }}
 ),
 
 united_runs as (
@@ -27,32 +28,47 @@ usage as (
     select * from {{ ref('int_runtime_usage') }}
 ),
 
+period as (
+    select * from {{ ref('stg_run__period') }}
+),
+
 figures as (
     select
+        (select sum(intervals.stopped_us - intervals.started_us) from intervals) as measured_us,
         (
-            select sum(intervals.stopped_us - intervals.started_us)
-            from intervals
-            anti join composed_instances
-                on hash(intervals.instance_id) = composed_instances.instance_hash
-        ) as single_us,
+            select
+                sum(
+                    greatest(
+                        least(heartbeat_runs.ended_us, period.period_end_us)
+                        - greatest(heartbeat_runs.began_us, period.period_start_us),
+                        0
+                    )
+                )
+            from heartbeat_runs
+            cross join period
+        ) as seen_us,
+        (select sum(united_runs.overlapped_us) from united_runs) as overlapped_us,
         (
             select sum(united_runs.stopped_us - united_runs.started_us)
             from united_runs
-            anti join conflicts
+            semi join conflicts
                 on united_runs.instance_id = conflicts.instance_id
-        ) as united_us,
+        ) as conflicting_us,
         (select sum(unusable_usage.stopped_us - unusable_usage.started_us) from unusable_usage) as unusable_us,
         (select sum(epoch_us(runs.stopped_at) - epoch_us(runs.started_at)) from runs) as run_us,
         (select sum(usage.duration_us) from usage) as used_us
 )
 
 select
-    single_us,
-    united_us,
+    measured_us,
+    seen_us,
+    overlapped_us,
+    conflicting_us,
     unusable_us,
     run_us,
     used_us
 from figures
 where
-    coalesce(single_us, 0) + coalesce(united_us, 0) - coalesce(unusable_us, 0) <> coalesce(run_us, 0)
+    coalesce(measured_us, 0) + coalesce(seen_us, 0)
+    <> coalesce(run_us, 0) + coalesce(unusable_us, 0) + coalesce(overlapped_us, 0) + coalesce(conflicting_us, 0)
     or run_us is distinct from used_us

@@ -21,12 +21,22 @@ from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month, Period, microseconds
 from billing_pipeline.rules.prices import version_prices
 from billing_pipeline.tables.accounts import Organisations
-from billing_pipeline.tables.rating import Charges, ChargeShares, ChargeSources, Runs, Segments, Unrated, Unusable
+from billing_pipeline.tables.rating import (
+    Charges,
+    ChargeShares,
+    ChargeSources,
+    OverlappedTime,
+    Runs,
+    Segments,
+    Unrated,
+    Unusable,
+)
 from billing_pipeline.tables.usage import OneShots, VendorCharges
 
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 MARTS = {
     "runs": Runs,
+    "overlapped_time": OverlappedTime,
     "unusable": Unusable,
     "segments": Segments,
     "charges": Charges,
@@ -125,9 +135,7 @@ class Case:
 
     def unusable(self, instance_id: str, started_at: datetime, stopped_at: datetime, reason: str = "disk") -> "Case":
         """A fault of the platform that stopped an instance from being used."""
-        self.faults.append(
-            {"instance_id": instance_id, "started": started_at, "stopped": stopped_at, "reason": reason}
-        )
+        self.faults.append({"instance_id": instance_id, "started": started_at, "stopped": stopped_at, "reason": reason})
         return self
 
     def stored(self, slug: str, stored_bytes: int, since: datetime = PERIOD.start, **meter: str) -> "Case":
@@ -361,7 +369,10 @@ def _feed(short_name: str, feed: str, rows: list[dict]) -> dict[str, pl.DataFram
             }
             for row in rows
         ),
-        key=lambda event: (event.get("meter_id", event.get("instance_id")), event.get("started_us", event.get("sampled_us"))),
+        key=lambda event: (
+            event.get("meter_id", event.get("instance_id")),
+            event.get("started_us", event.get("sampled_us")),
+        ),
     )
     frames = {
         feed: pl.DataFrame([{column: event[column] for column in columns} for event in events], schema=columns),

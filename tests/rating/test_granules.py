@@ -62,9 +62,7 @@ COUNTED = [
 
 
 @pytest.mark.parametrize(("usage", "seconds"), COUNTED, ids=lambda value: getattr(value, "owner_id", None))
-def test_each_run_is_rounded_up_to_granules_and_topped_up_to_the_minimum(
-    rated: RatedMonth, usage: Case, seconds: int
-):
+def test_each_run_is_rounded_up_to_granules_and_topped_up_to_the_minimum(rated: RatedMonth, usage: Case, seconds: int):
     assert billed_seconds(rated, usage) == seconds
 
 
@@ -137,9 +135,7 @@ def test_a_new_contract_cuts_no_granule(rated: RatedMonth):
 
 tiered = (
     case("granules-in-tiers")
-    .price(
-        "runner.M", "runtime", (0, 60, "3.6"), (60, None, "36"), tier_mode="graduated", granularity_seconds=50
-    )
+    .price("runner.M", "runtime", (0, 60, "3.6"), (60, None, "36"), tier_mode="graduated", granularity_seconds=50)
     .ran("runner.M", at(0), at(70))
 )
 
@@ -225,9 +221,7 @@ def expected_granules_us(run: tuple[int, int], fault: tuple[int, int], granulari
     began, ended = run
     starts = range(began, ended, granularity)
     ends = [min(start + granularity, ended) for start in starts]
-    billed = [
-        not (fault[0] <= start and end <= fault[1]) for start, end in zip(starts, ends, strict=True)
-    ]
+    billed = [not (fault[0] <= start and end <= fault[1]) for start, end in zip(starts, ends, strict=True)]
     whole = len(starts) * granularity
     return sum(billed) * granularity + (max(0, minimum - whole) if any(billed) else 0)
 

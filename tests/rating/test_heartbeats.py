@@ -30,9 +30,7 @@ SEEN = [
 
 
 @pytest.mark.parametrize(("usage", "minutes"), SEEN, ids=lambda value: getattr(value, "owner_id", None))
-def test_a_run_lasts_from_its_first_heartbeat_to_a_period_after_its_last(
-    rated: RatedMonth, usage: Case, minutes: int
-):
+def test_a_run_lasts_from_its_first_heartbeat_to_a_period_after_its_last(rated: RatedMonth, usage: Case, minutes: int):
     assert rated.seconds(usage) == [minutes * 60]
     assert rated.amounts(usage) == [minutes]
 

@@ -6,14 +6,15 @@ Whole quantities are rated as counted units, others as measured ones in a small 
 
 import json
 import os
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from rating_month import Case, RatedMonth, case
+from rating_month import HOUR, Case, RatedMonth, case, october
 
 PEERS = json.loads((Path(__file__).parent / "peer_cases.json").read_text())
-KINDS = ("rating", "bill_line", "runtime_line")
+KINDS = ("rating", "bill_line", "runtime_line", "buckets", "cumulative_phases")
 REFERENCE = Path(os.environ.get("BILLING_REFERENCE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 MODES = {"unit": "flat", "graduated": "graduated", "volume": "slab"}
@@ -73,22 +74,44 @@ def prices(inputs: dict, scale: Scale) -> list[dict]:
 
 
 RATED = [peer for peer in PEERS["cases"] if peer["id"] not in PEERS["not_rated"]]
-#: What the whole quantity costs, and what the part that was already rated costs.
-USAGES: dict[str, tuple[Case, Case | None]] = {}
-for peer in RATED:
-    inputs, prior = peer["inputs"], peer["inputs"].get("prior_quantity")
-    so_far = str(Decimal(inputs["quantity"]) + Decimal(prior or 0))
-    USAGES[peer["id"]] = (
-        peer_case(peer["id"], inputs, so_far),
-        peer_case(f"{peer['id']}-before", inputs, prior) if prior else None,
-    )
+
+
+def usages(peer: dict) -> list[Case]:
+    """Each quantity of a case by itself: the whole one and the part that was already rated, buckets, or phases."""
+    inputs = peer["inputs"]
+    if peer["kind"] == "runtime_line":
+        seconds = timedelta(seconds=inputs["seconds"])
+        return [
+            case(peer["id"])
+            .price("apps", "runtime", (0, None, inputs["price_per_hour"]))
+            .ran("apps", october(1), october(1) + seconds)
+        ]
+    if "quantity" in inputs:
+        prior = inputs.get("prior_quantity", "0")
+        quantities = [str(Decimal(inputs["quantity"]) + Decimal(prior)), prior]
+    else:
+        quantities = inputs.get("quantities") or inputs["cumulative_quantities"]
+    return [
+        peer_case(f"{peer['id']}-{number}", inputs, quantity)
+        for number, quantity in enumerate(quantities)
+        if Decimal(quantity) or not number
+    ]
+
+
+USAGES = {peer["id"]: usages(peer) for peer in RATED}
 
 
 @pytest.mark.parametrize("peer", RATED, ids=lambda peer: peer["id"])
 def test_we_charge_what_the_peer_charges(rated: RatedMonth, peer: dict):
-    usage, before = USAGES[peer["id"]]
-    charged = rated.total(usage) - (rated.total(before) if before else 0)
-    assert charged == Decimal(peer["expected"]) * 100
+    totals = [rated.total(usage) for usage in USAGES[peer["id"]]]
+    if peer["kind"] == "cumulative_phases":
+        # What is booked is the difference to what was booked before.
+        booked = [later - earlier for earlier, later in zip([0, *totals], totals, strict=False)]
+        assert booked == [Decimal(amount) * 100 for amount in peer["expected"]]
+    elif peer["kind"] == "buckets":
+        assert sum(totals) == Decimal(peer["expected"]) * 100
+    else:
+        assert totals[0] - sum(totals[1:]) == Decimal(peer["expected"]) * 100
 
 
 def test_every_core_case_is_rated_or_listed_with_what_is_missing():
@@ -96,6 +119,59 @@ def test_every_core_case_is_rated_or_listed_with_what_is_missing():
         pytest.skip(f"reference data is absent: {REFERENCE}")
     peers = json.loads((REFERENCE / "peer_cases.json").read_text())["cases"]
     core = {peer["id"] for peer in peers if peer["kind"] in KINDS and peer["standing"] == "core"}
-    assert core == {peer["id"] for peer in PEERS["cases"]}
+    known = {peer["id"]: peer for peer in peers}
+    assert core <= {peer["id"] for peer in PEERS["cases"]}
+    assert [peer["id"] for peer in PEERS["cases"] if peer != {name: known[peer["id"]][name] for name in peer}] == []
     assert set(PEERS["not_rated"]) <= core
-    assert len(RATED) >= 35
+    assert len(RATED) >= 60
+
+
+# Cases that the peers tell in words.
+
+V1, V2 = ((0, 1000, "1.5"), (1000, None, "2.0")), ((0, 1000, "2.5"), (1000, None, "3.0"))
+catalogue = case("killbill-028")
+for version, tiers, limits in (("1", V1, {"valid_to": october(8)}), ("2", V2, {"valid_from": october(8)})):
+    catalogue.price("calls", "moved", *tiers, price_id=f"killbill-028-v{version}", tier_mode="graduated", **limits)
+for day, moved_calls in ((2, 100), (10, 100), (11, 1000)):
+    catalogue.moved("calls", moved_calls, october(day), october(day) + HOUR)
+
+
+def test_killbill_028_tiers_restart_where_a_new_version_of_the_prices_begins(rated: RatedMonth):
+    lines = rated.charges(catalogue).select("price_id", "tier_from", "charge_cents")
+    # Their 100 calls after the change, and 1,000 more of ours that reach the second tier.
+    assert lines.rows() == [
+        ("killbill-028-v1", 0, 150_00),
+        ("killbill-028-v2", 0, 2500_00),
+        ("killbill-028-v2", 1000, 300_00),
+    ]
+
+
+halves = case("stripe-list-001")
+for price, limits in (("150", {"valid_to": october(16)}), ("300", {"valid_from": october(16)})):
+    halves.price("seat", "runtime", (0, None, price), per_seconds=30 * 86_400, price_id=f"stripe-{price}", **limits)
+halves.ran("seat", october(1), october(31))
+
+
+def test_stripe_list_001_a_price_that_changes_in_the_middle_of_the_month_costs_half_of_both(rated: RatedMonth):
+    assert rated.total(halves) == 225_00
+
+
+CAP_S = 672 * 3600
+capped = case("ubicloud-001").price(
+    "vm", "runtime", (0, CAP_S, "0.0007687502"), (CAP_S, None, "0"),
+    per_seconds=60, tier_mode="graduated", granularity_seconds=60,
+)  # fmt: skip
+capped.ran("vm", october(1), october(31))
+
+
+def test_ubicloud_001_a_month_costs_672_hours_at_most(rated: RatedMonth):
+    assert rated.amounts(capped) == [31_00, 0]
+
+
+builds = case("scaleway-docs-001").price("mac", "runtime", (0, None, "1"), minimum_seconds=3600)
+for hour in (1, 5):
+    builds.ran("mac", october(1, hour), october(1, hour, 5))
+
+
+def test_scaleway_docs_001_each_uninterrupted_period_is_billed_an_hour_at_least(rated: RatedMonth):
+    assert rated.charges(builds).select("quantity", "charge_cents").rows() == [(2 * 3600, 2_00)]

@@ -31,6 +31,17 @@ def test_overlapping_and_touching_runs_of_an_instance_are_united_never_summed(ra
     assert rated.amounts(overlapping) == [14_00]
 
 
+double_start = hourly("double-start").ran("apps.S", at(0), None, instance_id="started-twice")
+double_start.ran("apps.S", PERIOD.end - 2 * HOUR, PERIOD.end + HOUR, instance_id="started-twice")
+
+
+def test_time_that_was_told_more_than_once_is_a_figure_of_its_owner(rated: RatedMonth):
+    # 2 to 4 and 8 to 10 twice; touching is not overlapping.
+    assert rated.of("overlapped_time", overlapping).rows() == [("overlapping", "overlap", 1, 4 * 3600 * 10**6)]
+    assert rated.of("overlapped_time", double_start).rows() == [("double-start", "double_start", 1, 2 * 3600 * 10**6)]
+    assert rated.of("overlapped_time", scaled_out).is_empty()
+
+
 scaled_out = hourly("scaled-out").ran("apps.S", at(0), at(10)).ran("apps.S", at(0), at(10)).ran("apps.S", at(5), at(6))
 
 

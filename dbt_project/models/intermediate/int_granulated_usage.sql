@@ -120,8 +120,6 @@ marked as (
             from_us > lag(to_us) over (partition by instance_id, meter_id, began_us order by from_us), true
         ) as is_first
     from unusable_parts
-    semi join granular_spans
-        on unusable_parts.meter_id = granular_spans.meter_id
 ),
 
 numbered as (

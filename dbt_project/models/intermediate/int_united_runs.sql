@@ -66,12 +66,23 @@ islands as (
 
 united as (
     select
-        meter_id,
-        instance_id,
-        min(began_us) as began_us,
-        max(ended_us) as ended_us
+        islands.meter_id,
+        islands.instance_id,
+        min(islands.began_us) as began_us,
+        max(islands.ended_us) as ended_us,
+        -- The rows one by one, inside the month.
+        sum(
+            greatest(
+                least(islands.ended_us, period.period_end_us) - greatest(islands.began_us, period.period_start_us), 0
+            )
+        ) as measured_us,
+        -- It was still running when another start was told.
+        coalesce(
+            max(islands.began_us) > min(islands.began_us) filter (where islands.ended_us = 9223372036854775807), false
+        ) as is_double_start
     from islands
-    group by meter_id, instance_id, island
+    cross join period
+    group by islands.meter_id, islands.instance_id, islands.island
 ),
 
 clipped as (
@@ -80,6 +91,8 @@ clipped as (
         united.instance_id,
         united.began_us,
         united.ended_us,
+        united.measured_us,
+        united.is_double_start,
         greatest(united.began_us, period.period_start_us) as started_us,
         least(united.ended_us, period.period_end_us) as stopped_us
     from united
@@ -96,6 +109,10 @@ select
 
     -- inside the month
     started_us,
-    stopped_us
+    stopped_us,
+
+    -- what was told more than once
+    measured_us - (stopped_us - started_us) as overlapped_us,
+    is_double_start
 from clipped
 where started_us < stopped_us

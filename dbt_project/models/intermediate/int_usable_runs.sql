@@ -52,7 +52,9 @@ left_over as (
         meter_id,
         instance_id,
         to_us as started_us,
-        lead(from_us, 1, stopped_us) over (partition by instance_id, meter_id, started_us order by from_us) as stopped_us
+        lead(from_us, 1, stopped_us)
+            over (partition by instance_id, meter_id, started_us order by from_us)
+            as stopped_us
     from inside
     union all
     select

@@ -14,7 +14,7 @@ ranked as (
         resource_id,
         resource_name,
         billed_quantity,
-        row_number() over (partition by line_id order by billed_quantity desc, resource_id) as place
+        row_number() over (partition by line_id order by billed_quantity desc, resource_id asc) as place
     from usage_charges
 )
 
