@@ -26,7 +26,7 @@ def enter(given, *grants, organisations=({"owner_id": "acme"},), opened=()):
 def test_a_grant_that_landed_enters_with_its_full_amount_and_is_booked_as_an_opening(given):
     grants = ({"grant_id": "coupon", "granted_cents": 20_00},)
     entered = enter(given, *grants)
-    lots = open_lots(given.carried_lots(), entered.opened, given.grants(*grants), given.period())
+    lots = open_lots(given.carried_lots(), entered.opened, given.grants(*grants), given.takeovers(), given.period())
 
     assert entered.opened.select("grant_id", "payer_id", "granted_cents", "opened_month").rows() == [
         ("coupon", "acme", 20_00, "2026-10")
@@ -44,6 +44,7 @@ def open_month(
     given,
     *,
     previous=(),
+    lots=(),
     refills=(),
     opened=None,
     payments=(),
@@ -53,6 +54,7 @@ def open_month(
 ):
     return open_accounts(
         given.statements(*previous),
+        given.carried_lots(*lots),
         given.refills(*refills),
         opened if opened is not None else given.opened(),
         given.payments(*payments),
@@ -96,7 +98,7 @@ def test_a_grant_that_is_sent_again_with_another_amount_neither_enters_twice_nor
     grants = ({"grant_id": "coupon", "granted_cents": 99_00},)
     earlier = {"grant_id": "coupon", "granted_cents": 20_00, "opened_month": "2026-09"}
     entered = enter(given, *grants, opened=(earlier,))
-    lots = open_lots(given.carried_lots(), entered.opened, given.grants(*grants), given.period())
+    lots = open_lots(given.carried_lots(), entered.opened, given.grants(*grants), given.takeovers(), given.period())
 
     assert entered.opened["granted_cents"].to_list() == [20_00]
     assert lots.is_empty(), "the coupon was used up"
@@ -112,7 +114,7 @@ def test_a_lot_is_carried_with_what_is_left_even_if_its_grant_was_withdrawn(give
         carried | {"grant_id": "a", "left_before_cents": 15_00, "used_cents": -5_00, "left_after_cents": 10_00},
         carried | {"grant_id": "b", "left_before_cents": 5_00, "used_cents": -5_00, "left_after_cents": 0},
     )
-    lots = open_lots(previous, given.opened(), given.grants(), given.period())
+    lots = open_lots(previous, given.opened(), given.grants(), given.takeovers(), given.period())
 
     assert lots.select("grant_id", "granted_cents", "left_before_cents").rows() == [("a", 20_00, 10_00)]
 
@@ -158,7 +160,9 @@ def test_an_opening_balance_is_not_a_lot(given):
     grants = ({"grant_id": "brought", "kind": "prepaid"},)
     entered = enter(given, *grants)
 
-    assert open_lots(given.carried_lots(), entered.opened, given.grants(*grants), given.period()).is_empty()
+    assert open_lots(
+        given.carried_lots(), entered.opened, given.grants(*grants), given.takeovers(), given.period()
+    ).is_empty()
 
 
 def test_the_prepaid_balance_is_what_the_month_before_left(given):
@@ -347,6 +351,7 @@ def hash_of(given, *, fees=10_00, arrivals=(), payer="acme"):
         settlement.statements,
         settlement.movements,
         given.movements(*arrivals),
+        given.takeovers(),
     )
     return dict(hashes.iter_rows())[payer]
 
@@ -370,7 +375,7 @@ def test_grants_that_enter_are_no_part_of_the_basis(given):
 
 
 def test_the_basis_of_a_first_month_is_known_in_advance(given):
-    hashes = basis_hash(given.accounts({}), given.statements(), given.movements(), given.movements())
+    hashes = basis_hash(given.accounts({}), given.statements(), given.movements(), given.movements(), given.takeovers())
 
     # printf 'statements\nmovements\nsettled\n' | sha256sum
     assert hashes["basis_hash"].to_list() == ["ffdabcd5138e652fc56f6910283c729dec6e92a65f96c61f1818e85b1530e503"]
@@ -381,6 +386,6 @@ def test_the_order_of_the_rows_does_not_change_the_basis(given):
     movements = given.movements(*(SETTLED | {"grant_id": f"2026-0{month}"} for month in range(1, 9)))
     accounts = given.accounts({})
 
-    assert basis_hash(accounts, statements, movements, movements).equals(
-        basis_hash(accounts, statements, movements.reverse(), movements.reverse())
+    assert basis_hash(accounts, statements, movements, movements, given.takeovers()).equals(
+        basis_hash(accounts, statements, movements.reverse(), movements.reverse(), given.takeovers())
     )

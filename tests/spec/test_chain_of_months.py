@@ -22,10 +22,10 @@ from billing_pipeline.rules.balances import (
     open_lots,
 )
 from billing_pipeline.rules.credits import settle_credits
-from billing_pipeline.rules.discounts import share_discounts
 from billing_pipeline.rules.invoicing import draft_invoices
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.spending import InvoiceRules, adjust_charges
 from billing_pipeline.rules.tax import decide_taxes
 
 FIRST = Month.parse("2026-01")
@@ -232,6 +232,7 @@ def bill_history(given, histories: History) -> list[Billed]:
         ]
         accounts = open_accounts(
             previous.statements,
+            previous.lots,
             previous.refills,
             opened_grants,
             given.payments(*payments),
@@ -247,11 +248,11 @@ def bill_history(given, histories: History) -> list[Billed]:
             period,
         )
         assert accounts.problems.is_empty()
-        fees = share_discounts(charges, current)
-        lots = open_lots(previous.lots, opened_grants, granted, period)
+        fees, adjustments = adjust_charges(charges, InvoiceRules.create_empty(), current, period)
+        lots = open_lots(previous.lots, opened_grants, granted, accounts.takeovers, period)
         settled = settle_credits(fees, lots, accounts.accounts, period)
         vat = decide_taxes(current, seller, month.last_day)
-        drafted = draft_invoices(charges, fees, settled.statements, current, vat, given.basis(payers), period)
+        drafted = draft_invoices(charges, adjustments, settled.statements, current, vat, given.basis(payers), period)
         assert drafted.parked.is_empty()
         previous = Billed(
             settled.statements,

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from billing_pipeline.rules.credits import settle_credits
-from billing_pipeline.rules.discounts import share_discounts
 from billing_pipeline.rules.invoicing import draft_invoices
 from billing_pipeline.rules.tax import VatDecisions
 from billing_pipeline.tables.invoices import ParkedOrganisations
@@ -161,11 +160,13 @@ def test_an_invoice_over_0_00_is_drafted(given):
 def draft_with_unknown_tax(given, charges, unknown):
     """Two payers, of whom only `acme` has a VAT rate."""
     organisations = given.organisations({"owner_id": "acme"}, {"owner_id": "zeta"})
-    fees = share_discounts(charges, organisations)
+    fees, adjustments = given.adjust(charges, organisations)
     accounts = given.accounts({"payer_id": "acme"}, {"payer_id": "zeta"})
     statements = settle_credits(fees, given.lots(), accounts, given.period()).statements
     vat = VatDecisions(given.vat({"payer_id": "acme"}).rates, unknown)
-    return draft_invoices(charges, fees, statements, organisations, vat, given.basis(["acme", "zeta"]), given.period())
+    return draft_invoices(
+        charges, adjustments, statements, organisations, vat, given.basis(["acme", "zeta"]), given.period()
+    )
 
 
 UNKNOWN_TAX = ParkedOrganisations.validate(
