@@ -254,8 +254,9 @@ def basis_hash(
     """What each account was settled on, as one hash: if it is the same again, so is the statement's start.
 
     The sha256 of three tab-separated sections: the predecessor's statement, its movements, and the refills that were
-    settled since; statements and movements of whoever it takes over are among them. Tabs and line ends cannot occur in ids. Invoice numbers are no part of it, so that a draft which
-    assumed its predecessor's issue stays valid when that happens.
+    settled since; the statement and movements of whoever the payer takes over are among them. Tabs and line ends cannot
+    occur in ids. Invoice numbers are no part of it, so that a draft which assumed its predecessor's issue stays valid
+    when that happens.
 
     Args:
         accounts: the payers.

@@ -5,7 +5,6 @@ subtotal: what is invoiced now, the shortfall and the refill; credits that were 
 """
 
 from decimal import Decimal
-from hashlib import sha256
 from typing import NamedTuple
 
 import dataframely as dy

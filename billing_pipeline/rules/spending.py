@@ -1,9 +1,9 @@
 """Spend rules: what a payer's fees are lowered or topped up by, before credits pay them.
 
-A rule looks at some lines of one invoice, its scope: a slug or everything, of one sub-organisation or of everyone. Rules
-apply from the narrow scope to the wide one: a slug of a sub-organisation, a slug, a sub-organisation, the invoice; and
-within a scope discount, the organisation's own invoice discount, maximum, minimum, commitment. Each starts from what
-the ones before left, and is rounded once.
+A rule looks at some lines of one invoice, its scope: a slug or everything, of one sub-organisation or of everyone.
+Rules apply from the narrow scope to the wide one: a slug of a sub-organisation, a slug, a sub-organisation, the
+invoice; and within a scope discount, the organisation's own invoice discount, maximum, minimum, commitment. Each starts
+from what the ones before left, and is rounded once.
 
 What lowers fees is one printed amount, shared over the lines of its scope so that credits pay net amounts; the shares
 decide which part of a line a credit scoped to that line's slug may pay, and what of the fees recurs next month. What
@@ -145,19 +145,16 @@ def _public_rules(
     spend_rules: pl.DataFrame, own: pl.DataFrame, charges: pl.DataFrame, currencies: pl.DataFrame
 ) -> pl.DataFrame:
     """Public rules and the payers that have a line which no rule of its owner or payer takes out of their scope."""
-    public = spend_rules.filter(pl.col("owner_id").is_null()).drop("owner_id")
+    public = spend_rules.filter(pl.col("owner_id").is_null()).drop("owner_id").rename({"currency": "payer_currency"})
+    whole = public.filter(pl.col("slug").is_null())
+    of_slugs = public.filter(pl.col("slug").is_not_null()).with_columns(line_slug="slug")
     scopes = charges.select("payer_id", "owner_id", line_slug="slug").unique().join(currencies, on="payer_id")
-    billed_in = {"left_on": "payer_currency", "right_on": "currency"}
     reached = pl.concat(
-        [
-            scopes.join(public.filter(pl.col("slug").is_null()), **billed_in),
-            scopes.join(public.filter(pl.col("slug").is_not_null()), **billed_in).filter(
-                pl.col("line_slug") == pl.col("slug")
-            ),
-        ]
+        [scopes.join(whole, on="payer_currency"), scopes.join(of_slugs, on=["payer_currency", "line_slug"])],
+        how="diagonal",
     )
     for whose in ("owner_id", "payer_id"):
-        replaced = own.select("kind", "slug", **{whose: "owner_id"})
+        replaced = own.select("kind", "slug", pl.col("owner_id").alias(whose))
         reached = reached.join(replaced, on=[whose, "kind", "slug"], how="anti", nulls_equal=True)
     return reached.unique(["payer_id", "rule_id"]).with_columns(
         owner_id=pl.lit(None, pl.String), is_public=pl.lit(value=True)
@@ -210,7 +207,7 @@ def adjust_charges(
 
 
 def commitments(rules: dy.DataFrame[InvoiceRules]) -> pl.DataFrame:
-    """What each payer has committed itself to spend a month, over all its commitments: `payer_id`, `committed_cents`."""
+    """What each payer has committed itself to spend a month in all: `payer_id`, `committed_cents`."""
     return (
         rules.filter(pl.col("kind") == "commitment")
         .group_by("payer_id")

@@ -47,7 +47,7 @@ def is_closed(period: Period) -> pl.Expr:
 
 def taken_over(rows: pl.DataFrame, takeovers: pl.DataFrame, payer: str = "payer_id") -> pl.DataFrame:
     """The rows under whoever took their payer's credits over; the others as they are."""
-    successors = takeovers.select("successor_id", **{payer: "payer_id"})
+    successors = takeovers.select("successor_id", pl.col("payer_id").alias(payer))
     return (
         rows.join(successors, on=payer, how="left")
         .with_columns(pl.coalesce("successor_id", payer).alias(payer))

@@ -5,7 +5,6 @@ import polars as pl
 
 from billing_pipeline.tables.columns import cents, instant, organisation_id
 
-
 #: Strategies of `rules.provisioning`, and `final`: the payer closed or no longer pays, so nothing is estimated.
 ESTIMATE_BASES = ["same_as_last_month", "daily_rate", "mean_of_three", "committed", "final"]
 
