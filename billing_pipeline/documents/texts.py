@@ -47,7 +47,6 @@ TEXTS: Final[Mapping[str, str]] = {
     "fees_note": "{period}, see the usage details",
     "discount": "Discount {rate}",
     "fixed_discount": "Discount {amount}",
-    "rate_and_fixed_discount": "Discount {rate} and {amount}",
     "maximum": "Maximum {amount}",
     "minimum": "Minimum {amount}",
     "commitment": "Commitment {amount}",

@@ -478,7 +478,7 @@ def _rule_label(line: _Row, money: _Money) -> str:
     amount = money(line["rule_limit_cents"]) if line["rule_limit_cents"] is not None else ""
     kind = str(line["rule_kind"]).removeprefix("invoice_")
     if kind == "discount" and amount:
-        kind = "rate_and_fixed_discount" if rate else "fixed_discount"
+        kind = "fixed_discount"
     name = TEXTS[kind].format(rate=rate, amount=amount)
     scope = _present(
         line["slug"] if line["slug"] not in _WHOLE_INVOICE else None,

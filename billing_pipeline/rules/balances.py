@@ -338,12 +338,13 @@ def _known_payers(
 
 
 def _history(previous: pl.DataFrame) -> pl.DataFrame:
-    """What a payer's own earlier statements say about it."""
+    """How many of a payer's own earlier statements had something due, and what recurred in the last two of them."""
+    one, two = pl.col("recurring_1_before_cents"), pl.col("recurring_2_before_cents")
     return previous.select(
         "payer_id",
-        billed_months_before="billed_months",
-        recurring_2_before_cents="recurring_1_before_cents",
-        recurring_1_before_cents="recurring_cents",
+        billed_months_before=pl.col("billed_months_before") + pl.col("is_due").cast(pl.Int64),
+        recurring_1_before_cents=pl.when("is_due").then("recurring_cents").otherwise(one),
+        recurring_2_before_cents=pl.when("is_due").then(one).otherwise(two),
     )
 
 

@@ -210,16 +210,11 @@ def _state(
         .with_columns(balance_after_cents=_balance() + pl.col("refill_cents"))
         .with_columns(
             change_cents=pl.col("balance_after_cents") - pl.col("balance_before_cents"),
-            billed_months=pl.col("billed_months_before") + _is_due().cast(pl.Int64),
+            is_due=pl.col("has_line") | (pl.col("balance_before_cents") > 0) | (pl.col("refill_cents") > 0),
         )
         .with_columns(pl.selectors.ends_with("_cents").cast(pl.Int64))
     )
     return CreditStatements.validate(statements.select(CreditStatements.column_names()).sort("payer_id"), cast=True)
-
-
-def _is_due() -> pl.Expr:
-    """Whether there is a line, a credit or a refill: without any, no invoice is made."""
-    return pl.col("has_line") | (pl.col("balance_before_cents") > 0) | (pl.col("refill_cents") > 0)
 
 
 def _balance() -> pl.Expr:

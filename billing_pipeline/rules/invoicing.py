@@ -62,8 +62,8 @@ def draft_invoices(
     Raises:
         KeyError: a discounted payer's currency is none whose minor unit `rules.currencies` knows.
     """
-    due = _has_something_due(statements, charges, adjustments)
-    nothing_due = statements.join(due, on="payer_id", how="anti")["payer_id"].sort().to_list()
+    due = statements.filter("is_due")
+    nothing_due = statements.filter(~pl.col("is_due"))["payer_id"].sort().to_list()
     parked = _park(due, charges, vat)
     drafted = due.join(parked, on="payer_id", how="anti")
     return DraftedMonth(
@@ -100,12 +100,6 @@ def order_lines(charges: pl.DataFrame, organisations: pl.DataFrame) -> pl.DataFr
         )
         .with_columns(line_number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("payer_id"))
     )
-
-
-def _has_something_due(statements: pl.DataFrame, charges: pl.DataFrame, adjustments: pl.DataFrame) -> pl.DataFrame:
-    payers = pl.concat([charges.select("payer_id"), adjustments.select("payer_id")])["payer_id"].unique()
-    has_line = pl.col("payer_id").is_in(payers.implode())
-    return statements.filter(has_line | (pl.col("balance_before_cents") > 0) | (pl.col("refill_cents") > 0))
 
 
 def _park(due: pl.DataFrame, charges: pl.DataFrame, vat: VatDecisions) -> dy.DataFrame[ParkedOrganisations]:

@@ -4,7 +4,8 @@ The estimate is made of what recurs: one-off charges and corrections are not exp
 
 - `same_as_last_month`: the recurring part of this month's fees.
 - `daily_rate`: the same per calendar day, for the days of the next month; rounded half away from zero.
-- `mean_of_three`: the mean of this month's and of the up to two statements before it; rounded half away from zero.
+- `mean_of_three`: the mean of this month's and of the up to two statements before it that had something due; rounded
+  half away from zero.
 - `committed`: what the payer has committed itself to spend; without a commitment the same as last month.
 """
 
@@ -84,7 +85,7 @@ def _days(month: Month) -> int:
 
 
 def _mean(this: pl.Expr, before: pl.Expr, before_that: pl.Expr) -> pl.Expr:
-    """The mean of what is known; a statement two months ago counts only with one a month ago."""
+    """The mean of what is known; there is no statement before the last one without a last one."""
     two = rounded_half_away(this + before, 2)
     three = rounded_half_away(this + before + before_that, 3)
     return pl.when(before.is_null()).then(this).when(before_that.is_null()).then(two).otherwise(three)

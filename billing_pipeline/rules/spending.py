@@ -1,16 +1,16 @@
 """Spend rules: what a payer's fees are lowered or topped up by, before credits pay them.
 
 A rule looks at some lines of one invoice, its scope: a slug or everything, of one sub-organisation or of everyone.
-Rules apply from the narrow scope to the wide one: a slug of a sub-organisation, a slug, a sub-organisation, the
-invoice; and within a scope discount, the organisation's own invoice discount, maximum, minimum, commitment. Each starts
-from what the ones before left, and is rounded once.
+Rules on a slug apply before those on everything, and among both discounts by rate, then by amount, then (on everything
+alone) the organisation's own invoice discount, maximum, minimum, commitment; each first to sub-organisations with rules
+of their own, then to the invoice. Each starts from what the ones before left, and is rounded once.
 
 What lowers fees is one printed amount, shared over the lines of its scope so that credits pay net amounts; the shares
 decide which part of a line a credit scoped to that line's slug may pay, and what of the fees recurs next month. What
 tops fees up is a line of its own, which credits may pay like any other.
 
-The rules of one step have disjoint scopes, so a step is one set operation over all payers: about as many as there are
-kinds of rules, however many organisations and rules there are.
+The rules of one step have disjoint scopes, so a step is one set operation over all payers: there are as many as kinds
+and scopes of rules, however many organisations and rules there are.
 """
 
 from hashlib import sha256
@@ -29,11 +29,8 @@ from billing_pipeline.tables.credits import Adjustments, Fees
 from billing_pipeline.tables.invoices import ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
 
-#: The order within a scope.
-_KINDS = ("discount", "invoice_discount", "maximum", "minimum", "commitment")
-
-#: Columns that say which lines of a payer a scope holds, in the order in which scopes apply.
-_SCOPES = (("owner_id", "slug"), ("slug",), ("owner_id",), ())
+#: What applies after what within a slug, and within everything: discounts are told apart by what they say.
+_ORDER = ("discount_rate", "discount_amount", "invoice_discount", "maximum", "minimum", "commitment")
 
 _TRUE_UPS = ("minimum", "commitment")
 
@@ -52,7 +49,7 @@ class InvoiceRules(dy.Schema):
     payer_id = organisation_id()
     #: Null for the discount of the organisation's own row.
     rule_id = dy.String(nullable=True)
-    kind = dy.Enum([*_KINDS, "free_quantity"])
+    kind = dy.Enum(["discount", "invoice_discount", "maximum", "minimum", "commitment", "free_quantity"])
     name = dy.String()
     #: The sub-organisation whose lines count; null: everyone's.
     owner_id = dy.String(nullable=True)
@@ -169,11 +166,11 @@ def adjust_charges(
 ) -> AdjustedCharges:
     """Apply the rules and the organisations' own invoice discounts.
 
-    A discount is (what the lines of its scope come to so far) × rate, rounded half away from zero, and then its amount,
-    together never more than there is. A maximum lowers them to its amount, a minimum or a commitment tops them up to
-    it; neither tops up a payer or owner that closed, or a payer that pays for nobody at the month's end. What lowers is
-    shared in proportion to the lines by largest remainder, equal remainders in printed order: what
-    `rules.allocation.share` does, for all payers at once, so that no line falls below zero.
+    A discount is (what the lines of its scope come to so far) × rate, rounded half away from zero, or its amount, but
+    never more than there is; a rule that says both is two discounts. A maximum lowers them to its amount, a minimum or
+    a commitment tops them up to it; neither tops up a payer or owner that closed, or a payer that pays for nobody at
+    the month's end. What lowers is shared in proportion to the lines by largest remainder, equal remainders in printed
+    order: what `rules.allocation.share` does, for all payers at once, so that no line falls below zero.
 
     Args:
         charges: the month's lines.
@@ -190,19 +187,14 @@ def adjust_charges(
     lines = ordered.select(
         "payer_id", "line_id", "owner_id", "slug", "is_recurring", "charge_cents", printed=pl.col("line_number")
     ).with_columns(fee=pl.col("charge_cents").cast(pl.Int128))
-    every_rule = _placed(pl.concat([rules, _invoice_discounts(organisations, lines)]), organisations, period)
-    steps = every_rule.partition_by("scope", "kind", as_dict=True)
+    placed = _placed(pl.concat([rules, _invoice_discounts(organisations, lines)]), organisations, period)
     applied: list[pl.DataFrame] = []
-    for scope, keys in enumerate(_SCOPES):
-        for kind in _KINDS:
-            step = steps.get((scope, kind))
-            if step is None:
-                continue
-            # Narrower by an owner of its own: the scope just before.
-            scoped = _scoped(lines, step, steps.get((scope - 1, kind)) if scope % 2 else None, keys)
-            amounts = _amounts(step, scoped, kind, period)
-            lines = _topped_up(_lowered(lines, scoped, amounts), amounts)
-            applied.append(amounts)
+    for step in placed.partition_by("on_everything", "place", "on_everyone", maintain_order=True):
+        keys = _scope_keys(step)
+        scoped = _scoped(lines, step, placed, keys)
+        amounts = _amounts(step, scoped, period)
+        lines = _topped_up(_lowered(lines, scoped, amounts), amounts)
+        applied.append(amounts)
     return AdjustedCharges(_as_fees(lines), _as_adjustments(applied, organisations))
 
 
@@ -235,46 +227,65 @@ def _invoice_discounts(organisations: pl.DataFrame, lines: pl.DataFrame) -> pl.D
 
 
 def _placed(rules: pl.DataFrame, organisations: pl.DataFrame, period: Period) -> pl.DataFrame:
-    """The rules with the place of their scope among `_SCOPES`, their number, and whether they may top up."""
-    has_owner, has_slug = pl.col("owner_id").is_not_null(), pl.col("slug").is_not_null()
-    closed = organisations.filter(is_closed(period)).select("owner_id")["owner_id"].implode()
+    """The rules in the order of the steps in which they apply, numbered, and whether they may top up."""
+    closed = organisations.filter(is_closed(period))["owner_id"].implode()
     gone = find_takeovers(organisations)["payer_id"].implode()
     payer, owner = pl.col("payer_id"), pl.coalesce("owner_id", "payer_id")
-    return rules.sort("payer_id", "owner_id", "slug", "rule_id").with_columns(
-        pl.col("kind").cast(pl.String),
-        number=pl.int_range(pl.len()),
-        scope=pl.when(has_owner & has_slug).then(0).when(has_slug).then(1).when(has_owner).then(2).otherwise(3),
-        may_top_up=~(payer.is_in(closed) | payer.is_in(gone) | owner.is_in(closed)),
+    kind = pl.col("kind").cast(pl.String)
+    told = rules.filter(pl.col("kind") != "free_quantity").with_columns(kind)
+    is_discount = pl.col("kind") == "discount"
+    parts = pl.concat(
+        [
+            told.filter(~is_discount).with_columns(part="kind"),
+            told.filter(is_discount, pl.col("rate_ppm").is_not_null()).with_columns(
+                part=pl.lit("discount_rate"), amount_cents=pl.lit(None, pl.Int64)
+            ),
+            told.filter(is_discount, pl.col("amount_cents").is_not_null()).with_columns(
+                part=pl.lit("discount_amount"), rate_ppm=pl.lit(None, pl.Int64)
+            ),
+        ]
+    )
+    places = {part: place for place, part in enumerate(_ORDER)}
+    return (
+        parts.with_columns(
+            on_everything=pl.col("slug").is_null(),
+            place=pl.col("part").replace_strict(places, return_dtype=pl.Int64),
+            on_everyone=pl.col("owner_id").is_null(),
+            may_top_up=~(payer.is_in(closed) | payer.is_in(gone) | owner.is_in(closed)),
+        )
+        .sort("on_everything", "place", "on_everyone", "payer_id", "owner_id", "slug", "rule_id")
+        .with_columns(number=pl.int_range(pl.len()))
     )
 
 
-def _scoped(
-    lines: pl.DataFrame, step: pl.DataFrame, of_owners: pl.DataFrame | None, keys: tuple[str, ...]
-) -> pl.DataFrame:
-    """The lines that the rules of one step look at, a line under one rule; `of_owners` replace the public ones."""
-    scoped = lines.join(step.select("number", "is_public", "payer_id", *keys), on=["payer_id", *keys])
-    if of_owners is not None:
-        by_owner = ["payer_id", "owner_id", *keys]
-        scoped = pl.concat(
-            [
-                scoped.filter(~pl.col("is_public")),
-                scoped.filter("is_public").join(of_owners, on=by_owner, how="anti"),
-            ]
-        )
-    return scoped.select("number", "line_id", "printed", "fee")
+def _scope_keys(step: pl.DataFrame) -> list[str]:
+    """The columns that say which lines the rules of a step look at."""
+    first = step.row(0, named=True)
+    names = {"owner_id": first["on_everyone"], "slug": first["on_everything"]}
+    return ["payer_id", *(name for name, is_any in names.items() if not is_any)]
 
 
-def _amounts(step: pl.DataFrame, scoped: pl.DataFrame, kind: str, period: Period) -> pl.DataFrame:
+def _scoped(lines: pl.DataFrame, step: pl.DataFrame, placed: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """The lines that the rules of one step look at, a line under one rule; owners' own rules replace public ones."""
+    scoped = lines.join(step.select("number", "is_public", "kind", *keys, on="slug"), on=keys)
+    own = placed.filter(pl.col("owner_id").is_not_null()).select("payer_id", "owner_id", "kind", on="slug")
+    replaced = scoped.filter("is_public").join(own, on=own.columns, how="semi", nulls_equal=True)
+    return scoped.join(replaced, on="line_id", how="anti").select("number", "line_id", "printed", "fee")
+
+
+def _amounts(step: pl.DataFrame, scoped: pl.DataFrame, period: Period) -> pl.DataFrame:
     """The rules of one step that change something, with their bases, amounts and printed lines."""
+    part = step["part"][0]
     base, limit = pl.col("base"), pl.col("amount_cents").cast(pl.Int128)
-    by_rate = rounded_half_away(base * pl.col("rate_ppm").fill_null(0), 10**6)
-    if kind in _TRUE_UPS:
+    if part in _TRUE_UPS:
         has_scope = pl.col("may_top_up") & (~pl.col("is_public") | pl.col("lines").is_not_null())
         amount = pl.when(has_scope).then((limit - base).clip(lower_bound=0)).otherwise(0)
-    elif kind == "maximum":
+    elif part == "maximum":
         amount = (limit - base).clip(upper_bound=0)
+    elif part == "discount_amount":
+        amount = 0 - pl.min_horizontal(base, limit)
     else:
-        amount = 0 - pl.min_horizontal(base, by_rate + limit.fill_null(0))
+        amount = 0 - rounded_half_away(base * pl.col("rate_ppm"), 10**6)
     sums = scoped.group_by("number").agg(base=pl.col("fee").sum(), lines=pl.len())
     amounts = (
         step.join(sums, on="number", how="left", maintain_order="left")
@@ -282,16 +293,13 @@ def _amounts(step: pl.DataFrame, scoped: pl.DataFrame, kind: str, period: Period
         .with_columns(amount=amount.cast(pl.Int128))
         .filter(pl.col("amount") != 0)
     )
-    return amounts.with_columns(
-        line_id=pl.Series(
-            [_line_id(*key, period) for key in amounts.select("payer_id", "rule_id").iter_rows()], dtype=pl.String
-        )
-    )
+    keys = amounts.select("part", "payer_id", "rule_id").iter_rows()
+    return amounts.with_columns(line_id=pl.Series([_line_id(*key, period) for key in keys], dtype=pl.String))
 
 
-def _line_id(payer_id: str, rule_id: str | None, period: Period) -> str:
-    """The printed line's id; owner ids hold no `|`, so no two keys are one text."""
-    key = f"discount|{payer_id}|{period.month}" if rule_id is None else f"rule|{payer_id}|{period.month}|{rule_id}"
+def _line_id(part: str, payer_id: str, rule_id: str | None, period: Period) -> str:
+    """The printed line's id; parts and owner ids hold no `|`, so no two keys are one text."""
+    key = f"discount|{payer_id}|{period.month}" if rule_id is None else f"{part}|{payer_id}|{period.month}|{rule_id}"
     return sha256(key.encode()).hexdigest()[:32]
 
 
@@ -338,9 +346,9 @@ def _as_adjustments(applied: list[pl.DataFrame], organisations: pl.DataFrame) ->
     if not applied:
         return Adjustments.create_empty()
     adjustments = (
-        pl.concat(rows.with_columns(step=pl.lit(step)) for step, rows in enumerate(applied))
+        pl.concat(applied)
         .join(organisations.select("currency", payer_id="owner_id"), on="payer_id")
-        .sort("payer_id", "step", "number")
+        .sort("payer_id", "number")
         .with_columns(
             application_order=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("payer_id"),
             limit_cents="amount_cents",

@@ -78,7 +78,7 @@ class CreditAccounts(dy.Schema):
     successor_id = organisation_id(nullable=True)
     #: How many statements of the payer had something due before this one.
     billed_months_before = dy.Int64(min=0)
-    #: Recurring fees of the month before and of the one before that; null: the payer had no statement.
+    #: Recurring fees of the last of them and of the one before that; null: there was none.
     recurring_1_before_cents = cents(nullable=True)
     recurring_2_before_cents = cents(nullable=True)
     #: What the next month is estimated to cost, and how; null amount: the recurring part of this month's fees.
@@ -162,8 +162,10 @@ class CreditStatements(dy.Schema):
     recurring_cents = cents()
     recurring_1_before_cents = cents(nullable=True)
     recurring_2_before_cents = cents(nullable=True)
-    #: How many statements of the payer had something due by now, this one included.
-    billed_months = dy.Int64(min=0)
+    #: Whether there is a line, a credit or a refill; without any, no invoice is made.
+    is_due = dy.Bool()
+    #: How many statements of the payer had something due before this one.
+    billed_months_before = dy.Int64(min=0)
     #: Who takes over what this statement leaves, from the next month on.
     successor_id = organisation_id(nullable=True)
     #: g

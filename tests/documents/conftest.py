@@ -66,7 +66,8 @@ class InvoiceMonth:
             "prepaid_before_cents": prepaid, "balance_before_cents": free + prepaid, "free_used_cents": -free_used,
             "free_expired_cents": -expired, "prepaid_used_cents": -prepaid_used, "forecast_cents": -fees,
             "pending_cents": pending, "refill_cents": refill, "is_custom_refill": custom is not None,
-            "estimate_basis": "same_as_last_month", "recurring_cents": fees, "billed_months": 1,
+            "estimate_basis": "same_as_last_month", "recurring_cents": fees, "is_due": True,
+            "billed_months_before": 0,
             "balance_after_cents": left + refill, "change_cents": change,
         })  # fmt: skip
         subtotal = fees + change + expired

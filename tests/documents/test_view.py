@@ -326,7 +326,8 @@ def test_every_rule_stands_on_page_1_with_its_reason_between_the_usage_and_the_t
         "amount_cents": -300, "description": "Cap on applications",
     }  # fmt: skip
     gesture = DISCOUNT | {
-        "rule_kind": "discount", "rule_limit_cents": 100, "amount_cents": -220, "description": "Gesture",
+        "rule_kind": "discount", "rule_rate_ppm": None, "rule_limit_cents": 220, "amount_cents": -220,
+        "description": "Gesture",
     }  # fmt: skip
     view = month.bill(usage=[{"amount_cents": 1500}, cap, TRUE_UP, gesture]).view()
 
@@ -334,7 +335,7 @@ def test_every_rule_stands_on_page_1_with_its_reason_between_the_usage_and_the_t
         ("Fees for the period", "2026-10-01 – 2026-10-31, see the usage details", "€15.00"),
         ("Maximum €12.00 for apps.s", "Cap on applications", f"{MINUS}€3.00"),
         ("Minimum €20.00", "Base fee", "€8.00"),
-        ("Discount 10 % and €1.00", "Gesture", f"{MINUS}€2.20"),
+        ("Discount €2.20", "Gesture", f"{MINUS}€2.20"),
         ("Total fees", "", "€17.80"),
     ]
 

@@ -115,7 +115,7 @@ def _statements(*rows):
     zeros = {name: 0 for name in CreditStatements.column_names() if name.endswith("_cents")}
     defaults = {
         "payer_id": "acme", "currency": "EUR", "is_custom_refill": False, "estimate_basis": "same_as_last_month",
-        "billed_months": 1,
+        "is_due": True, "billed_months_before": 0,
     }  # fmt: skip
     return _table(CreditStatements, rows, zeros | defaults)
 

@@ -43,11 +43,15 @@ def test_a_fixed_discount_never_takes_more_than_there_is(given):
     assert fees["fee_cents"].to_list() == [0, 0]
 
 
-def test_a_rule_with_a_rate_and_an_amount_takes_the_rate_first_and_is_one_line(given):
+def test_a_rule_with_a_rate_and_an_amount_is_two_discounts_the_rate_first(given):
     rule = {"rule_id": "both", "kind": "discount", "rate_ppm": TEN_PERCENT, "amount_cents": 5_00}
     _, adjustments = adjusted(given, [{"charge_cents": 100_00}], rule)
 
-    assert amounts(adjustments) == [(-15_00,)]
+    assert amounts(adjustments, "rate_ppm", "limit_cents", "base_cents") == [
+        (TEN_PERCENT, None, 100_00, -10_00),
+        (None, 5_00, 90_00, -5_00),
+    ]
+    assert adjustments["line_id"].n_unique() == 2
 
 
 def test_a_maximum_lowers_the_fees_to_its_amount_and_leaves_lower_ones_alone(given):
@@ -80,7 +84,7 @@ def test_the_line_of_a_rule_keeps_its_id_whatever_else_changes(given):
     assert beside["line_id"].n_unique() == 2
 
 
-def test_rules_apply_from_the_narrow_scope_to_the_wide_one_and_from_discounts_to_commitments(given):
+def test_slugs_go_before_everything_discounts_before_caps_and_sub_organisations_before_the_invoice(given):
     organisations = (
         {"owner_id": "acme", "discount_ppm": TEN_PERCENT, "discount_reason": "Partner"},
         {"owner_id": "lab", "payer_id": "acme"},
@@ -98,24 +102,23 @@ def test_rules_apply_from_the_narrow_scope_to_the_wide_one_and_from_discounts_to
         {"rule_id": "8", "kind": "maximum", "amount_cents": 120_00} | own | apps,
         {"rule_id": "7", "kind": "minimum", "amount_cents": 200_00} | lab,
         {"rule_id": "6", "kind": "discount", "rate_ppm": TEN_PERCENT} | own,
-        {"rule_id": "5", "kind": "maximum", "amount_cents": 200_00} | own,
-        {"rule_id": "4", "kind": "minimum", "amount_cents": 210_00} | own,
-        {"rule_id": "3", "kind": "commitment", "amount_cents": 250_00} | own,
+        {"rule_id": "5", "kind": "maximum", "amount_cents": 190_00} | own,
+        {"rule_id": "4", "kind": "minimum", "amount_cents": 270_00} | own,
+        {"rule_id": "3", "kind": "commitment", "amount_cents": 300_00} | own,
         organisations=organisations,
     )
 
     assert amounts(adjustments, "application_order", "rule_id", "base_cents") == [
         (1, "9", 100_00, -50_00),
         (2, "8", 150_00, -30_00),
-        # What is left of lab: 40.00 of apps and 100.00 of databases.
-        (3, "7", 140_00, 60_00),
-        (4, "6", 280_00, -28_00),
-        (5, None, 252_00, -25_20),
-        (6, "5", 226_80, -26_80),
-        (7, "4", 200_00, 10_00),
-        (8, "3", 210_00, 40_00),
+        (3, "6", 220_00, -22_00),
+        (4, None, 198_00, -19_80),
+        # 178.20 is below the cap of 190.00. What is left of lab: 32.40 of apps and 81.00 of databases.
+        (5, "7", 113_40, 86_60),
+        (6, "4", 264_80, 5_20),
+        (7, "3", 270_00, 30_00),
     ]
-    assert fees["fee_cents"].sum() == 250_00
+    assert fees["fee_cents"].sum() == 300_00
 
 
 def test_an_owners_rule_replaces_the_public_one_of_its_kind_and_slug_and_no_other(given):
@@ -329,11 +332,10 @@ def test_the_printed_lines_of_the_rules_follow_the_usage_and_add_up_to_the_fees(
     printed = drafted.lines.filter(pl.col("rule_kind").is_not_null())
     columns = ("line_number", "basis", "rule_kind", "owner_name", "description", "quantity", "amount_cents")
     assert printed.select(columns).rows() == [
-        (3, "true_up", "commitment", "Lab", "Lab plan", 1, 7_00),
-        # 10 % of 20.33.
-        (4, "discount", "discount", "acme", "Partner", -1, -2_03),
+        (3, "discount", "discount", "acme", "Partner", -1, -1_33),
+        (4, "true_up", "commitment", "Lab", "Lab plan", 1, 7_00),
     ]
-    assert drafted.lines["amount_cents"].sum() == drafted.drafts["fees_cents"].item() == 18_30
+    assert drafted.lines["amount_cents"].sum() == drafted.drafts["fees_cents"].item() == 19_00
 
 
 def test_an_invoice_may_consist_of_a_commitment_alone(given):
