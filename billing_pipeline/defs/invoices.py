@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import dagster as dg
+import dataframely as dy
 import polars as pl
 
 from billing_pipeline.books import IssueRequest
@@ -97,7 +98,7 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         Adjustments.validate(read["credits/adjustments"].read(), cast=True),
         statements,
         current,
-        decide_taxes(current, billing.settings.invoicing_seller, billing.issue_date(month)),
+        decide_taxes(_with_statement(current, statements), billing.settings.invoicing_seller, billing.issue_date(month)),
         BasisHashes.validate(settled.read("basis")),
         billing.period(month),
     )
@@ -128,6 +129,13 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
     return {
         table: Report(metadata, equations if table == "invoices/drafts" else ()) for table, metadata in reports.items()
     }
+
+
+def _with_statement(
+    organisations: dy.DataFrame[Organisations], statements: dy.DataFrame[CreditStatements]
+) -> dy.DataFrame[Organisations]:
+    """The organisations that are asked for something: also those that stopped paying inside the month."""
+    return Organisations.validate(organisations.join(statements, left_on="owner_id", right_on="payer_id", how="semi"))
 
 
 @monthly_assets(

@@ -15,7 +15,13 @@ MOVED = at("2026-02-15T12:00")
 
 def rule(rule_id: str, kind: str, **columns: object) -> dict[str, object]:
     """A public spend rule in EUR that always holds."""
-    return {"rule_id": rule_id, "name": rule_id, "kind": kind, "currency": "EUR", "valid_from": LONG_AGO} | columns
+    return {
+        "rule_id": rule_id,
+        "name": f"The {rule_id}",
+        "kind": kind,
+        "currency": "EUR",
+        "valid_from": LONG_AGO,
+    } | columns
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +41,10 @@ def home(new_home) -> ProviderHome:
     home.land("price_tiers", hourly("apps.s", "0.10"), hourly("pg.s", "0.20"))
     home.land(
         "spend_rules",
-        rule("Base fee", "minimum", slug="Apps.S", amount="30.00"),
-        rule("Framework", "discount", owner_id="acme", rate="0.1"),
-        rule("Volume", "commitment", owner_id="acme", amount="200.00"),
-        rule("Nonsense", "discount"),
+        rule("base-fee", "minimum", slug="Apps.S", amount="30.00"),
+        rule("framework", "discount", owner_id="acme", rate="0.1"),
+        rule("volume", "commitment", owner_id="acme", amount="200.00"),
+        rule("nonsense", "discount"),
     )
     home.land(
         "credit_grants",
@@ -49,7 +55,7 @@ def home(new_home) -> ProviderHome:
     home.land(
         "runtime_intervals",
         ran("lab", "apps.s", at("2026-01-01"), None),
-        ran("closing", "apps.s", at("2026-01-01"), at("2026-02-10")),
+        ran("closing", "apps.s", at("2026-01-01"), at("2026-02-10"), ingested_at=at("2026-01-02")),
         ran("opening", "apps.s", at("2026-01-20"), at("2026-01-21")),
         ran("acme", "apps.s", at("2026-01-01"), None),
     )
@@ -81,8 +87,8 @@ def test_rules_apply_in_their_order_and_are_printed_in_it(home):
     # 744 hours at 0.10 and a migration of 40.00: 114.40.
     adjustments = home.rows("credits/adjustments", JANUARY, payer_id="acme")
     assert [(row["rule_id"], row["base_cents"], row["amount_cents"]) for row in adjustments] == [
-        ("Framework", 114_40, -11_44),
-        ("Volume", 102_96, 97_04),
+        ("framework", 114_40, -11_44),
+        ("volume", 102_96, 97_04),
     ]
     lines = home.rows("invoices/invoice_lines", JANUARY, payer_id="acme")
     assert [row["amount_cents"] for row in lines] == [74_40, 40_00, -11_44, 97_04]
