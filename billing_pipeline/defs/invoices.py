@@ -98,7 +98,9 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         Adjustments.validate(read["credits/adjustments"].read(), cast=True),
         statements,
         current,
-        decide_taxes(_with_statement(current, statements), billing.settings.invoicing_seller, billing.issue_date(month)),
+        decide_taxes(
+            _with_statement(current, statements), billing.settings.invoicing_seller, billing.issue_date(month)
+        ),
         BasisHashes.validate(settled.read("basis")),
         billing.period(month),
     )

@@ -47,9 +47,7 @@ def is_closed(period: Period) -> pl.Expr:
 
 def taken_over(rows: pl.DataFrame, takeovers: pl.DataFrame, payer: str = "payer_id") -> pl.DataFrame:
     """The rows under whoever took their payer's credits over; the others as they are."""
-    successors = takeovers.select("successor_id", pl.col("payer_id").alias(payer))
+    heirs = takeovers.select(pl.col("payer_id").alias(payer), heir_id="successor_id")
     return (
-        rows.join(successors, on=payer, how="left")
-        .with_columns(pl.coalesce("successor_id", payer).alias(payer))
-        .drop("successor_id")
+        rows.join(heirs, on=payer, how="left").with_columns(pl.coalesce("heir_id", payer).alias(payer)).drop("heir_id")
     )

@@ -1,6 +1,6 @@
 """How a month opens from the one before: grants count once, refills count when they are paid."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -85,6 +85,63 @@ def test_a_grant_enters_if_it_is_valid_at_some_moment_of_the_month(given, validi
 
     assert entered.opened.height == enters
     assert entered.problems.is_empty()
+
+
+def test_a_grant_that_is_sent_twice_counts_once(given):
+    grants = ({"grant_id": "coupon", "granted_cents": 20_00},)
+    entered = enter(given, *grants)
+    again = enter_grants(
+        given.grants(*grants),
+        entered.opened,
+        current_organisations(given.organisations({"owner_id": "acme"})),
+        given.period("2026-11"),
+    )
+
+    assert again.opened.equals(entered.opened)
+
+
+def test_a_grant_for_a_past_month_that_lands_after_its_issue_counts_from_now_on(given):
+    august = {"starts_at": datetime(2026, 8, 1, tzinfo=UTC), "expires_at": NOVEMBER}
+    earlier = {"grant_id": "older", "granted_cents": 1_00, "opened_month": "2026-08"}
+    entered = enter(given, {"grant_id": "late", **august}, opened=(earlier,))
+
+    assert dict(entered.opened.select("grant_id", "opened_month").iter_rows()) == {
+        "late": "2026-10", "older": "2026-08",
+    }  # fmt: skip
+
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "pays", "is_left"),
+    [
+        (OCTOBER - SECOND, False, False),
+        (OCTOBER, False, False),
+        (OCTOBER + SECOND, True, False),
+        (NOVEMBER - SECOND, True, False),
+        (NOVEMBER, True, False),
+        (NOVEMBER + SECOND, True, True),
+    ],
+    ids=["before", "with the first instant", "a second after", "a second before the end", "with the end", "after it"],
+)
+def test_a_coupon_pays_the_whole_period_if_it_is_valid_at_some_moment_of_it(given, expires_at, pays, is_left):
+    grants = ({"grant_id": "coupon", "starts_at": SEPTEMBER, "expires_at": expires_at},)
+    entered = enter(given, *grants)
+    lots = open_lots(given.carried_lots(), entered.opened, given.grants(*grants), given.takeovers(), given.period())
+    settlement = settle_credits(given.fees({"fee_cents": 15_00}), lots, given.accounts({}), given.period())
+
+    (statement,) = settlement.statements.to_dicts()
+    assert statement["free_used_cents"] == (-15_00 if pays else 0)
+    assert statement["free_expired_cents"] == (-5_00 if pays and not is_left else 0)
+    assert settlement.lots["left_after_cents"].sum() == (5_00 if is_left else 0)
+
+
+@pytest.mark.parametrize(
+    ("starts_at", "pays"), [(NOVEMBER - SECOND, True), (NOVEMBER, False), (NOVEMBER + SECOND, False)]
+)
+def test_a_coupon_that_starts_in_the_last_second_pays_the_whole_period(given, starts_at, pays):
+    assert enter(given, {"grant_id": "coupon", "starts_at": starts_at}).opened.height == pays
 
 
 def test_a_sub_organisations_grant_belongs_to_its_payer(given):
@@ -284,13 +341,6 @@ def test_whoever_paid_at_some_moment_of_the_month_has_an_account_and_a_sub_organ
     )
 
     assert opened.accounts["payer_id"].to_list() == ["acme", "moved"]
-
-
-def test_a_balance_outlives_its_organisations_independence(given):
-    organisations = ({"owner_id": "acme"}, {"owner_id": "sub", "payer_id": "acme"})
-    opened = open_month(given, previous=({"payer_id": "sub"},), organisations=organisations)
-
-    assert opened.accounts["payer_id"].to_list() == ["acme", "sub"]
 
 
 def test_the_current_version_of_an_organisation_is_its_last(given):
