@@ -81,7 +81,8 @@ def assign_spend_rules(
 
     A rule with an owner counts for that owner's lines on the invoice of whoever pays for it at the month's end: for the
     whole invoice if that is itself. A public rule counts for every payer billed in its currency that has a line in its
-    scope; lines whose owner or payer has a rule of the same kind and slug are left out of it.
+    scope, if only one that a rule of its own may make; lines whose owner or payer has a rule of the same kind and slug
+    are left out of it.
 
     Two rules of one kind and slug for the same lines (``spend_rule_overlap``) or a rule of an owner in another currency
     than its payer's (``currency``) park the payer. A rule of an owner without an organisations row counts for nobody.
@@ -141,11 +142,14 @@ def assign_spend_rules(
 def _public_rules(
     spend_rules: pl.DataFrame, own: pl.DataFrame, charges: pl.DataFrame, currencies: pl.DataFrame
 ) -> pl.DataFrame:
-    """Public rules and the payers that have a line which no rule of its owner or payer takes out of their scope."""
+    """Public rules and the payers that may have a line which no rule of its owner or payer takes out of their scope."""
     public = spend_rules.filter(pl.col("owner_id").is_null()).drop("owner_id").rename({"currency": "payer_currency"})
     whole = public.filter(pl.col("slug").is_null())
     of_slugs = public.filter(pl.col("slug").is_not_null()).with_columns(line_slug="slug")
-    scopes = charges.select("payer_id", "owner_id", line_slug="slug").unique().join(currencies, on="payer_id")
+    kind = pl.col("kind").cast(pl.String)
+    true_ups = own.filter(kind.is_in(_TRUE_UPS)).select("payer_id", "owner_id", slug=pl.coalesce("slug", kind))
+    lines = pl.concat([charges.select("payer_id", "owner_id", "slug"), true_ups]).unique()
+    scopes = lines.rename({"slug": "line_slug"}).join(currencies, on="payer_id")
     reached = pl.concat(
         [scopes.join(whole, on="payer_currency"), scopes.join(of_slugs, on=["payer_currency", "line_slug"])],
         how="diagonal",
@@ -187,7 +191,7 @@ def adjust_charges(
     lines = ordered.select(
         "payer_id", "line_id", "owner_id", "slug", "is_recurring", "charge_cents", printed=pl.col("line_number")
     ).with_columns(fee=pl.col("charge_cents").cast(pl.Int128))
-    placed = _placed(pl.concat([rules, _invoice_discounts(organisations, lines)]), organisations, period)
+    placed = _placed(pl.concat([rules, _invoice_discounts(organisations)]), organisations, period)
     applied: list[pl.DataFrame] = []
     for step in placed.partition_by("on_everything", "place", "on_everyone", maintain_order=True):
         keys = _scope_keys(step)
@@ -207,12 +211,9 @@ def commitments(rules: dy.DataFrame[InvoiceRules]) -> pl.DataFrame:
     )
 
 
-def _invoice_discounts(organisations: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
-    """The discount of an organisation's own row, as a rule over its invoice."""
-    discounted = organisations.filter(pl.col("discount_ppm") > 0).join(
-        lines, left_on="owner_id", right_on="payer_id", how="semi"
-    )
-    discounts = discounted.select(
+def _invoice_discounts(organisations: pl.DataFrame) -> pl.DataFrame:
+    """The discount of an organisation's own row, as a rule over its invoice; it may have none, or true-ups alone."""
+    discounts = organisations.filter(pl.col("discount_ppm") > 0).select(
         payer_id="owner_id",
         rule_id=pl.lit(None, pl.String),
         kind=pl.lit("invoice_discount"),
