@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from billing_pipeline.rules.parties import Seller
+from billing_pipeline.rules.provisioning import Strategy
 
 #: Where the sources of the pipeline lie: what the code version is computed over.
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -62,6 +63,10 @@ class Settings(BaseSettings):
     heartbeat_gap_s: int = Field(default=900, ge=1, le=86_400)
     #: Sources whose heartbeats have a period and gap of their own.
     heartbeat_sources: dict[str, HeartbeatSettings] = {}
+    #: How the next month is estimated: see `rules.provisioning`.
+    provision_strategy: Strategy = Strategy.SAME_AS_LAST_MONTH
+    #: How many of a payer's first invoices ask for no refill; 0: it is asked for at once.
+    provision_from_month: int = Field(default=0, ge=0)
     #: Invoice numbers are `{series}-{year}-{serial:06d}`.
     series: str = "INV"
     payment_terms_days: int = Field(default=14, ge=0)

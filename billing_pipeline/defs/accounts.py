@@ -1,4 +1,4 @@
-"""Reference data as a month sees it: organisations, prices, credit grants, refill agreements, and who pays how."""
+"""Reference data as a month sees it: who they are, what they pay for, what was granted, and who paid how."""
 
 from collections.abc import Mapping
 
@@ -16,6 +16,7 @@ from billing_pipeline.rules.accounts import (
     enter_grants,
     enter_payment_methods,
     enter_payments,
+    enter_spend_rules,
     version_organisations,
 )
 from billing_pipeline.rules.period import Month
@@ -27,6 +28,7 @@ from billing_pipeline.tables.invoices import ParkedOrganisations
 ACCOUNTS = (
     "accounts/organisations",
     "accounts/prices",
+    "accounts/spend_rules",
     "accounts/credit_grants",
     "accounts/refill_agreements",
     "accounts/payment_methods",
@@ -114,6 +116,25 @@ def prices(context: dg.AssetExecutionContext, billing: Billing, month: Month) ->
     )
     refused_report = Report({"dagster/row_count": refused.height})
     return {"accounts/prices": report, "accounts/refused_prices": refused_report}
+
+
+@monthly_assets(
+    Table(
+        "accounts/spend_rules",
+        "Discounts, caps, least amounts and free quantities. One row per rule in force at the month's last instant.",
+        deps=["accounts/prices"],
+    )
+)
+def spend_rules(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Read the rules in force; one that cannot be used is left out and said."""
+    landed = _read(billing, "spend_rules", month)
+    prices = billing.read("accounts/prices", month)
+    stored = prices.read().filter(pl.col("basis").cast(pl.String) == "stored")["slug"].unique().to_list()
+    accounts = enter_spend_rules(landed.rows, stored, billing.period(month))
+    for refused in accounts.problems.iter_rows(named=True):
+        context.log.warning("%s (%s)", refused["detail"], refused["reason"])
+    report = _publish(billing, "accounts/spend_rules", month, accounts, landed, prices=prices.id)
+    return {"accounts/spend_rules": report}
 
 
 @monthly_assets(

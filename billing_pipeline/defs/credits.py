@@ -23,16 +23,19 @@ from billing_pipeline.rules.balances import (
     open_lots,
 )
 from billing_pipeline.rules.credits import settle_credits
-from billing_pipeline.rules.discounts import share_discounts
 from billing_pipeline.rules.equations import (
     balances_continue,
     credits_match_statements,
     grants_are_conserved,
     lines_make_fees,
+    transfers_cancel_out,
 )
 from billing_pipeline.rules.parking import park_payers, without
 from billing_pipeline.rules.period import Month
-from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements
+from billing_pipeline.rules.provisioning import provision_accounts
+from billing_pipeline.rules.spending import adjust_charges, assign_spend_rules, commitments
+from billing_pipeline.rules.succession import taken_over
+from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements, SpendRules
 from billing_pipeline.tables.credits import (
     CreditLots,
     CreditMovements,
@@ -44,7 +47,7 @@ from billing_pipeline.tables.invoices import ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
 from billing_pipeline.warehouse import Generation
 
-_ACCOUNTS = ("organisations", "credit_grants", "refill_agreements", "payments")
+_ACCOUNTS = ("organisations", "spend_rules", "credit_grants", "refill_agreements", "payments")
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,9 @@ def read_month_before(billing: Billing, month: Month) -> MonthBefore:
     read = {name: billing.settled(table, month.previous) for name, (table, _) in tables.items()}
     frames = {name: schema.validate(read[name].read(), cast=True) for name, (_, schema) in tables.items()}
     kept = {
-        name: without(rows, frames["parked"]) if name in ("statements", "movements", "lots", "refills") else rows
+        name: without(rows, frames["parked"], "holder_id" if name == "refills" else "payer_id")
+        if name in ("statements", "movements", "lots", "refills")
+        else rows
         for name, rows in frames.items()
     }
     return MonthBefore(**kept, generations={tables[name][0]: generation for name, generation in read.items()})
@@ -92,6 +97,7 @@ def open_month(billing: Billing, month: Month, before: MonthBefore, grants_by_no
     ]
     return open_accounts(
         before.statements,
+        before.lots,
         before.refills,
         grants_by_now,
         _accounts_table(billing, month, "payments"),
@@ -109,6 +115,7 @@ _SCHEMAS = {
     "credit_grants": CreditGrants,
     "refill_agreements": RefillAgreements,
     "payments": Payments,
+    "spend_rules": SpendRules,
 }
 
 
@@ -124,11 +131,17 @@ CREDIT_TABLES = (
         "The credit statement with its letters a to i. One row per payer.",
         deps=[*_INPUTS, "usage/file_receipts"],
         checks={
-            "lines_make_fees": "Σ lines − discounts = fees F.",
+            "lines_make_fees": "Σ lines − discounts + true-ups = fees F.",
             "credits_match_statements": "Movements add up to c + d + e + h.",
             "grants_are_conserved": "Per lot: before = used + expired + left.",
             "balances_continue": "b + g = b + e + g + h of the month before + opening balances.",
+            "transfers_cancel_out": "Credits that change their payer: out = in.",
         },
+    ),
+    Table(
+        "credits/adjustments",
+        "Discounts, caps and least amounts, before credits pay. One row per payer and rule that changed its fees.",
+        deps=["accounts/spend_rules", "rating/charges"],
     ),
     Table(
         "credits/credit_movements",
@@ -157,19 +170,30 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     grants = _accounts_table(billing, month, "credit_grants")
     entered = enter_grants(grants, before.opened_grants, current, period)
     opened = open_month(billing, month, before, entered.opened)
+    charges = billing.read("rating/charges", month).read()
+    assigned = assign_spend_rules(_accounts_table(billing, month, "spend_rules"), charges, current)
+    found = (entered.problems, opened.problems, assigned.problems)
     parked = park_payers(
-        [*_problems(billing, month), *(_of_payers(rows) for rows in (entered.problems, opened.problems))],
-        organisations,
-        before.parked,
+        [*_problems(billing, month), *(_of_payers(rows) for rows in found)], organisations, before.parked
     )
-    charges = Charges.validate(without(billing.read("rating/charges", month).read(), parked), cast=True)
-    fees = share_discounts(charges, current)
-    accounts = without(opened.accounts, parked)
-    lots = without(open_lots(before.lots, entered.opened, grants, period), parked)
+    charges = Charges.validate(without(charges, parked), cast=True)
+    rules = without(assigned.rules, parked)
+    fees, adjustments = adjust_charges(charges, rules, current, period)
+    accounts = provision_accounts(
+        without(opened.accounts, parked),
+        fees,
+        commitments(rules),
+        billing.settings.provision_strategy,
+        billing.settings.provision_from_month,
+        period,
+    )
+    lots = without(open_lots(before.lots, entered.opened, grants, opened.takeovers, period), parked)
     settlement = settle_credits(fees, lots, accounts, period)
-    arrivals = without(opened.movements, parked)
+    # What leaves for a parked payer waits with it, under its old one.
+    waiting = without(opened.movements, opened.takeovers.join(parked, left_on="successor_id", right_on="payer_id"))
+    arrivals = without(waiting, parked)
     movements = pl.concat([arrivals, settlement.movements]).sort("payer_id", "kind", "grant_id", "line_id")
-    basis = basis_hash(accounts, before.statements, before.movements, arrivals)
+    basis = basis_hash(accounts, before.statements, before.movements, arrivals, opened.takeovers)
 
     inputs = inputs_of({table: billing.read(table, month) for table in _INPUTS}) | {
         f"{table} before": generation.id for table, generation in before.generations.items()
@@ -181,9 +205,10 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         publication.write("rows", settlement.statements)
         publication.write("fees", fees)
         publication.write("basis", basis)
-        publication.write("pending", without(opened.refills, parked))
+        publication.write("pending", without(opened.refills, parked, "holder_id"))
         publication.write("parked", parked)
     others = {
+        "credits/adjustments": adjustments,
         "credits/credit_movements": movements,
         "credits/credit_lots": settlement.lots,
         "credits/opened_grants": entered.opened,
@@ -195,8 +220,11 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     prepaid = entered.opened.filter(pl.col("kind").cast(pl.String) == "prepaid").select("grant_id")
     opening = arrivals.filter(pl.col("kind").cast(pl.String) == "opening").join(prepaid, on="grant_id", how="semi")
     equations = [
-        balances_continue(statements, before.statements, int(opening["amount_cents"].sum())),
-        lines_make_fees(charges, fees, statements),
+        balances_continue(
+            statements, taken_over(before.statements, opened.takeovers), int(opening["amount_cents"].sum())
+        ),
+        lines_make_fees(charges, adjustments, statements),
+        transfers_cancel_out(movements),
         credits_match_statements(movements, statements),
         grants_are_conserved(
             settlement.lots, int(statements["free_used_cents"].sum()), int(statements["free_expired_cents"].sum())

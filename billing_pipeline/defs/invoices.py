@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import dagster as dg
+import dataframely as dy
 import polars as pl
 
 from billing_pipeline.books import IssueRequest
@@ -22,13 +23,14 @@ from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.tax import decide_taxes
 from billing_pipeline.tables.accounts import Organisations
-from billing_pipeline.tables.credits import CreditStatements, Fees, Refills
+from billing_pipeline.tables.credits import Adjustments, CreditStatements, Refills
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
 
 #: What an issued month was issued from, kept in the books: the month after settles on exactly these.
 _ISSUED_FROM = (
     "credits/credit_statements",
+    "credits/adjustments",
     "credits/credit_movements",
     "credits/credit_lots",
     "credits/opened_grants",
@@ -46,7 +48,7 @@ class DraftOutdated(RuntimeError):
     """A draft was settled on something that has changed since."""
 
 
-_DRAFTED_FROM = ("credits/credit_statements", "rating/charges", "accounts/organisations")
+_DRAFTED_FROM = ("credits/credit_statements", "credits/adjustments", "rating/charges", "accounts/organisations")
 
 DRAFT_TABLES = (
     Table(
@@ -90,13 +92,15 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
     parked = ParkedOrganisations.validate(settled.read("parked"))
     organisations = Organisations.validate(read["accounts/organisations"].read(), cast=True)
     current = current_organisations(organisations)
-    statements = CreditStatements.validate(settled.read())
+    statements = CreditStatements.validate(settled.read(), cast=True)
     month_drafted = draft_invoices(
         Charges.validate(without(read["rating/charges"].read(), parked), cast=True),
-        Fees.validate(settled.read("fees")),
+        Adjustments.validate(read["credits/adjustments"].read(), cast=True),
         statements,
         current,
-        decide_taxes(current, billing.settings.invoicing_seller, billing.issue_date(month)),
+        decide_taxes(
+            _with_statement(current, statements), billing.settings.invoicing_seller, billing.issue_date(month)
+        ),
         BasisHashes.validate(settled.read("basis")),
         billing.period(month),
     )
@@ -129,6 +133,13 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
     }
 
 
+def _with_statement(
+    organisations: dy.DataFrame[Organisations], statements: dy.DataFrame[CreditStatements]
+) -> dy.DataFrame[Organisations]:
+    """The organisations that are asked for something: also those that stopped paying inside the month."""
+    return Organisations.validate(organisations.join(statements, left_on="owner_id", right_on="payer_id", how="semi"))
+
+
 @monthly_assets(
     Table(
         "invoices/invoices",
@@ -146,7 +157,7 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     read = {table: billing.read(table, month) for table in _ISSUED_FROM}
     drafts = Drafts.validate(read["invoices/drafts"].read(), cast=True)
     lines = InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True)
-    statements = CreditStatements.validate(read["credits/credit_statements"].read())
+    statements = CreditStatements.validate(read["credits/credit_statements"].read(), cast=True)
     _require_issuable(billing, month, drafts)
     hashes = hash_drafts(drafts, lines, statements)
     requests = [_request(row, month, hashes[row["payer_id"]]) for row in drafts.sort("payer_id").iter_rows(named=True)]
@@ -207,7 +218,7 @@ def _require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> N
     before = read_month_before(billing, month)
     grants = billing.read("credits/opened_grants", month).read()
     opened = open_month(billing, month, before, grants)
-    basis = basis_hash(opened.accounts, before.statements, before.movements, opened.movements)
+    basis = basis_hash(opened.accounts, before.statements, before.movements, opened.movements, opened.takeovers)
     compared = drafts.select("payer_id", drafted="basis_hash").join(basis, on="payer_id", how="left")
     changed = compared.filter(pl.col("drafted").ne_missing(pl.col("basis_hash")))
     if changed.height:

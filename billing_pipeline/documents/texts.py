@@ -46,6 +46,12 @@ TEXTS: Final[Mapping[str, str]] = {
     "fees": "Fees for the period",
     "fees_note": "{period}, see the usage details",
     "discount": "Discount {rate}",
+    "fixed_discount": "Discount {amount}",
+    "maximum": "Maximum {amount}",
+    "minimum": "Minimum {amount}",
+    "commitment": "Commitment {amount}",
+    "rule_for": "{name} for {scope}",
+    "several_discounts": "Discounts",
     "total_fees": "Total fees",
     "used_credits": "Used credits",
     "credits_to_add": "Credits to add",
@@ -85,6 +91,18 @@ TEXTS: Final[Mapping[str, str]] = {
     "formula": "Formula",
     "net_use": "Net use of credits",
     "custom_refill": "Refilling a custom amount of credits",
+    "explained": "How these figures come about",
+    "regularisation": (
+        "Regularisation for over-consumption, F + c + e: total fees of {fees} less {used} of used credits leave "
+        "{amount}, invoiced now."
+    ),
+    "estimate_same_as_last_month": "f, the estimate: the fees that recur, {recurring}.",
+    "estimate_daily_rate": "f, the estimate: the fees that recur, {recurring}, over next month's days: {estimate}.",
+    "estimate_mean_of_three": "f, the estimate: the mean of the fees that recurred lately, {parts}: {estimate}.",
+    "estimate_committed": "f, the estimate: what you committed yourself to spend, {estimate}.",
+    "estimate_final": "f and h: this is a final statement, so nothing is estimated or refilled.",
+    "one_off": "One-off charges of {one_off} are not expected again.",
+    "handed_over": "{name} pays from the next period on. What is left of your credits, {amount}, moves there.",
     "free_credits": "Free credits",
     "free_credits_note": "What each coupon held, paid and leaves for the next period.",
     "coupon": "Coupon",
@@ -115,11 +133,18 @@ TEXTS: Final[Mapping[str, str]] = {
     "resources": "{count} resources",
     "one_item": "1 item",
     "items": "{count} items",
-    "grouped_resources": "Several resources below one cent each",
+    "grouped_resources": "{count} resources below the cent",
     "over": "over {duration}",
     "line_discount": "Discount of {rate}",
     "usage_of_month": "Usage of {month}",
     "fees_before_discount": "Total fees before discount",
+    # Time not billed
+    "unusable": "Time not billed",
+    "unusable_note": "Time in which the platform did not serve you. It is left out of the usage above.",
+    "unusable_period": "From and to ({zone})",
+    "unusable_reason": "Reason",
+    "unusable_duration": "Duration",
+    "unusable_total": "Time not billed in all",
 }
 
 #: The credit statement in printed order: letter, column of `credits/credit_statements`, label, formula.
@@ -148,6 +173,7 @@ VAT_REASONS: Final[Mapping[str, str]] = {
 #: What the part of a slug before its dot is called; a service that is not listed prints its own name.
 SERVICES: Final[Mapping[str, str]] = {
     "apps": "Applications",
+    "commitment": "Commitments",
     "cellar": "Cellar object storage",
     "elasticsearch": "Elasticsearch",
     "es": "Elasticsearch",
@@ -157,12 +183,14 @@ SERVICES: Final[Mapping[str, str]] = {
     "heptapod-runner": "Heptapod runners",
     "jenkins": "Jenkins",
     "k8s": "Kubernetes",
+    "minimum": "Minimums",
     "mongodb": "MongoDB",
     "mysql": "MySQL",
     "one_shot": "One-off charges",
     "postgresql": "PostgreSQL",
     "pulsar": "Pulsar",
     "redis": "Redis",
+    "vendor": "Third-party services",
     "vm": "Virtual machines",
 }
 

@@ -7,7 +7,7 @@ contradict each other is refused instead of printed.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -31,6 +31,18 @@ _Money = Callable[[int], str]
 class UnprintableInvoice(ValueError):
     """The published rows of an invoice are missing, contradict each other or say something that has no printed text."""
 
+
+#: Lines that spend rules made, and the slugs of those that look at everything.
+_RULES = ("discount", "true_up")
+_WHOLE_INVOICE = ("discount", "maximum", "minimum", "commitment")
+
+#: How the next month is estimated from what recurs.
+_RECURRING_BASES = ("same_as_last_month", "daily_rate", "mean_of_three")
+
+#: Bases whose lines are told one by one, not by resource.
+_ITEMS = ("one_shot", "vendor", "true_up")
+
+_UNUSABLE_KEY = ("payer_id", "owner_id", "slug", "resource_id", "instance_id", "started_at")
 
 #: How many services page 1 lists before the rest are taken together.
 _SERVICES_SHOWN = 6
@@ -177,6 +189,27 @@ class OwnerLinesView:
 
 
 @dataclass(frozen=True, slots=True)
+class UnusableView:
+    """A stretch of time in which a resource ran, but did not serve, and that is not billed."""
+
+    name: str
+    instance: str
+    size_and_zone: str
+    period: str
+    reason: str
+    duration: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnnexView:
+    """The time not billed, in order of resources and time."""
+
+    period_label: str
+    rows: tuple[UnusableView, ...]
+    total: str
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceView:
     """One invoice or draft as text, in the order in which it is printed."""
 
@@ -203,12 +236,16 @@ class InvoiceView:
     #: None where there were, are and will be no credits.
     steps: StepsView | None
     statement: tuple[StatementRowView, ...]
+    #: Sentences: what was invoiced at once, how the estimate came about, who takes the credits over.
+    explanations: tuple[str, ...]
     coupons: tuple[CouponView, ...]
     coupon_total: CouponView | None
     #: None where the payer alone is billed.
     organisations: OrganisationsView | None
     details: tuple[OwnerLinesView, ...]
     details_total: FactView
+    #: None where all time was billed.
+    annex: AnnexView | None
 
 
 def build_views(
@@ -218,6 +255,7 @@ def build_views(
     lots: pl.DataFrame,
     seller: Seller,
     zone: ZoneInfo,
+    unusable: pl.DataFrame | None = None,
 ) -> Iterator[InvoiceView | DocumentFailure]:
     """The invoices of a month as text, in the order of `payer_id`; a payer that cannot be printed is a failure.
 
@@ -227,15 +265,22 @@ def build_views(
         statements: `tables.credits.CreditStatements`.
         lots: `tables.credits.CreditLots`.
         seller: whose invoices these are.
-        zone: the billing time zone, in which a coupon's last day is printed.
+        zone: the billing time zone, in which a coupon's last day and time not billed are printed.
+        unusable: time not billed, one row per part of a run: `payer_id`, `owner_id`, `resource_id`, `resource_name`,
+            `slug`, `zone`, `instance_id`, `started_at`, `stopped_at`, `reason`.
     """
     lines_of = _rows_by_payer(lines, "line_number")
     statement_of = _rows_by_payer(statements)
     lots_of = _rows_by_payer(lots, "priority", "expires_at", "starts_at", "grant_id")
+    unusable_of = _rows_by_payer(
+        unusable if unusable is not None else pl.DataFrame(schema=dict.fromkeys(_UNUSABLE_KEY, pl.String)),
+        *_UNUSABLE_KEY[1:],
+    )
     for draft in _cut_texts(drafts).sort("payer_id", "kind").iter_rows(named=True):
         payer_id = draft["payer_id"]
         try:
-            yield _build_view(draft, lines_of(payer_id), statement_of(payer_id), lots_of(payer_id), seller, zone)
+            rows = (lines_of(payer_id), statement_of(payer_id), lots_of(payer_id), unusable_of(payer_id))
+            yield _build_view(draft, *rows, seller, zone)
         except UnprintableInvoice as error:
             yield DocumentFailure(payer_id, str(error))
 
@@ -260,12 +305,19 @@ def _cut_texts(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _build_view(
-    draft: _Row, lines: Sequence[_Row], statements: Sequence[_Row], lots: Sequence[_Row], seller: Seller, zone: ZoneInfo
+    draft: _Row,
+    lines: Sequence[_Row],
+    statements: Sequence[_Row],
+    lots: Sequence[_Row],
+    unusable: Sequence[_Row],
+    seller: Seller,
+    zone: ZoneInfo,
 ) -> InvoiceView:
     _require_consistency(draft, lines, statements)
     statement = statements[0]
     money = partial(formatting.format_money, currency=draft["currency"])
     usage = [line for line in lines if line["basis"] != "discount"]
+    discounts = [line for line in lines if line["basis"] == "discount"]
     number = draft["number"] or ""
     heading = TEXTS["invoice"] if number else TEXTS["draft_invoice"]
     period = formatting.format_period(draft["period_start"], draft["period_end"])
@@ -283,19 +335,19 @@ def _build_view(
         buyer=_buyer(draft),
         facts=_facts(draft, period),
         panel=_panel(draft, seller, money),
-        totals=_totals(draft, statement, _total(usage), period, money),
+        totals=_totals(draft, statement, lines, period, money),
         services=_services(usage, money),
         terms=_terms(draft, seller),
         legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         steps=_steps(statement, money),
         statement=_statement(statement, money),
+        explanations=_present(*_explanations(draft, statement, money)),
         coupons=tuple(_coupon(lot, draft["period_end"], zone, money) for lot in lots),
         coupon_total=_coupon_total(lots, money) if len(lots) > 1 else None,
-        organisations=_organisations(draft, usage, money),
+        organisations=_organisations(draft, usage, discounts, money),
         details=_details(draft, usage, money),
-        details_total=FactView(
-            TEXTS["fees_before_discount" if len(lines) > len(usage) else "total_fees"], money(_total(usage))
-        ),
+        details_total=FactView(TEXTS["fees_before_discount" if discounts else "total_fees"], money(_total(usage))),
+        annex=_annex(draft, unusable, zone) if unusable else None,
     )
 
 
@@ -396,15 +448,16 @@ def _panel(draft: _Row, seller: Seller, money: _Money) -> PanelView:
     )
 
 
-def _totals(draft: _Row, statement: _Row, usage_cents: int, period: str, money: _Money) -> tuple[TotalView, ...]:
-    discount_cents = draft["fees_cents"] - usage_cents
+def _totals(draft: _Row, statement: _Row, lines: Sequence[_Row], period: str, money: _Money) -> tuple[TotalView, ...]:
+    rules = [line for line in lines if line["basis"] in _RULES]
+    usage_cents = _total(lines) - _total(rules)
     credits_label = TEXTS["credits_to_add"] if draft["used_credits_cents"] > 0 else TEXTS["used_credits"]
-    totals = [TotalView(TEXTS["fees"], TEXTS["fees_note"].format(period=period), money(usage_cents), is_total=False)]
-    if discount_cents:
-        note = draft["discount_reason"] or ""
-        totals.append(TotalView(_discount_label(draft), note, money(discount_cents), is_total=False))
     return (
-        *totals,
+        TotalView(TEXTS["fees"], TEXTS["fees_note"].format(period=period), money(usage_cents), is_total=False),
+        *(
+            TotalView(_rule_label(line, money), line["description"] or "", money(line["amount_cents"]), is_total=False)
+            for line in rules
+        ),
         TotalView(TEXTS["total_fees"], "", money(draft["fees_cents"]), is_total=True),
         TotalView(credits_label, TEXTS["credits_note"], money(draft["used_credits_cents"]), is_total=False),
         TotalView(
@@ -419,13 +472,54 @@ def _totals(draft: _Row, statement: _Row, usage_cents: int, period: str, money: 
     )
 
 
+def _rule_label(line: _Row, money: _Money) -> str:
+    """What a rule is and for what it counts: `Discount 10 %`, `Minimum €20.00 for apps.s, Labs`."""
+    rate = formatting.format_rate(line["rule_rate_ppm"]) if line["rule_rate_ppm"] is not None else ""
+    amount = money(line["rule_limit_cents"]) if line["rule_limit_cents"] is not None else ""
+    kind = str(line["rule_kind"]).removeprefix("invoice_")
+    if kind == "discount" and amount:
+        kind = "fixed_discount"
+    name = TEXTS[kind].format(rate=rate, amount=amount)
+    scope = _present(
+        line["slug"] if line["slug"] not in _WHOLE_INVOICE else None,
+        line["owner_name"] if line["owner_id"] != line["payer_id"] else None,
+    )
+    return TEXTS["rule_for"].format(name=name, scope=", ".join(scope)) if scope else name
+
+
+def _uncovered_cents(statement: _Row) -> int:
+    """Fees that no credit covered: U = F + c + e."""
+    return statement["fees_cents"] + statement["free_used_cents"] + statement["prepaid_used_cents"]
+
+
 def _over_consumption(statement: _Row, money: _Money) -> str:
-    """What of the subtotal are fees that the credits did not cover: U = F + c + e."""
-    uncovered_cents = statement["fees_cents"] + statement["free_used_cents"] + statement["prepaid_used_cents"]
+    """What of the subtotal are fees that the credits did not cover."""
+    uncovered_cents = _uncovered_cents(statement)
     if uncovered_cents <= 0:
         return ""
     text = TEXTS["over_consumption_and_refill" if statement["refill_cents"] else "over_consumption"]
     return text.format(amount=money(uncovered_cents), refill=money(statement["refill_cents"]))
+
+
+def _explanations(draft: _Row, statement: _Row, money: _Money) -> Iterator[str]:
+    """What was invoiced at once, what the estimate rests on, and where the credits go."""
+    fees_cents, uncovered_cents = statement["fees_cents"], _uncovered_cents(statement)
+    if uncovered_cents > 0:
+        used = money(fees_cents - uncovered_cents)
+        yield TEXTS["regularisation"].format(fees=money(fees_cents), used=used, amount=money(uncovered_cents))
+    basis, recurring_cents = str(statement["estimate_basis"]), statement["recurring_cents"]
+    if fees_cents or statement["forecast_cents"] or basis == "final":
+        lately = (recurring_cents, statement["recurring_1_before_cents"], statement["recurring_2_before_cents"])
+        sentence = TEXTS[f"estimate_{basis}"].format(
+            recurring=money(recurring_cents),
+            parts=", ".join(money(cents) for cents in lately if cents is not None),
+            estimate=money(-statement["forecast_cents"]),
+        )
+        one_off_cents = fees_cents - recurring_cents
+        is_told = one_off_cents and basis in _RECURRING_BASES
+        yield " ".join(_present(sentence, TEXTS["one_off"].format(one_off=money(one_off_cents)) if is_told else None))
+    if draft["successor_name"]:
+        yield TEXTS["handed_over"].format(name=draft["successor_name"], amount=money(statement["balance_after_cents"]))
 
 
 def _services(usage: Sequence[_Row], money: _Money) -> tuple[ServiceView, ...]:
@@ -523,11 +617,12 @@ def _coupon_total(lots: Sequence[_Row], money: _Money) -> CouponView:
     return CouponView(TEXTS["total"], "", "", before, used, expired, left)
 
 
-def _organisations(draft: _Row, usage: Sequence[_Row], money: _Money) -> OrganisationsView | None:
+def _organisations(
+    draft: _Row, usage: Sequence[_Row], discounts: Sequence[_Row], money: _Money
+) -> OrganisationsView | None:
     lines_of = _lines_by_owner(draft, usage)
     if len(lines_of) == 1:
         return None
-    discount_cents = draft["fees_cents"] - _total(usage)
     return OrganisationsView(
         rows=tuple(
             OrganisationView(
@@ -538,8 +633,8 @@ def _organisations(draft: _Row, usage: Sequence[_Row], money: _Money) -> Organis
             )
             for owner_id, lines in lines_of.items()
         ),
-        discount_label=_discount_label(draft),
-        discount=money(discount_cents) if discount_cents else "",
+        discount_label=_rule_label(discounts[0], money) if len(discounts) == 1 else TEXTS["several_discounts"],
+        discount=money(_total(discounts)) if discounts else "",
         total=money(draft["fees_cents"]),
     )
 
@@ -564,29 +659,34 @@ def _details(draft: _Row, usage: Sequence[_Row], money: _Money) -> tuple[OwnerLi
 
 def _service_lines(name: str, lines: Sequence[_Row], billing_month: str, money: _Money) -> ServiceLinesView:
     resources = _grouped(lines, lambda line: line["resource_id"])
-    has_one_shots = lines[0]["basis"] == "one_shot"
-    one, many = ("one_item", "items") if has_one_shots else ("one_resource", "resources")
-    count = len(lines) if has_one_shots else len(resources)
     return ServiceLinesView(
         name=name,
-        count=TEXTS[one] if count == 1 else TEXTS[many].format(count=count),
+        count=_count(lines),
         amount=money(_total(lines)),
         lines=tuple(
-            _line(line, billing_month, money, is_continued=position > 0)
-            for of_resource in resources.values()
+            _line(line, billing_month, money, is_continued=position > 0 and resource_id != "")
+            for resource_id, of_resource in resources.items()
             for position, line in enumerate(of_resource)
         ),
     )
 
 
-def _line(line: _Row, billing_month: str, money: _Money, *, is_continued: bool) -> LineView:
-    if line["basis"] == "one_shot":
-        name, resource_id = line["description"] or line["resource_id"], line["sub_description"] or ""
-    elif is_continued:
-        name, resource_id = "", ""
+def _count(lines: Sequence[_Row]) -> str:
+    """How many items or resources there are; nothing where a line stands for several, which others may name again."""
+    if all(line["basis"] in _ITEMS for line in lines):
+        one, many, count = "one_item", "items", len(lines)
     else:
-        name = line["resource_name"] or line["resource_id"] or TEXTS["grouped_resources"]
-        resource_id = line["resource_id"] if name != line["resource_id"] else ""
+        resources = {line["resource_id"] for line in lines if line["basis"] not in _ITEMS}
+        one, many, count = "one_resource", "resources", 0 if "" in resources else len(resources)
+    if not count:
+        return ""
+    return TEXTS[one] if count == 1 else TEXTS[many].format(count=count)
+
+
+def _line(line: _Row, billing_month: str, money: _Money, *, is_continued: bool) -> LineView:
+    name, resource_id = _item(line, money)
+    if is_continued and line["basis"] not in _ITEMS:
+        name, resource_id = "", ""
     usage, usage_note = _usage(line)
     size = line["slug"].partition(".")[2]
     return LineView(
@@ -599,6 +699,21 @@ def _line(line: _Row, billing_month: str, money: _Money, *, is_continued: bool) 
         price=_price(line),
         amount=money(line["amount_cents"]),
     )
+
+
+def _item(line: _Row, money: _Money) -> tuple[str, str]:
+    """What a line is about, and a second line that tells it from others."""
+    match line["basis"]:
+        case "one_shot":
+            return line["description"] or line["resource_id"], line["sub_description"] or ""
+        case "true_up":
+            return line["description"] or line["resource_id"], _rule_label(line, money)
+        case "vendor":
+            return line["description"] or line["resource_id"], line["resource_name"] or line["resource_id"]
+    if not line["resource_id"]:
+        return TEXTS["grouped_resources"].format(count=line["resources"]), ""
+    name = line["resource_name"] or line["resource_id"]
+    return name, line["resource_id"] if name != line["resource_id"] else ""
 
 
 def _remarks(line: _Row, billing_month: str) -> Iterator[str]:
@@ -650,6 +765,34 @@ def _counted(slug: str) -> tuple[str, str]:
     return next((one, many) for ending, one, many in COUNTED if slug.endswith(ending))
 
 
+def _annex(draft: _Row, unusable: Sequence[_Row], zone: ZoneInfo) -> AnnexView:
+    """Time not billed, as whole seconds; the total is that of all parts, floored once."""
+
+    def local(instant: datetime) -> str:
+        return instant.astimezone(zone).replace(tzinfo=None).isoformat(" ", "seconds")
+
+    def whole_seconds(duration: timedelta) -> str:
+        return formatting.format_duration(duration // timedelta(seconds=1))
+
+    return AnnexView(
+        period_label=TEXTS["unusable_period"].format(zone=zone.key),
+        rows=tuple(
+            UnusableView(
+                name=row["resource_name"] or row["resource_id"],
+                instance=" · ".join(
+                    _present(row["owner_id"] if row["owner_id"] != draft["payer_id"] else None, row["instance_id"])
+                ),
+                size_and_zone=formatting.join_with_dash(row["slug"], row["zone"]),
+                period=formatting.join_with_dash(local(row["started_at"]), local(row["stopped_at"])),
+                reason=row["reason"],
+                duration=whole_seconds(row["stopped_at"] - row["started_at"]),
+            )
+            for row in unusable
+        ),
+        total=whole_seconds(sum((row["stopped_at"] - row["started_at"] for row in unusable), timedelta())),
+    )
+
+
 def _lines_by_owner(draft: _Row, usage: Sequence[_Row]) -> dict[str, list[_Row]]:
     """The payer first, with or without lines of its own, then its sub-organisations in the order of their lines."""
     return {draft["payer_id"]: [], **_grouped(usage, lambda line: line["owner_id"])}
@@ -670,10 +813,6 @@ def _grouped(lines: Sequence[_Row], key: Callable[[_Row], str]) -> dict[str, lis
 def _service(line: _Row) -> str:
     service = line["slug"].partition(".")[0]
     return SERVICES.get(service, service)
-
-
-def _discount_label(draft: _Row) -> str:
-    return TEXTS["discount"].format(rate=formatting.format_rate(draft["discount_ppm"]))
 
 
 def _total(lines: Sequence[_Row]) -> int:

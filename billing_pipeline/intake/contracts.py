@@ -278,6 +278,29 @@ REFERENCE_FEEDS: tuple[Feed, ...] = (
         ),
     ),
     Feed(
+        "spend_rules",
+        _columns(
+            "rule_id id, name text, owner_id? owner, slug? id, currency id, valid_from instant, valid_to? instant,"
+            "kind id, amount? decimal, rate? decimal, quantity? whole"
+        ),
+        natural_key=("rule_id",),
+        checks=(
+            ("kind_unknown", "kind not in ('minimum', 'maximum', 'commitment', 'discount', 'free_quantity')"),
+            (
+                "spend_rule_shape",
+                """case kind
+                    when 'discount' then amount is null and rate is null
+                    when 'free_quantity' then quantity is null or slug is null
+                    else amount is null
+                end""",
+            ),
+            ("negative", "amount::decimal(38, 20) < 0 or quantity < 0"),
+            ("rate_range", "rate::decimal(38, 20) not between 0 and 1"),
+            ("currency_syntax", "not regexp_full_match(currency, '[A-Z]{3}')"),
+            ("stop_before_start", "valid_to < valid_from"),
+        ),
+    ),
+    Feed(
         "credit_grants",
         _columns(
             "grant_id id, owner_id owner, kind id, name text, amount decimal, currency id, starts_at instant,"

@@ -4,7 +4,7 @@ A row whose figures do not fit (more decimals than its currency or a rate can ca
 problem of its owner; everything else about a row was checked when it landed.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import dataframely as dy
@@ -13,7 +13,14 @@ from stdnum import bic, iban
 
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month, Period
-from billing_pipeline.tables.accounts import CreditGrants, Organisations, PaymentMethods, Payments, RefillAgreements
+from billing_pipeline.tables.accounts import (
+    CreditGrants,
+    Organisations,
+    PaymentMethods,
+    Payments,
+    RefillAgreements,
+    SpendRules,
+)
 from billing_pipeline.tables.columns import CENTS_MAX
 from billing_pipeline.tables.invoices import ParkedOrganisations
 from billing_pipeline.tables.usage import OneShots, VendorCharges
@@ -119,6 +126,45 @@ def _is_none_of(numbers: pl.Series, is_valid: Callable[[str], bool]) -> pl.Expr:
     return pl.col(numbers.name).is_in(invalid).fill_null(value=False)
 
 
+def enter_spend_rules(landed: pl.DataFrame, stored_slugs: Collection[str], period: Period) -> Accounts:
+    """The spend rules in force at the month's last instant, as `tables.accounts.SpendRules`.
+
+    A rule that does not fit (an amount or rate of too many decimals, a free quantity of something stored) is left out
+    and returned as a problem of its owner; of nobody, with an empty id, if it is public.
+
+    Args:
+        landed: rows of the feed `spend_rules`.
+        stored_slugs: slugs, in lower case, whose price knows stored volume.
+        period: the billed month.
+    """
+    holds = pl.col("valid_to").is_null() | (pl.col("valid_to") >= period.end)
+    in_force = landed.filter(pl.col("valid_from") < period.end, holds).with_columns(
+        pl.col("slug").str.to_lowercase(), _printable("name")
+    )
+    fitting, amounts = _with_cents(in_force, "amount", "amount_cents")
+    inexact = _is_inexact("rate", 6)
+    rates = fitting.filter(inexact).select(
+        payer_id="owner_id",
+        reason=pl.lit("price_precision"),
+        detail=pl.format("spend rule {} has a rate of more than 6 decimals; send it rounded", "rule_id"),
+    )
+    is_stored = (pl.col("kind") == "free_quantity") & pl.col("slug").is_in(list(stored_slugs)).fill_null(value=False)
+    stored = fitting.filter(is_stored).select(
+        payer_id="owner_id",
+        reason=pl.lit("spend_rule_shape"),
+        detail=pl.format(
+            "spend rule {} frees a quantity of {}, which is stored; write it as a tier at price 0", "rule_id", "slug"
+        ),
+    )
+    rows = fitting.filter(~inexact & ~is_stored).with_columns(
+        rate_ppm=_exact("rate", 6), quantity=pl.col("quantity").cast(pl.Decimal(38, 0))
+    )
+    problems = [found.with_columns(pl.col("payer_id").fill_null("")) for found in (amounts, rates, stored)]
+    return Accounts(
+        SpendRules.validate(rows.select(SpendRules.column_names()).sort("rule_id"), cast=True), _problems(problems)
+    )
+
+
 def enter_payments(landed: pl.DataFrame) -> Accounts:
     """All payments, as `tables.accounts.Payments`; `landed` has the columns of the feed `payments`."""
     rows, problems = _with_cents(landed, "amount", "paid_cents")
@@ -170,11 +216,16 @@ def _with_cents(landed: pl.DataFrame, amount: str, cents: str) -> Accounts:
         concerned = pl.col("currency").is_in([name for name, digits in MINOR_DIGITS.items() if digits == count])
         exact = pl.when(concerned).then(_exact(amount, count)).otherwise(exact)
         inexact = pl.when(concerned).then(_is_inexact(amount, count)).otherwise(inexact)
-    with_cents = landed.with_columns(exact.alias(cents), is_inexact=inexact | (exact.abs() > CENTS_MAX))
+    too_large = (exact.abs() > CENTS_MAX).fill_null(value=False)
+    with_cents = landed.with_columns(exact.alias(cents), is_inexact=inexact | too_large)
     problems = with_cents.filter("is_inexact").select(
-        payer_id="owner_id",
+        payer_id=pl.col("owner_id").fill_null(""),
         reason=pl.lit("amount_precision"),
-        detail=pl.format("{} {} is no whole number of minor units within bounds; send it again", amount, "currency"),
+        detail=pl.format(
+            "{} {} is no whole number of minor units within bounds; send it again",
+            pl.col(amount).fill_null("?"),
+            "currency",
+        ),
     )
     return Accounts(with_cents.filter(~pl.col("is_inexact")), _problems([problems]))
 

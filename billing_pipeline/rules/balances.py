@@ -1,7 +1,8 @@
 """Opening a month from the one before: which lots are open, what is prepaid, and what is still pending.
 
 The chain of months: everything a month starts from is its predecessor's tables, the grants and the payments that had
-landed. A refill counts as prepaid once its invoice is paid; until then it is pending and not asked for again.
+landed. A refill counts as prepaid once its invoice is paid; until then it is pending and not asked for again. What a
+payer held that pays for nobody any more opens its new payer's month (`rules.succession`).
 """
 
 from hashlib import sha256
@@ -11,6 +12,7 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.rules.period import Period
+from billing_pipeline.rules.succession import Takeovers, find_takeovers, first_organisations, is_closed, taken_over
 from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements
 from billing_pipeline.tables.columns import organisation_id
 from billing_pipeline.tables.credits import (
@@ -54,8 +56,10 @@ class OpenedAccounts(NamedTuple):
     accounts: dy.DataFrame[CreditAccounts]
     #: Earlier refills that are still pending.
     refills: dy.DataFrame[Refills]
-    #: Grants and paid refills that arrive this month: kinds `opening` and `settled`.
+    #: Grants and paid refills that arrive this month, and credits that change their payer.
     movements: dy.DataFrame[CreditMovements]
+    #: Whose credits another payer takes over this month.
+    takeovers: dy.DataFrame[Takeovers]
     problems: dy.DataFrame[ParkedOrganisations]
 
 
@@ -128,6 +132,7 @@ def open_lots(
     previous: dy.DataFrame[CreditLots],
     opened: dy.DataFrame[OpenedGrants],
     grants: dy.DataFrame[CreditGrants],
+    takeovers: dy.DataFrame[Takeovers],
     period: Period,
 ) -> dy.DataFrame[OpenLots]:
     """The free lots that may pay in the period: what the predecessor left of its lots, and the lots that enter now.
@@ -138,9 +143,10 @@ def open_lots(
         previous: the predecessor's lots; empty in the first month.
         opened: the grants counted by now, as `enter_grants` returns them.
         grants: what had landed by `as_of`, for names, validity and scope of the lots that enter.
+        takeovers: whose lots another payer holds from this month on, as they are.
         period: the month to open.
     """
-    carried = previous.with_columns(left_before_cents="left_after_cents")
+    carried = taken_over(previous, takeovers).with_columns(left_before_cents="left_after_cents")
     entering = (
         opened.filter(pl.col("opened_month") == str(period.month), pl.col("kind") == "free")
         .select("grant_id", "payer_id", "granted_cents", left_before_cents="granted_cents")
@@ -153,6 +159,7 @@ def open_lots(
 
 def open_accounts(
     previous: dy.DataFrame[CreditStatements],
+    previous_lots: dy.DataFrame[CreditLots],
     previous_refills: dy.DataFrame[Refills],
     opened: dy.DataFrame[OpenedGrants],
     payments: dy.DataFrame[Payments],
@@ -161,18 +168,21 @@ def open_accounts(
     organisations: dy.DataFrame[Organisations],
     period: Period,
 ) -> OpenedAccounts:
-    """Open the account of everyone who paid at some moment of the month or held a balance before.
+    """Open the account of everyone who pays at some moment of the month or held a balance before.
 
     b = what the predecessor left of b + refills whose invoices are paid + prepaid opening balances that enter now;
     g = the refills whose invoices are not paid. An invoice is paid once the payments that name it, less refunds, reach
     what it asks, tax included, in its currency. A payment names an invoice by its number, or by
-    ``<payer_id>/<month>``, and comes from the payer or one of its organisations.
+    ``<payer_id>/<month>``, and comes from the payer, one of its organisations or whoever took its credits over.
 
-    A payer without a row of its own (``organisation_missing``), or whose currency is not that of its balance
-    (``currency_changed``), gets no account and is returned as a problem.
+    What a payer held that pays for nobody at the month's start is opened under its new payer, and booked out and in.
+
+    A payer without a row of its own (``organisation_missing``), or whose currency is not that of its balance or of a
+    balance that it takes over (``currency_changed``), gets no account and is returned as a problem.
 
     Args:
         previous: the predecessor's statements; empty in the first month.
+        previous_lots: the predecessor's lots.
         previous_refills: refills that were pending after the predecessor, its own included.
         opened: the grants counted by now, as `enter_grants` returns them.
         payments: what had landed by `as_of`.
@@ -181,28 +191,44 @@ def open_accounts(
         organisations: every version in force at some moment of the month.
         period: the month to open.
     """
-    known, problems = _known_payers(previous, organisations, period)
-    refills_of_known = previous_refills.join(known, on="payer_id", how="semi")
+    holders = pl.concat([previous.select("payer_id"), previous_refills.select(payer_id="holder_id")]).unique()
+    departed = find_takeovers(first_organisations(organisations)).join(holders, on="payer_id", how="semi")
+    takeovers = Takeovers.validate(departed.sort("payer_id"))
+    held = taken_over(previous, takeovers)
+    refills = taken_over(previous_refills, takeovers, "holder_id")
+    known, problems = _known_payers(held, organisations, period)
+    refills_of_known = refills.join(known, left_on="holder_id", right_on="payer_id", how="semi")
     settled = _settled(refills_of_known, payments, refill_invoices, organisations)
-    pending = previous_refills.join(settled, on=["payer_id", "billing_month"], how="anti")
-    arrivals = _arrivals(opened, settled, period).join(known, on="payer_id", how="semi")
+    pending = refills.join(settled, on=["payer_id", "billing_month"], how="anti")
+    moved = takeovers.join(known, left_on="successor_id", right_on="payer_id", how="semi")
+    arrivals = pl.concat(
+        [
+            _arrivals(opened, settled, period).join(known, on="payer_id", how="semi"),
+            _transfers(previous, previous_lots, moved),
+        ]
+    )
     is_prepaid = (pl.col("kind") == "settled") | pl.col("grant_id").is_in(_prepaid(opened).implode())
     accounts = (
-        known.join(_sums(previous, "prepaid_before_cents", "prepaid_used_cents"), on="payer_id", how="left")
+        known.join(_sums(held, "prepaid_before_cents", "prepaid_used_cents"), on="payer_id", how="left")
         .join(_sums(arrivals.filter(is_prepaid), "amount_cents"), on="payer_id", how="left")
-        .join(_sums(pending, "refill_cents"), on="payer_id", how="left")
+        .join(_sums(pending.with_columns(payer_id="holder_id"), "refill_cents"), on="payer_id", how="left")
         .join(agreements.select(payer_id="owner_id", custom_refill_cents="refill_cents"), on="payer_id", how="left")
+        .join(_history(previous), on="payer_id", how="left")
         .with_columns(
             prepaid_before_cents=pl.sum_horizontal("prepaid_before_cents", "prepaid_used_cents", "amount_cents").cast(
                 pl.Int64
             ),
             pending_cents=pl.col("refill_cents").fill_null(0).cast(pl.Int64),
+            billed_months_before=pl.col("billed_months_before").fill_null(0),
+            estimate_cents=pl.lit(None, pl.Int64),
+            estimate_basis=pl.lit("same_as_last_month"),
         )
     )
     return OpenedAccounts(
-        CreditAccounts.validate(accounts.select(CreditAccounts.column_names()).sort("payer_id")),
-        Refills.validate(pending.sort("payer_id", "billing_month")),
+        CreditAccounts.validate(accounts.select(CreditAccounts.column_names()).sort("payer_id"), cast=True),
+        Refills.validate(pending.select(Refills.column_names()).sort("payer_id", "billing_month")),
         CreditMovements.validate(arrivals.sort("payer_id", "kind", "grant_id"), cast=True),
+        takeovers,
         problems,
     )
 
@@ -214,7 +240,7 @@ def carry_refills(
     asked = drafts.select("payer_id", "billing_month", "payable_cents").join(
         statements.filter(pl.col("refill_cents") > 0).select("payer_id", "refill_cents", "currency"), on="payer_id"
     )
-    refills = pl.concat([pending, asked.select(Refills.column_names())])
+    refills = pl.concat([pending, asked.with_columns(holder_id="payer_id").select(Refills.column_names())])
     return Refills.validate(refills.sort("payer_id", "billing_month"))
 
 
@@ -223,26 +249,29 @@ def basis_hash(
     previous: dy.DataFrame[CreditStatements],
     previous_movements: dy.DataFrame[CreditMovements],
     arrivals: dy.DataFrame[CreditMovements],
+    takeovers: dy.DataFrame[Takeovers],
 ) -> dy.DataFrame[BasisHashes]:
     """What each account was settled on, as one hash: if it is the same again, so is the statement's start.
 
     The sha256 of three tab-separated sections: the predecessor's statement, its movements, and the refills that were
-    settled since. Tabs and line ends cannot occur in ids. Invoice numbers are no part of it, so that a draft which
-    assumed its predecessor's issue stays valid when that happens.
+    settled since; the statement and movements of whoever the payer takes over are among them. Tabs and line ends cannot
+    occur in ids. Invoice numbers are no part of it, so that a draft which assumed its predecessor's issue stays valid
+    when that happens.
 
     Args:
         accounts: the payers.
         previous: the predecessor's statements.
         previous_movements: the predecessor's movements.
         arrivals: this month's movements; those of kind `settled` count.
+        takeovers: whose credits another payer takes over this month.
     """
     settled = arrivals.filter(pl.col("kind") == "settled")
     texts = (
         accounts.select("payer_id")
         .sort("payer_id")
-        .join(_section("statements", previous, CreditStatements), on="payer_id", how="left")
-        .join(_section("movements", previous_movements, CreditMovements), on="payer_id", how="left")
-        .join(_section("settled", settled, CreditMovements), on="payer_id", how="left")
+        .join(_section("statements", previous, CreditStatements, takeovers), on="payer_id", how="left")
+        .join(_section("movements", previous_movements, CreditMovements, takeovers), on="payer_id", how="left")
+        .join(_section("settled", settled, CreditMovements, takeovers), on="payer_id", how="left")
         .fill_null("")
         .with_columns(
             text=pl.concat_str(
@@ -258,10 +287,10 @@ def basis_hash(
     return BasisHashes.validate(texts.select("payer_id", basis_hash=pl.Series(hashes, dtype=pl.String)))
 
 
-def _section(name: str, rows: pl.DataFrame, table: type[dy.Schema]) -> pl.DataFrame:
-    line = pl.concat_str(pl.col(table.column_names()).cast(pl.String), separator="\t") + "\n"
+def _section(name: str, rows: pl.DataFrame, table: type[dy.Schema], takeovers: pl.DataFrame) -> pl.DataFrame:
+    line = pl.concat_str(pl.col(table.column_names()).cast(pl.String).fill_null(""), separator="\t") + "\n"
     return (
-        rows.select("payer_id", line=line)
+        taken_over(rows.select("payer_id", line=line), takeovers)
         .sort("payer_id", "line")
         .group_by("payer_id")
         .agg(pl.col("line").str.join(""))
@@ -269,21 +298,26 @@ def _section(name: str, rows: pl.DataFrame, table: type[dy.Schema]) -> pl.DataFr
 
 
 def _known_payers(
-    previous: pl.DataFrame, organisations: dy.DataFrame[Organisations], period: Period
+    held: pl.DataFrame, organisations: dy.DataFrame[Organisations], period: Period
 ) -> tuple[pl.DataFrame, dy.DataFrame[ParkedOrganisations]]:
-    current = current_organisations(organisations).select(
-        "currency",
-        payer_id="owner_id",
-        is_closed=(pl.col("closed_on") <= period.month.last_day).fill_null(value=False),
+    latest = current_organisations(organisations)
+    current = latest.select("currency", payer_id="owner_id", is_closed=is_closed(period)).join(
+        find_takeovers(latest), on="payer_id", how="left"
+    )
+    foreign = (
+        held.select("payer_id", balance_currency="currency")
+        .join(current, on="payer_id")
+        .filter(pl.col("balance_currency") != pl.col("currency"))
+        .group_by("payer_id")
+        .agg(pl.col("balance_currency").min())
     )
     payers = (
-        pl.concat([organisations.select("payer_id"), previous.select("payer_id")])
+        pl.concat([organisations.select("payer_id"), held.select("payer_id")])
         .unique()
         .join(current, on="payer_id", how="left")
-        .join(previous.select("payer_id", balance_currency="currency"), on="payer_id", how="left")
+        .join(foreign, on="payer_id", how="left")
     )
-    is_missing = pl.col("currency").is_null()
-    has_changed = pl.col("currency") != pl.col("balance_currency")
+    is_missing, has_changed = pl.col("currency").is_null(), pl.col("balance_currency").is_not_null()
     missing = payers.filter(is_missing).select(
         "payer_id",
         reason=pl.lit("organisation_missing"),
@@ -298,8 +332,47 @@ def _known_payers(
             "currency",
         ),
     )
-    known = payers.filter(~is_missing & ~has_changed.fill_null(value=False))
-    return known.select("payer_id", "currency", "is_closed"), _problems(pl.concat([missing, changed]))
+    known = payers.filter(~is_missing & ~has_changed)
+    columns = ("payer_id", "currency", "is_closed", "successor_id")
+    return known.select(columns), _problems(pl.concat([missing, changed]))
+
+
+def _history(previous: pl.DataFrame) -> pl.DataFrame:
+    """How many of a payer's own earlier statements had something due, and what recurred in the last two of them."""
+    one, two = pl.col("recurring_1_before_cents"), pl.col("recurring_2_before_cents")
+    return previous.select(
+        "payer_id",
+        billed_months_before=pl.col("billed_months_before") + pl.col("is_due").cast(pl.Int64),
+        recurring_1_before_cents=pl.when("is_due").then("recurring_cents").otherwise(one),
+        recurring_2_before_cents=pl.when("is_due").then(one).otherwise(two),
+    )
+
+
+def _transfers(previous: pl.DataFrame, previous_lots: pl.DataFrame, takeovers: pl.DataFrame) -> pl.DataFrame:
+    """What is left under payers that are taken over, booked out of their accounts and into the new ones."""
+    left = pl.concat(
+        [
+            previous_lots.select("payer_id", "grant_id", amount_cents="left_after_cents"),
+            previous.select(
+                "payer_id",
+                grant_id=pl.format("prepaid of {}", "payer_id"),
+                amount_cents=pl.col("prepaid_before_cents") + pl.col("prepaid_used_cents"),
+            ),
+        ]
+    )
+    moved = (
+        left.filter(pl.col("amount_cents") != 0)
+        .join(takeovers, on="payer_id")
+        .join(previous.select("payer_id", "currency"), on="payer_id")
+        .with_columns(line_id=pl.lit(""))
+    )
+    columns = CreditMovements.column_names()
+    return pl.concat(
+        [
+            moved.with_columns(kind=pl.lit("transferred_out"), amount_cents=-pl.col("amount_cents")).select(columns),
+            moved.with_columns(kind=pl.lit("transferred_in"), payer_id="successor_id").select(columns),
+        ]
+    )
 
 
 def _settled(
@@ -310,8 +383,12 @@ def _settled(
     by_number = refills.join(refill_invoices.filter(pl.col("number").is_not_null()), on=key).select(*key, name="number")
     by_month = refills.select(*key, name=pl.format("{}/{}", *key))
     names = pl.concat([by_number, by_month])
-    itself = refills.select("payer_id", owner_id="payer_id")
-    may_pay = pl.concat([organisations.select("payer_id", "owner_id"), itself]).unique()
+    by_whom = (
+        organisations.select("payer_id", "owner_id"),
+        refills.select("payer_id", owner_id="payer_id"),
+        refills.select("payer_id", owner_id="holder_id"),
+    )
+    may_pay = pl.concat(by_whom).unique()
     sign = pl.col("outcome").cast(pl.String).replace_strict({"succeeded": 1, "refunded": -1}, default=0)
     received = (
         payments.select(
@@ -333,8 +410,13 @@ def _settled(
 def _arrivals(opened: pl.DataFrame, settled: pl.DataFrame, period: Period) -> pl.DataFrame:
     entered = opened.filter(pl.col("opened_month") == str(period.month), pl.col("granted_cents") > 0)
     openings = entered.select("payer_id", "grant_id", "currency", kind=pl.lit("opening"), amount_cents="granted_cents")
+    is_own = pl.col("payer_id") == pl.col("holder_id")
     refills = settled.select(
-        "payer_id", "currency", grant_id="billing_month", kind=pl.lit("settled"), amount_cents="refill_cents"
+        "currency",
+        payer_id="holder_id",
+        grant_id=pl.when(is_own).then("billing_month").otherwise(pl.format("{} of {}", "billing_month", "payer_id")),
+        kind=pl.lit("settled"),
+        amount_cents="refill_cents",
     )
     return (
         pl.concat([openings, refills], how="diagonal")

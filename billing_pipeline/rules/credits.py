@@ -45,7 +45,8 @@ def settle_credits(
     Free lots pay in the order priority, expiry (none last), start, id, each the lines whose slug it may pay; then the
     prepaid balance pays. Lines that fewer scoped lots may pay are paid first, so that a lot for everything leaves to a
     narrow one what that may pay; then by slug and id. A lot valid at any moment of the period pays the whole period;
-    what is left of it lapses if it ends by the period's end, or if the organisation closed.
+    what is left of it lapses if it ends by the period's end, or if the organisation closed. The statement of a payer
+    that closed or whose bills another one pays by the period's end is final: nothing is estimated or refilled.
 
     Args:
         fees: the lines of these payers, after discounts, none below zero.
@@ -188,24 +189,32 @@ def _state(
         )
     )
     spent = prepaid_used.group_by("payer_id").agg(prepaid_used_cents=_minus(pl.col("used_cents").sum()))
-    is_custom = pl.col("custom_refill_cents").is_not_null() & ~pl.col("is_closed")
+    is_final = pl.col("is_closed") | pl.col("successor_id").is_not_null()
+    is_custom = pl.col("custom_refill_cents").is_not_null() & ~is_final
+    estimate = pl.coalesce("estimate_cents", "recurring_cents")
+    optional = ("custom_refill_cents", "estimate_cents", "recurring_1_before_cents", "recurring_2_before_cents")
     statements = (
         accounts.with_columns(wide)
         .join(charged, on="payer_id", how="left")
         .join(held, on="payer_id", how="left")
         .join(spent, on="payer_id", how="left")
-        .with_columns(pl.selectors.ends_with("_cents").exclude("custom_refill_cents").fill_null(0))
+        .with_columns(has_line=pl.col("fees_cents").is_not_null())
+        .with_columns(pl.selectors.ends_with("_cents").exclude(optional).fill_null(0))
         .with_columns(
             balance_before_cents=pl.col("free_before_cents") + pl.col("prepaid_before_cents"),
-            forecast_cents=pl.when("is_closed").then(0).otherwise(_minus(pl.col("recurring_cents"))),
+            forecast_cents=pl.when(is_final).then(0).otherwise(_minus(estimate)),
+            estimate_basis=pl.when(is_final).then(pl.lit("final")).otherwise(pl.col("estimate_basis").cast(pl.String)),
             is_custom_refill=is_custom,
         )
         .with_columns(refill_cents=pl.when(is_custom).then("custom_refill_cents").otherwise(_lacking()))
         .with_columns(balance_after_cents=_balance() + pl.col("refill_cents"))
-        .with_columns(change_cents=pl.col("balance_after_cents") - pl.col("balance_before_cents"))
+        .with_columns(
+            change_cents=pl.col("balance_after_cents") - pl.col("balance_before_cents"),
+            is_due=pl.col("has_line") | (pl.col("balance_before_cents") > 0) | (pl.col("refill_cents") > 0),
+        )
         .with_columns(pl.selectors.ends_with("_cents").cast(pl.Int64))
     )
-    return CreditStatements.validate(statements.select(CreditStatements.column_names()).sort("payer_id"))
+    return CreditStatements.validate(statements.select(CreditStatements.column_names()).sort("payer_id"), cast=True)
 
 
 def _balance() -> pl.Expr:

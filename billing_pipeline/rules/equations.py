@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.tables.credits import CreditLots, CreditStatements, Fees
+from billing_pipeline.tables.credits import Adjustments, CreditLots, CreditStatements
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices
 from billing_pipeline.tables.rating import Charges
 from billing_pipeline.tables.usage import FileReceipts
@@ -40,13 +40,13 @@ def rows_are_conserved(receipts: dy.DataFrame[FileReceipts], quarantined: int) -
 
 
 def lines_make_fees(
-    charges: dy.DataFrame[Charges], fees: dy.DataFrame[Fees], statements: dy.DataFrame[CreditStatements]
+    charges: dy.DataFrame[Charges], adjustments: dy.DataFrame[Adjustments], statements: dy.DataFrame[CreditStatements]
 ) -> Equation:
-    """Σ lines - discounts = total fees F of the statements."""
-    net = int(charges["charge_cents"].sum()) + int(fees["discount_cents"].sum())
+    """Σ lines - discounts + true-ups = total fees F of the statements."""
+    net = int(charges["charge_cents"].sum()) + int(adjustments["amount_cents"].sum())
     return _equal(
         "lines_make_fees",
-        "lines less discounts are the fees",
+        "lines, discounts and least amounts are the fees",
         ("line_cents", net),
         ("fees_cents", int(statements["fees_cents"].sum())),
     )
@@ -54,6 +54,8 @@ def lines_make_fees(
 
 def balances_continue(statements: dy.DataFrame[CreditStatements], before: pl.DataFrame, opening_cents: int) -> Equation:
     """b + g of a month = b + e + g + h of the month before + prepaid opening balances that enter.
+
+    `before` are the statements of the month before, under whoever holds their credits now.
 
     With the statement's own formulas this makes revenue conserved over an organisation's life: Σ subtotal = Σ F - free
     used + prepaid unspent - opening prepaid balances + refills pending.
@@ -91,6 +93,20 @@ def credits_match_statements(movements: pl.DataFrame, statements: dy.DataFrame[C
         "movements are what the statements say",
         ("moved_cents", int(moved["amount_cents"].sum())),
         ("stated_cents", sum(int(statements[letter].sum()) for letter in letters)),
+    )
+
+
+def transfers_cancel_out(movements: pl.DataFrame) -> Equation:
+    """What leaves a payer that became a sub-organisation reaches its new payer."""
+
+    def moved(kind: str) -> int:
+        return int(movements.filter(pl.col("kind").cast(pl.String) == kind)["amount_cents"].sum())
+
+    return _equal(
+        "transfers_cancel_out",
+        "credits that change their payer are neither made nor lost",
+        ("out_cents", -moved("transferred_out")),
+        ("in_cents", moved("transferred_in")),
     )
 
 

@@ -5,7 +5,6 @@ subtotal: what is invoiced now, the shortfall and the refill; credits that were 
 """
 
 from decimal import Decimal
-from hashlib import sha256
 from typing import NamedTuple
 
 import dataframely as dy
@@ -17,7 +16,7 @@ from billing_pipeline.rules.period import Period
 from billing_pipeline.rules.rounding import rounded_half_away
 from billing_pipeline.rules.tax import VatDecisions
 from billing_pipeline.tables.accounts import Organisations
-from billing_pipeline.tables.credits import CreditStatements, Fees
+from billing_pipeline.tables.credits import Adjustments, CreditStatements
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
 
@@ -39,7 +38,7 @@ class DraftedMonth(NamedTuple):
 
 def draft_invoices(
     charges: dy.DataFrame[Charges],
-    fees: dy.DataFrame[Fees],
+    adjustments: dy.DataFrame[Adjustments],
     statements: dy.DataFrame[CreditStatements],
     organisations: dy.DataFrame[Organisations],
     vat: VatDecisions,
@@ -53,7 +52,7 @@ def draft_invoices(
 
     Args:
         charges: the month's lines of these payers.
-        fees: the same lines with their shares of the invoice discount.
+        adjustments: what lowers them or tops them up.
         statements: one row per payer to invoice.
         organisations: current versions, one row per owner.
         vat: the decisions for at least the payers of ``statements``.
@@ -63,13 +62,13 @@ def draft_invoices(
     Raises:
         KeyError: a discounted payer's currency is none whose minor unit `rules.currencies` knows.
     """
-    due = _has_something_due(statements, fees)
-    nothing_due = statements.join(due, on="payer_id", how="anti")["payer_id"].sort().to_list()
+    due = statements.filter("is_due")
+    nothing_due = statements.filter(~pl.col("is_due"))["payer_id"].sort().to_list()
     parked = _park(due, charges, vat)
     drafted = due.join(parked, on="payer_id", how="anti")
     return DraftedMonth(
         drafts=_draft(drafted, organisations, vat, basis, period),
-        lines=_print_lines(drafted, charges, fees, organisations, period),
+        lines=_print_lines(drafted, charges, adjustments, organisations, period),
         parked=parked,
         nothing_due=nothing_due,
     )
@@ -103,11 +102,6 @@ def order_lines(charges: pl.DataFrame, organisations: pl.DataFrame) -> pl.DataFr
     )
 
 
-def _has_something_due(statements: pl.DataFrame, fees: pl.DataFrame) -> pl.DataFrame:
-    has_line = pl.col("payer_id").is_in(fees["payer_id"].unique().implode())
-    return statements.filter(has_line | (pl.col("balance_before_cents") > 0) | (pl.col("refill_cents") > 0))
-
-
 def _park(due: pl.DataFrame, charges: pl.DataFrame, vat: VatDecisions) -> dy.DataFrame[ParkedOrganisations]:
     untaxed = (
         due.join(vat.rates, on="payer_id", how="anti")
@@ -136,9 +130,11 @@ def _draft(
     drafted: pl.DataFrame, organisations: pl.DataFrame, vat: VatDecisions, basis: pl.DataFrame, period: Period
 ) -> dy.DataFrame[Drafts]:
     parties = organisations.select("owner_id", *_ADDRESS, party_kind="kind")
+    successors = organisations.select(successor_id="owner_id", successor_name="name")
     subtotal, tax = pl.col("subtotal_cents"), pl.col("vat_cents")
     drafts = (
         drafted.join(parties, left_on="payer_id", right_on="owner_id", how="left")
+        .join(successors, on="successor_id", how="left")
         .join(vat.rates, on="payer_id", how="left")
         .join(basis, on="payer_id", how="left")
         .with_columns(
@@ -159,48 +155,54 @@ def _draft(
 
 
 def _print_lines(
-    drafted: pl.DataFrame, charges: pl.DataFrame, fees: pl.DataFrame, organisations: pl.DataFrame, period: Period
+    drafted: pl.DataFrame, charges: pl.DataFrame, adjustments: pl.DataFrame, organisations: pl.DataFrame, period: Period
 ) -> dy.DataFrame[InvoiceLines]:
     ordered = order_lines(charges.join(drafted, on="payer_id", how="semi"), organisations)
-    usage = ordered.with_columns(pl.col("basis").cast(pl.String), amount_cents="charge_cents")
-    discounts = _discount_lines(drafted, fees, ordered, organisations, period)
-    lines = pl.concat([usage, discounts], how="diagonal").select(InvoiceLines.column_names())
-    return InvoiceLines.validate(lines.sort("payer_id", "line_number"), cast=True)
+    usage = ordered.with_columns(pl.col("basis", "unit").cast(pl.String), amount_cents="charge_cents")
+    rules = _adjustment_lines(drafted, adjustments, usage, organisations, period)
+    lines = pl.concat([InvoiceLines.create_empty().cast({pl.Enum: pl.String}), usage, rules], how="diagonal")
+    return InvoiceLines.validate(lines.select(InvoiceLines.column_names()).sort("payer_id", "line_number"), cast=True)
 
 
-def _discount_lines(
-    drafted: pl.DataFrame, fees: pl.DataFrame, ordered: pl.DataFrame, organisations: pl.DataFrame, period: Period
+def _adjustment_lines(
+    drafted: pl.DataFrame, adjustments: pl.DataFrame, usage: pl.DataFrame, organisations: pl.DataFrame, period: Period
 ) -> pl.DataFrame:
-    """The one negative line of each discounted payer: minus one piece at the discount's amount."""
-    month = str(period.month)
-    discounts = (
-        fees.group_by("payer_id")
-        .agg(amount_cents=pl.col("discount_cents").cast(pl.Int128).sum().cast(pl.Int64))
-        .filter(pl.col("amount_cents") < 0)
-        .join(drafted.select("payer_id", "currency"), on="payer_id")
-        .join(ordered.group_by("payer_id").agg(line_number=pl.col("line_number").max() + 1), on="payer_id")
-        .join(
-            organisations.select(payer_id="owner_id", owner_name="name", description="discount_reason"), on="payer_id"
+    """The lines of spend rules and invoice discounts: one piece at the amount, minus one of what lowers the fees."""
+    kind, is_discount = pl.col("kind").cast(pl.String), pl.col("amount_cents") < 0
+    lines = (
+        adjustments.join(drafted, on="payer_id", how="semi")
+        .join(usage.group_by("payer_id").agg(printed=pl.col("line_number").max()), on="payer_id", how="left")
+        .with_columns(
+            resource_id=pl.coalesce("rule_id", pl.lit("discount")), owner_id=pl.coalesce("owner_id", "payer_id")
         )
+        .join(organisations.select("owner_id", owner_name="name"), on="owner_id", how="left")
     )
-    line_ids = [sha256(f"discount|{payer}|{month}".encode()).hexdigest()[:32] for payer in discounts["payer_id"]]
     prices = [
-        Decimal(-amount).scaleb(-MINOR_DIGITS[currency])
-        for amount, currency in discounts.select("amount_cents", "currency").iter_rows()
+        Decimal(abs(amount)).scaleb(-MINOR_DIGITS[currency])
+        for amount, currency in lines.select("amount_cents", "currency").iter_rows()
     ]
-    return discounts.with_columns(
-        line_id=pl.Series(line_ids, dtype=pl.String),
-        owner_id="payer_id",
-        resource_id=pl.lit("discount"),
-        slug=pl.lit("discount"),
+    return lines.select(
+        "line_id",
+        "payer_id",
+        "owner_id",
+        "owner_name",
+        "resource_id",
+        "amount_cents",
+        "currency",
+        line_number=pl.col("printed").fill_null(0) + pl.col("application_order"),
+        slug=pl.coalesce("slug", pl.when(kind == "invoice_discount").then(pl.lit("discount")).otherwise(kind)),
         zone=pl.lit(""),
         price_factor_ppm=pl.lit(10**6, pl.Int64),
-        origin_month=pl.lit(month),
-        basis=pl.lit("discount"),
-        quantity=pl.lit(-1).cast(pl.Decimal(38, 9)),
-        unit=pl.lit("piece").cast(ordered.schema["unit"]),
+        origin_month=pl.lit(str(period.month)),
+        basis=pl.when(is_discount).then(pl.lit("discount")).otherwise(pl.lit("true_up")),
+        rule_kind=kind,
+        rule_rate_ppm="rate_ppm",
+        rule_limit_cents="limit_cents",
+        quantity=pl.when(is_discount).then(-1).otherwise(1).cast(pl.Decimal(38, 9)),
+        unit=pl.lit("piece"),
         unit_price=pl.Series(prices, dtype=pl.Decimal(38, 20)),
         per_quantity=pl.lit(1, pl.Int64),
         per_seconds=pl.lit(1, pl.Int64),
         line_discount_ppm=pl.lit(0, pl.Int64),
+        description=pl.when(pl.col("name") != "").then("name"),
     )

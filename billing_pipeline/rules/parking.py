@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import dataframely as dy
 import polars as pl
 
+from billing_pipeline.rules.succession import find_takeovers, first_organisations, taken_over
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.invoices import ParkedOrganisations
 
@@ -15,6 +16,8 @@ def park_payers(
     parked_before: dy.DataFrame[ParkedOrganisations],
 ) -> dy.DataFrame[ParkedOrganisations]:
     """Park whoever pays, at any moment of the month, for an owner with a problem, and whoever was parked before.
+
+    Whoever takes over the credits of a payer that was parked before is parked, too: nobody knows yet what there is.
 
     Args:
         problems: frames of `owner_id`, `reason`, `detail`; an owner that no organisation row names pays for itself.
@@ -27,7 +30,9 @@ def park_payers(
         .join(payers, on="owner_id", how="left")
         .with_columns(payer_id=pl.coalesce("payer_id", "owner_id"))
     )
-    inherited = parked_before.select(
+    takeovers = find_takeovers(first_organisations(organisations))
+    waiting = pl.concat([parked_before, taken_over(parked_before, takeovers)])
+    inherited = waiting.select(
         "payer_id",
         reason=pl.lit("predecessor_parked"),
         detail=pl.format("parked in the month before ({}); close that month again once it is mended", "reason"),
@@ -38,6 +43,6 @@ def park_payers(
     )
 
 
-def without(rows: pl.DataFrame, parked: pl.DataFrame) -> pl.DataFrame:
+def without(rows: pl.DataFrame, parked: pl.DataFrame, payer: str = "payer_id") -> pl.DataFrame:
     """The rows of payers who are not parked."""
-    return rows.join(parked, on="payer_id", how="anti")
+    return rows.join(parked, left_on=payer, right_on="payer_id", how="anti")

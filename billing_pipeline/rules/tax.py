@@ -117,10 +117,9 @@ def decide_vat(country: str, postcode: str, kind: str, vat_number: str | None, s
 
 
 def decide_taxes(organisations: dy.DataFrame[Organisations], seller: Seller, on: date) -> VatDecisions:
-    """Decide the VAT of every organisation that pays for itself or others, by its current version."""
+    """Decide the VAT of payers, given with their current versions."""
     rates, unknown = [], []
-    payers = organisations.filter(pl.col("owner_id").is_in(pl.col("payer_id").unique().implode()))
-    parties = payers.sort("owner_id").select("owner_id", "country", "postcode", "kind", "vat_number")
+    parties = organisations.sort("owner_id").select("owner_id", "country", "postcode", "kind", "vat_number")
     for payer, country, postcode, kind, vat_number in parties.iter_rows():
         try:
             decision = decide_vat(country, postcode, kind, vat_number, seller, on)

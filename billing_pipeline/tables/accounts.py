@@ -3,7 +3,7 @@
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.tables.columns import cents, instant, organisation_id
+from billing_pipeline.tables.columns import cents, instant, organisation_id, whole
 
 
 class Organisations(dy.Schema):
@@ -154,3 +154,25 @@ class Payments(dy.Schema):
     received_at = instant()
     method_kind = dy.String()
     outcome = dy.Enum(["succeeded", "failed", "refunded"])
+
+
+class SpendRules(dy.Schema):
+    """One row per spend rule in force at the month's last instant; what it counts for is decided in `rules.spending`.
+
+    `minimum`, `maximum` and `commitment` have an amount, a `discount` a rate, an amount or both, `free_quantity` a slug
+    and a quantity (`rating` gives it).
+    """
+
+    rule_id = dy.String(primary_key=True)
+    #: Printed as the reason.
+    name = dy.String()
+    #: Null: public; else for this organisation alone.
+    owner_id = dy.String(nullable=True)
+    #: Lower case; null: everything on the invoice.
+    slug = dy.String(nullable=True)
+    currency = dy.String(min_length=3, max_length=3)
+    kind = dy.Enum(["minimum", "maximum", "commitment", "discount", "free_quantity"])
+    amount_cents = cents(lowest=0, nullable=True)
+    rate_ppm = dy.Int64(min=0, max=1_000_000, nullable=True)
+    #: Seconds, moved bytes or units that are free per resource.
+    quantity = whole(nullable=True)

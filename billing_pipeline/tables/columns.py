@@ -9,9 +9,9 @@ CENTS_MAX = 10**12
 OWNER_ID = r"^[A-Za-z0-9_-]{1,64}$"
 
 
-def organisation_id(*, primary_key: bool = False) -> dy.String:
+def organisation_id(*, primary_key: bool = False, nullable: bool = False) -> dy.String:
     """The id of an organisation (used it, or pays for it, as the column's name says)."""
-    return dy.String(primary_key=primary_key, regex=OWNER_ID)
+    return dy.String(primary_key=primary_key, nullable=nullable, regex=OWNER_ID)
 
 
 def cents(*, lowest: int = -CENTS_MAX, highest: int = CENTS_MAX, nullable: bool = False) -> dy.Int64:

@@ -15,16 +15,23 @@ class InvoiceLines(dy.Schema):
     line_number = dy.Int64(min=1)
     owner_id = organisation_id()
     owner_name = dy.String()
+    #: Empty where resources below the cent are one line.
     resource_id = dy.String()
     resource_name = dy.String(nullable=True)
+    #: How many resources the line stands for; null where it stands for none.
+    resources = dy.Int64(min=1, nullable=True)
     slug = dy.String()
     zone = dy.String()
     price_id = dy.String(nullable=True)
     price_factor_ppm = dy.Int64()
     tier_from = whole(nullable=True)
     origin_month = dy.String()
-    #: As in `rating/charges`, and `discount` for the negative line over the whole invoice.
-    basis = dy.Enum(["runtime", "stored", "moved", "units", "one_shot", "discount"])
+    #: As in `rating/charges`; `discount` for negative lines over others, `true_up` for what they lack of an amount.
+    basis = dy.Enum(["runtime", "stored", "moved", "units", "one_shot", "vendor", "discount", "true_up"])
+    #: What made a `discount` or `true_up`, as in `credits/adjustments`.
+    rule_kind = dy.Enum(["discount", "invoice_discount", "maximum", "minimum", "commitment"], nullable=True)
+    rule_rate_ppm = dy.Int64(min=0, max=1_000_000, nullable=True)
+    rule_limit_cents = cents(lowest=0, nullable=True)
     quantity = dy.Decimal(38, 9)
     unit = dy.Enum(["s", "byte_s", "byte", "unit", "piece"])
     duration_s = dy.Int64(nullable=True)
@@ -79,6 +86,8 @@ class Drafts(dy.Schema):
     cost_centre = dy.String(nullable=True)
     discount_ppm = dy.Int64(min=0)
     discount_reason = dy.String(nullable=True)
+    #: Who takes over the credits of a payer that became a sub-organisation.
+    successor_name = dy.String(nullable=True)
     #: Content hash of the predecessor's statements and movements and of the settlements that this draft read.
     basis_hash = dy.String()
 

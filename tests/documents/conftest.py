@@ -66,6 +66,8 @@ class InvoiceMonth:
             "prepaid_before_cents": prepaid, "balance_before_cents": free + prepaid, "free_used_cents": -free_used,
             "free_expired_cents": -expired, "prepaid_used_cents": -prepaid_used, "forecast_cents": -fees,
             "pending_cents": pending, "refill_cents": refill, "is_custom_refill": custom is not None,
+            "estimate_basis": "same_as_last_month", "recurring_cents": fees, "is_due": True,
+            "billed_months_before": 0,
             "balance_after_cents": left + refill, "change_cents": change,
         })  # fmt: skip
         subtotal = fees + change + expired
@@ -89,14 +91,14 @@ class InvoiceMonth:
         } | row)  # fmt: skip
         return self
 
-    def views(self, seller=SELLER, zone=ZoneInfo("UTC")) -> list[InvoiceView | DocumentFailure]:  # noqa: B008
+    def views(self, seller=SELLER, zone=ZoneInfo("UTC"), **how) -> list[InvoiceView | DocumentFailure]:  # noqa: B008
         frames = (
             _rows_of(Drafts, self.drafts),
             _rows_of(InvoiceLines, self.lines),
             _rows_of(CreditStatements, self.statements),
             _rows_of(CreditLots, self.lots),
         )
-        return list(build_views(*frames, seller, zone))
+        return list(build_views(*frames, seller, zone, **how))
 
     def view(self, **how) -> InvoiceView:
         (view,) = self.views(**how)

@@ -6,8 +6,10 @@ import re
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from hashlib import sha256
 
+import polars as pl
 import pypdfium2 as pdfium
 import pytest
 from jinja2 import UndefinedError
@@ -276,3 +278,38 @@ def test_missing_system_libraries_are_named_by_their_packages(month, monkeypatch
     monkeypatch.setattr(sys, "meta_path", [_LibrariesMissing, *sys.meta_path])
     with pytest.raises(TypesettingLibrariesMissing, match=r"apt-get install .*libpango-1.0-0 libpangoft2-1.0-0"):
         render_invoice(view)
+
+
+RULES = {
+    "resource_name": None, "zone": "", "unit": "piece", "duration_s": None, "per_seconds": 1, "quantity": 1,
+}  # fmt: skip
+
+
+def test_rules_estimate_and_time_not_billed_are_on_paper(month, read_pages):
+    discount = RULES | {
+        "basis": "discount", "slug": "apps.s", "rule_kind": "discount", "rule_rate_ppm": 100_000, "resource_id": "r1",
+        "amount_cents": -150, "description": "Framework agreement 2026",
+    }  # fmt: skip
+    commitment = RULES | {
+        "basis": "true_up", "slug": "commitment", "rule_kind": "commitment", "rule_limit_cents": 5000,
+        "resource_id": "r2", "amount_cents": 3650, "description": "Volume contract",
+    }  # fmt: skip
+    unusable = pl.DataFrame(
+        {
+            "payer_id": "orga_1", "owner_id": "orga_1", "resource_id": "app_1", "resource_name": "<b>front</b>",
+            "slug": "apps.s", "zone": "par", "instance_id": "i-1", "reason": "Host failure",
+            "started_at": [datetime(2026, 10, 5, 3, tzinfo=UTC)], "stopped_at": [datetime(2026, 10, 5, 4, tzinfo=UTC)],
+        }
+    )  # fmt: skip
+    view = month.bill(usage=[{"amount_cents": 1500}, discount, commitment], prepaid=2000).view(unusable=unusable)
+
+    first, credit, details = read_pages(render_pdf(view))
+    assert f"Discount 10 % for apps.s Framework agreement 2026 {MINUS}€1.50" in first
+    assert "Commitment €50.00 Volume contract €36.50" in first
+    assert "Regularisation for over-consumption" in credit
+    assert "f, the estimate: the fees that recur, €50.00." in credit
+    assert "Commitments 1 item €36.50" in details
+    annex = details[details.index("Time not billed") :]
+    assert f"2026-10-05 03:00:00 {EN_DASH} 2026-10-05 04:00:00 Host failure 1h 00m 00s" in annex
+    assert "<b>front</b>" in annex
+    assert "Time not billed in all 1h 00m 00s" in annex

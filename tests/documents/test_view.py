@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 
 from billing_pipeline.documents.texts import STATEMENT, VAT_REASONS
@@ -11,6 +12,12 @@ from billing_pipeline.rules.tax import decide_vat
 from billing_pipeline.tables.credits import CreditStatements
 
 MINUS = "\N{MINUS SIGN}"
+
+
+DISCOUNT = {
+    "basis": "discount", "slug": "discount", "resource_id": "discount", "resource_name": None,
+    "rule_kind": "invoice_discount", "rule_rate_ppm": 100_000,
+}  # fmt: skip
 
 
 def _amounts(view):
@@ -65,9 +72,8 @@ def test_every_printed_letter_is_a_column_of_the_statement():
 
 
 def test_a_discount_prints_its_rate_and_reason_between_fees_and_total_fees(month):
-    discount = {"basis": "discount", "slug": "discount", "amount_cents": -1000}
     view = month.bill(
-        usage=[{"amount_cents": 10000}, discount], discount_ppm=100_000, discount_reason="Framework agreement"
+        usage=[{"amount_cents": 10000}, DISCOUNT | {"amount_cents": -1000, "description": "Framework agreement"}]
     ).view()
 
     assert [(row.label, row.note, row.amount) for row in view.totals][1:3] == [
@@ -99,9 +105,9 @@ def test_a_payer_that_used_nothing_itself_still_heads_its_sub_organisations(mont
 
 
 def test_the_discount_closes_the_gap_between_organisations_and_their_total(month):
-    discount = {"basis": "discount", "slug": "discount", "amount_cents": -100}
     labs = {"owner_id": "orga_2", "owner_name": "Labs", "amount_cents": 600}
-    view = month.bill(usage=[{"amount_cents": 400}, labs, discount], discount_ppm=100_000).view()
+    view = month.bill(usage=[{"amount_cents": 400}, labs, DISCOUNT | {"amount_cents": -100}]).view()
+    assert view.organisations.discount_label == "Discount 10 %"
     assert (view.organisations.discount, view.organisations.total) == (f"{MINUS}€1.00", "€9.00")
 
 
@@ -305,3 +311,160 @@ def test_a_discounted_one_shot_says_so(month):
     }
     (line,) = _lines(month.bill(usage=[training], free=100).view())
     assert line.origin == "Discount of 15 %"
+
+
+TRUE_UP = {
+    "basis": "true_up", "slug": "minimum", "resource_id": "rule_1", "resource_name": None, "zone": "", "unit": "piece",
+    "quantity": Decimal(1), "unit_price": Decimal(8), "duration_s": None, "per_seconds": 1, "amount_cents": 800,
+    "rule_kind": "minimum", "rule_limit_cents": 2000, "description": "Base fee",
+}  # fmt: skip
+
+
+def test_every_rule_stands_on_page_1_with_its_reason_between_the_usage_and_the_total_fees(month):
+    cap = DISCOUNT | {
+        "rule_kind": "maximum", "slug": "apps.s", "rule_rate_ppm": None, "rule_limit_cents": 1200,
+        "amount_cents": -300, "description": "Cap on applications",
+    }  # fmt: skip
+    gesture = DISCOUNT | {
+        "rule_kind": "discount", "rule_rate_ppm": None, "rule_limit_cents": 220, "amount_cents": -220,
+        "description": "Gesture",
+    }  # fmt: skip
+    view = month.bill(usage=[{"amount_cents": 1500}, cap, TRUE_UP, gesture]).view()
+
+    assert [(row.label, row.note, row.amount) for row in view.totals][:5] == [
+        ("Fees for the period", "2026-10-01 – 2026-10-31, see the usage details", "€15.00"),
+        ("Maximum €12.00 for apps.s", "Cap on applications", f"{MINUS}€3.00"),
+        ("Minimum €20.00", "Base fee", "€8.00"),
+        ("Discount €2.20", "Gesture", f"{MINUS}€2.20"),
+        ("Total fees", "", "€17.80"),
+    ]
+
+
+def test_what_tops_up_is_a_line_of_the_details_under_its_organisation(month):
+    labs = {"owner_id": "orga_2", "owner_name": "Labs"}
+    view = month.bill(usage=[{"amount_cents": 1500}, TRUE_UP | labs]).view()
+
+    line = _lines(view)[-1]
+    assert (line.name, line.resource_id, line.usage, line.price, line.amount) == (
+        "Base fee", "Minimum €20.00 for Labs", "1", "€8", "€8.00",
+    )  # fmt: skip
+    assert (view.details[1].services[0].name, view.details[1].services[0].count) == ("Minimums", "1 item")
+    assert view.details_total.value == "€23.00"
+
+
+def test_several_discounts_close_the_gap_between_organisations_and_their_total_together(month):
+    labs = {"owner_id": "orga_2", "owner_name": "Labs", "amount_cents": 600}
+    view = month.bill(usage=[{"amount_cents": 400}, labs, *[DISCOUNT | {"amount_cents": -100}] * 2]).view()
+
+    organisations = view.organisations
+    assert (organisations.discount_label, organisations.discount) == ("Discounts", f"{MINUS}€2.00")
+
+
+def test_resources_below_the_cent_are_counted_on_the_line_that_they_share(month):
+    grouped = {"resource_id": "", "resource_name": None, "resources": 12, "amount_cents": 3}
+    view = month.bill(usage=[{}, grouped, grouped | {"resources": 7}]).view()
+
+    assert [line.name for line in _lines(view)] == [
+        "front", "12 resources below the cent", "7 resources below the cent",
+    ]  # fmt: skip
+    assert view.details[0].services[0].count == ""
+
+
+def test_a_vendors_charge_prints_what_the_vendor_says(month):
+    charge = {
+        "basis": "vendor", "slug": "vendor", "zone": "", "unit": "piece", "quantity": Decimal(1),
+        "unit_price": Decimal("12.34"), "description": "mailer: 10,000 mails", "resource_name": "mail",
+        "amount_cents": 1234,
+    }  # fmt: skip
+    view = month.bill(usage=[charge]).view()
+
+    (line,) = _lines(view)
+    assert (line.name, line.resource_id, line.amount) == ("mailer: 10,000 mails", "mail", "€12.34")
+    assert view.services[0].name == "Third-party services"
+
+
+def test_over_consumption_is_explained_as_a_regularisation(month):
+    view = month.bill(usage=[{"amount_cents": 11463}], prepaid=2000, custom=0).view()
+
+    assert view.explanations[0] == (
+        "Regularisation for over-consumption, F + c + e: total fees of €114.63 less €20.00 of used credits leave "
+        "€94.63, invoiced now."
+    )
+
+
+def test_covered_fees_need_no_regularisation(month):
+    view = month.bill(usage=[{"amount_cents": 11463}], prepaid=20000).view()
+
+    assert view.explanations == ("f, the estimate: the fees that recur, €114.63.",)
+
+
+def _explained(month, **statement):
+    month.bill(usage=[{"amount_cents": 10000}], prepaid=20000)
+    month.statements[0] |= statement
+    return month.view().explanations[-1]
+
+
+def test_the_estimate_tells_one_off_charges_apart(month):
+    assert _explained(month, recurring_cents=7500, forecast_cents=-7500, refill_cents=0) == (
+        "f, the estimate: the fees that recur, €75.00. One-off charges of €25.00 are not expected again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"estimate_basis": "daily_rate", "forecast_cents": -9677}, "over next month's days: €96.77."),
+        (
+            {
+                "estimate_basis": "mean_of_three",
+                "forecast_cents": -9000,
+                "recurring_1_before_cents": 9000,
+                "recurring_2_before_cents": 8000,
+            },
+            "the mean of the fees that recurred lately, €100.00, €90.00, €80.00: €90.00.",
+        ),
+        ({"estimate_basis": "committed", "forecast_cents": -5000}, "what you committed yourself to spend, €50.00."),
+        ({"estimate_basis": "final", "forecast_cents": 0}, "this is a final statement"),
+    ],
+    ids=["daily rate", "mean of three", "committed", "final"],
+)
+def test_the_estimate_says_what_it_rests_on(month, figures, said):
+    assert said in _explained(month, **figures)
+
+
+def test_credits_that_move_to_another_payer_are_announced(month):
+    view = month.bill(usage=[{"amount_cents": 100}], prepaid=1000, successor_name="Holding").view()
+
+    assert view.explanations[-1] == (
+        "Holding pays from the next period on. What is left of your credits, €9.00, moves there."
+    )
+
+
+UNUSABLE = {
+    "payer_id": "orga_1", "owner_id": "orga_1", "resource_id": "app_1", "resource_name": "front", "slug": "apps.s",
+    "zone": "par", "instance_id": "i-1", "reason": "Host failure",
+    "started_at": datetime(2026, 10, 5, 1, 0, 0, 600_000, tzinfo=UTC),
+    "stopped_at": datetime(2026, 10, 5, 1, 10, 1, 200_000, tzinfo=UTC),
+}  # fmt: skip
+
+
+def test_time_not_billed_is_listed_in_an_annex_of_its_payer_alone(month):
+    month.bill("orga_1", usage=[{}]).bill("orga_2", usage=[{}])
+    later = UNUSABLE | {
+        "owner_id": "orga_3", "resource_name": None, "instance_id": "i-0",
+        "started_at": datetime(2026, 10, 31, 22, tzinfo=UTC), "stopped_at": datetime(2026, 10, 31, 23, tzinfo=UTC),
+    }  # fmt: skip
+    unusable = pl.DataFrame([later, UNUSABLE])
+    first, second = month.views(zone=ZoneInfo("Europe/Paris"), unusable=unusable)
+
+    assert second.annex is None
+    assert first.annex.period_label == "From and to (Europe/Paris)"
+    assert [(row.name, row.instance, row.size_and_zone, row.reason) for row in first.annex.rows] == [
+        ("front", "i-1", "apps.s – par", "Host failure"),
+        ("app_1", "orga_3 · i-0", "apps.s – par", "Host failure"),
+    ]
+    assert [(row.period, row.duration) for row in first.annex.rows] == [
+        ("2026-10-05 03:00:00 – 2026-10-05 03:10:01", "10m 00s"),
+        ("2026-10-31 23:00:00 – 2026-11-01 00:00:00", "1h 00m 00s"),
+    ]
+    assert first.annex.total == "1h 10m 00s"

@@ -10,11 +10,12 @@ import pytest
 
 from billing_pipeline.rules.balances import BasisHashes, RefillInvoices
 from billing_pipeline.rules.credits import Settlement, settle_credits
-from billing_pipeline.rules.discounts import share_discounts
 from billing_pipeline.rules.invoicing import DraftedMonth, draft_invoices
 from billing_pipeline.rules.period import Month, Period
+from billing_pipeline.rules.spending import AdjustedCharges, InvoiceRules, adjust_charges, assign_spend_rules
+from billing_pipeline.rules.succession import Takeovers
 from billing_pipeline.rules.tax import VatDecisions, VatRates
-from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements
+from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements, SpendRules
 from billing_pipeline.tables.credits import (
     CreditAccounts,
     CreditLots,
@@ -87,6 +88,7 @@ def _lots(*rows):
 def _accounts(*rows):
     defaults = {
         "payer_id": "acme", "currency": "EUR", "prepaid_before_cents": 0, "pending_cents": 0, "is_closed": False,
+        "billed_months_before": 0, "estimate_basis": "same_as_last_month",
     }  # fmt: skip
     return _table(CreditAccounts, rows, defaults)
 
@@ -110,7 +112,15 @@ def _payments(*rows):
 def _statements(*rows):
     """Statements of payers who used nothing and hold only what is named."""
     zeros = {name: 0 for name in CreditStatements.column_names() if name.endswith("_cents")}
-    return _table(CreditStatements, rows, zeros | {"payer_id": "acme", "currency": "EUR", "is_custom_refill": False})
+    defaults = {
+        "payer_id": "acme", "currency": "EUR", "is_custom_refill": False, "estimate_basis": "same_as_last_month",
+        "is_due": True, "billed_months_before": 0,
+    }  # fmt: skip
+    return _table(CreditStatements, rows, zeros | defaults)
+
+
+def _spend_rules(*rows):
+    return _table(SpendRules, [{"name": row["rule_id"], **row} for row in rows], {"currency": "EUR"})
 
 
 def _movements(*rows):
@@ -130,15 +140,22 @@ def _period(text: str = "2026-10") -> Period:
     return Month.parse(text).period(ZoneInfo("UTC"))
 
 
+def _adjust(charges, organisations, *spend_rules, period=None) -> AdjustedCharges:
+    """Apply spend rules and the organisations' discounts; no rule parks anybody."""
+    assigned = assign_spend_rules(_spend_rules(*spend_rules), charges, organisations)
+    assert assigned.problems.is_empty()
+    return adjust_charges(charges, assigned.rules, organisations, period or _period())
+
+
 def _bill(charges, lots, accounts, *, vat_ppm=0, organisations=None, period=None) -> tuple[Settlement, DraftedMonth]:
     """Settle one month and draft its invoices."""
     payers = accounts["payer_id"].to_list()
     period = period or _period()
     organisations = organisations if organisations is not None else _organisations(*({"owner_id": p} for p in payers))
-    fees = share_discounts(charges, organisations)
+    fees, adjustments = adjust_charges(charges, InvoiceRules.create_empty(), organisations, period)
     settlement = settle_credits(fees, lots, accounts, period)
     vat = _vat(*({"payer_id": payer, "vat_ppm": vat_ppm} for payer in payers))
-    drafted = draft_invoices(charges, fees, settlement.statements, organisations, vat, _basis(payers), period)
+    drafted = draft_invoices(charges, adjustments, settlement.statements, organisations, vat, _basis(payers), period)
     return settlement, drafted
 
 
@@ -157,7 +174,14 @@ def given() -> SimpleNamespace:
         payments=_payments,
         statements=_statements,
         movements=_movements,
-        refills=lambda *rows: _table(Refills, rows, {"payer_id": "acme", "currency": "EUR"}),
+        refills=lambda *rows: _table(
+            Refills,
+            [{"holder_id": row.get("payer_id", "acme"), **row} for row in rows],
+            {"payer_id": "acme", "currency": "EUR"},
+        ),
+        takeovers=lambda *rows: _table(Takeovers, rows),
+        spend_rules=_spend_rules,
+        adjust=_adjust,
         refill_invoices=lambda *rows: _table(RefillInvoices, rows, {"payer_id": "acme"}),
         agreements=lambda *rows: _table(RefillAgreements, rows, {"author": "sales", "reason": "contract"}),
         vat=_vat,

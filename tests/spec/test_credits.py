@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import dataframely as dy
 import polars as pl
 import pytest
 from hypothesis import given as draw
@@ -200,6 +201,67 @@ def test_a_surplus_stays_as_credit(given):
     assert booked(settlement, "refill") == []
 
 
+def test_credits_beyond_what_is_due_are_left(given):
+    settlement = settle_credits(
+        given.fees({"fee_cents": 10_00}),
+        given.lots({"grant_id": "welcome", "left_before_cents": 30_00}),
+        given.accounts({"prepaid_before_cents": 5_00}),
+        given.period(),
+    )
+
+    assert settlement.lots.select("used_cents", "left_after_cents").rows() == [(-10_00, 20_00)]
+    assert statement_of(settlement)["prepaid_used_cents"] == 0
+
+
+@pytest.mark.parametrize(
+    ("overdrawn", "told"),
+    [
+        ({"prepaid_before_cents": 5, "balance_before_cents": 5, "prepaid_used_cents": -6, "refill_cents": 1},
+         "no_credit_is_overdrawn"),
+        ({"free_before_cents": 5, "balance_before_cents": 5, "free_used_cents": -4, "free_expired_cents": -2,
+          "refill_cents": 1}, "no_credit_is_overdrawn"),
+        ({"balance_before_cents": -1, "prepaid_before_cents": -1, "change_cents": 1}, "prepaid_before_cents"),
+    ],
+    ids=["prepaid", "free", "a negative balance"],
+)  # fmt: skip
+def test_a_statement_that_takes_more_than_there_is_is_refused(given, overdrawn, told):
+    change = overdrawn.get("change_cents", -overdrawn["balance_before_cents"])
+    with pytest.raises(dy.exc.ValidationError, match=told):
+        given.statements(overdrawn | {"is_custom_refill": True, "change_cents": change})
+
+
+def test_a_lot_that_pays_more_than_it_holds_is_refused(given):
+    lot = {
+        "payer_id": "acme", "grant_id": "g", "name": "g", "priority": 1, "starts_at": LATER, "granted_cents": 5,
+        "left_before_cents": 5, "used_cents": -6, "expired_cents": 0, "left_after_cents": -1,
+    }  # fmt: skip
+    with pytest.raises(dy.exc.ValidationError, match="left_after_cents"):
+        given.carried_lots(lot)
+
+
+def test_the_movements_say_which_lot_paid_which_line_and_add_up_to_the_statement(given):
+    settlement = settle_credits(
+        given.fees({"fee_cents": 7_00, "slug": "apps.s"}, {"fee_cents": 7_00, "slug": "pg.s"}),
+        given.lots(
+            {"grant_id": "narrow", "left_before_cents": 10_00, "slugs": "pg.s", "expires_at": given.period().end},
+            {"grant_id": "wide", "left_before_cents": 2_00, "priority": 2},
+        ),
+        given.accounts({"prepaid_before_cents": 1_00}),
+        given.period(),
+    )
+
+    apps, pg = f"{0:032d}", f"{1:032d}"
+    rows = settlement.movements.select(pl.col("kind").cast(pl.String), "grant_id", "line_id", "amount_cents").rows()
+    assert sorted(rows) == [
+        ("free_expired", "narrow", "", -3_00),
+        ("free_used", "narrow", pg, -7_00),
+        ("free_used", "wide", apps, -2_00),
+        ("prepaid_used", "prepaid", apps, -1_00),
+        ("refill", "2026-10", "", 14_00),
+    ]
+    assert statement_of(settlement)["change_cents"] == sum(row[-1] for row in rows)
+
+
 @pytest.mark.parametrize("agreed", [0, 500_00])
 def test_a_negotiated_refill_replaces_the_computed_one(given, agreed):
     settlement = settle_credits(
@@ -228,7 +290,9 @@ def test_a_closed_organisation_is_asked_for_no_refill_and_loses_its_free_credits
 def test_every_account_gets_a_statement_even_without_fees_and_credits(given):
     settlement = settle_credits(given.fees(), given.lots(), given.accounts({}), given.period())
 
-    amounts = settlement.statements.select(pl.selectors.ends_with("_cents"))
+    amounts = settlement.statements.select(
+        pl.selectors.ends_with("_cents").exclude("recurring_1_before_cents", "recurring_2_before_cents")
+    )
     assert amounts.rows() == [(0,) * amounts.width]
     assert settlement.movements.is_empty()
 

@@ -7,14 +7,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from billing_pipeline.rules.allocation import share
-from billing_pipeline.rules.discounts import NegativeCharge, UnknownPayer, share_discounts
 from billing_pipeline.rules.rounding import round_half_away
+from billing_pipeline.rules.spending import NegativeCharge, UnknownPayer
 
 
 def discounts(given, charges, ppm):
     organisations = given.organisations({"owner_id": "acme", "discount_ppm": ppm})
-    fees = share_discounts(given.charges(*({"payer_id": "acme", "charge_cents": c} for c in charges)), organisations)
-    return fees.sort("line_id")["discount_cents"].to_list()
+    lines = given.charges(*({"payer_id": "acme", "charge_cents": cents} for cents in charges))
+    return given.adjust(lines, organisations).fees.sort("line_id")["discount_cents"].to_list()
 
 
 def test_a_discount_is_rounded_once_on_the_sum_and_not_line_by_line(given):
@@ -44,7 +44,7 @@ def test_lines_that_are_all_free_have_nothing_to_discount(given):
 
 
 def test_each_payer_has_its_own_rate_and_its_sub_organisations_follow_it(given):
-    fees = share_discounts(
+    fees, _ = given.adjust(
         given.charges(
             {"payer_id": "acme", "owner_id": "acme-lab", "charge_cents": 10_00},
             {"payer_id": "zeta", "charge_cents": 10_00},
@@ -67,13 +67,13 @@ def test_the_largest_amounts_are_shared_exactly(given):
 def test_a_charge_below_zero_is_refused_by_its_line(given):
     charges = given.charges({"payer_id": "acme", "charge_cents": -5})
     with pytest.raises(NegativeCharge, match=r"1 charges are below zero, the first is line 0+ of payer acme"):
-        share_discounts(charges, given.organisations({"owner_id": "acme"}))
+        given.adjust(charges, given.organisations({"owner_id": "acme"}))
 
 
 def test_a_payer_without_an_organisations_row_is_refused(given):
     charges = given.charges({"payer_id": "acme", "charge_cents": 5})
     with pytest.raises(UnknownPayer, match="the first is acme"):
-        share_discounts(charges, given.organisations({"owner_id": "zeta"}))
+        given.adjust(charges, given.organisations({"owner_id": "zeta"}))
 
 
 @settings(max_examples=60, deadline=None)
@@ -88,7 +88,7 @@ def test_all_payers_at_once_share_like_one_payer_alone(given, payers):
     charges = given.charges(
         *({"payer_id": f"p{p}", "charge_cents": c} for p, (_, charges) in enumerate(payers) for c in charges)
     )
-    fees = share_discounts(
+    fees, _ = given.adjust(
         charges, given.organisations(*({"owner_id": f"p{p}", "discount_ppm": ppm} for p, (ppm, _) in enumerate(payers)))
     )
 

@@ -1,14 +1,14 @@
 """From a settled statement to a draft invoice: totals, lines in printed order, and who gets none."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import sha256
 
 import polars as pl
 import pytest
 
+from billing_pipeline.rules.balances import carry_refills
 from billing_pipeline.rules.credits import settle_credits
-from billing_pipeline.rules.discounts import share_discounts
 from billing_pipeline.rules.invoicing import draft_invoices
 from billing_pipeline.rules.tax import VatDecisions
 from billing_pipeline.tables.invoices import ParkedOrganisations
@@ -158,14 +158,47 @@ def test_an_invoice_over_0_00_is_drafted(given):
     assert drafted.drafts["payable_cents"].to_list() == [0]
 
 
+def test_an_invoice_whose_lines_are_all_paid_from_credits_asks_for_nothing_and_is_settled_at_once(given):
+    settlement, drafted = given.bill(
+        given.charges({"payer_id": "acme", "charge_cents": 60_00}),
+        given.lots({"grant_id": "welcome", "left_before_cents": 100_00}),
+        given.accounts({"prepaid_before_cents": 20_00}),
+        vat_ppm=200_000,
+    )
+
+    totals = drafted.drafts.select("fees_cents", "used_credits_cents", "subtotal_cents", "vat_cents", "payable_cents")
+    assert totals.rows() == [(60_00, -60_00, 0, 0, 0)]
+    assert drafted.nothing_due == []
+    assert carry_refills(given.refills(), settlement.statements, drafted.drafts).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("account", "lots"),
+    [
+        ({"prepaid_before_cents": 1}, ()),
+        ({}, ({"grant_id": "held", "left_before_cents": 1},)),
+        ({}, ({"grant_id": "lapses", "left_before_cents": 1, "expires_at": datetime(2026, 11, 1, tzinfo=UTC)},)),
+        ({"custom_refill_cents": 1}, ()),
+    ],
+    ids=["prepaid credit", "free credit", "a credit that lapses", "a refill"],
+)
+def test_whoever_holds_loses_or_is_asked_for_a_cent_gets_an_invoice(given, account, lots):
+    settlement, drafted = given.bill(given.charges(), given.lots(*lots), given.accounts(account))
+
+    assert settlement.statements["is_due"].to_list() == [True]
+    assert drafted.drafts.height == 1
+
+
 def draft_with_unknown_tax(given, charges, unknown):
     """Two payers, of whom only `acme` has a VAT rate."""
     organisations = given.organisations({"owner_id": "acme"}, {"owner_id": "zeta"})
-    fees = share_discounts(charges, organisations)
+    fees, adjustments = given.adjust(charges, organisations)
     accounts = given.accounts({"payer_id": "acme"}, {"payer_id": "zeta"})
     statements = settle_credits(fees, given.lots(), accounts, given.period()).statements
     vat = VatDecisions(given.vat({"payer_id": "acme"}).rates, unknown)
-    return draft_invoices(charges, fees, statements, organisations, vat, given.basis(["acme", "zeta"]), given.period())
+    return draft_invoices(
+        charges, adjustments, statements, organisations, vat, given.basis(["acme", "zeta"]), given.period()
+    )
 
 
 UNKNOWN_TAX = ParkedOrganisations.validate(

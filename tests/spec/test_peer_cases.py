@@ -15,7 +15,6 @@ import polars as pl
 import pytest
 
 from billing_pipeline.rules.credits import settle_credits
-from billing_pipeline.rules.discounts import share_discounts
 from billing_pipeline.rules.rounding import round_decimal, round_half_away, rounded_half_away
 
 ROOT = Path(__file__).parents[2]
@@ -141,7 +140,7 @@ def discounted(given, lines, discount):
     assert rate == rate.to_integral_value()
     organisations = given.organisations({"owner_id": "acme", "discount_ppm": int(rate)})
     charges = given.charges(*({"payer_id": "acme", "charge_cents": line} for line in lines))
-    return share_discounts(charges, organisations).sort("line_id")["fee_cents"].to_list()
+    return given.adjust(charges, organisations).fees.sort("line_id")["fee_cents"].to_list()
 
 
 @of_kind("spread")

@@ -107,7 +107,6 @@ def test_every_payer_is_decided_or_named_with_the_reason(given):
     decisions = decide_taxes(
         given.organisations(
             {"owner_id": "home"},
-            {"owner_id": "lab", "payer_id": "home", "country": "DE"},
             {"owner_id": "berlin", "country": "DE", "vat_number": "DE136695976"},
             {"owner_id": "vienna", "country": "AT", "kind": "consumer"},
         ),
