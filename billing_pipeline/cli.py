@@ -230,7 +230,7 @@ def show(table: str, month: Month, organisation: str | None, form: str) -> None:
     """Print a published table of MONTH, e.g. rating/charges."""
     import polars as pl
 
-    from billing_pipeline.rules.explanation import instants
+    from billing_pipeline.rules.evidence import instants
 
     billing = _open()
     generation = billing.read(table, month)
