@@ -6,6 +6,7 @@ not hold: they are parked (reason ``equation``) and the others are billed; its f
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 import dataframely as dy
 import polars as pl
@@ -18,6 +19,9 @@ from billing_pipeline.tables.usage import FileReceipts
 
 #: The reason of a payer for whom an equation does not hold.
 REASON = "equation"
+
+#: As long as intake makes the ids of files.
+_FILE_ID = 16
 
 _C_D_E_H = ("free_used", "free_expired", "prepaid_used", "refill")
 
@@ -141,14 +145,20 @@ def seconds_are_conserved(
 def every_line_has_sources(
     charges: dy.DataFrame[Charges], sources: dy.DataFrame[ChargeSources], receipts: pl.DataFrame
 ) -> Equation:
-    """Every line was made of raw rows, and every raw file it names has a receipt with the file's sha256.
+    """Every line was made of raw rows, and every raw file it names has a receipt with its path and sha256.
+
+    The id of a file is made of both, so that a receipt cannot speak of another file.
 
     Args:
         charges: the month's lines.
         sources: which files they were made from.
-        receipts: `feed`, `file_id`, `sha256` of every file that had landed.
+        receipts: `feed`, `file_id`, `path`, `sha256` of these files.
     """
-    vouched = receipts.filter(pl.col("sha256").str.starts_with(pl.col("file_id")))
+    ids = [
+        sha256(f"{path}|{checksum}".encode()).hexdigest()[:_FILE_ID]
+        for path, checksum in receipts.select("path", "sha256").iter_rows()
+    ]
+    vouched = receipts.filter(pl.col("file_id") == pl.Series(ids, dtype=pl.String))
     orphans = charges.join(sources, on="line_id", how="anti").select(
         "payer_id", detail=pl.format("line {} has no raw row", "line_id")
     )
