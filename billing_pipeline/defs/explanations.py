@@ -7,10 +7,12 @@ import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
+from billing_pipeline.intake.contracts import FEEDS
 from billing_pipeline.rules.balances import current_organisations
 from billing_pipeline.rules.equations import explanations_add_up
 from billing_pipeline.rules.explanation import MonthOfFigures, explain_month, figures_to_explain
 from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.scores import MonthToScore, score_month
 from billing_pipeline.tables.accounts import Organisations, Prices, RefillAgreements
 from billing_pipeline.tables.credits import (
     CreditLots,
@@ -21,8 +23,10 @@ from billing_pipeline.tables.credits import (
     Refills,
 )
 from billing_pipeline.tables.explanations import Lifetimes
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
 from billing_pipeline.tables.rating import Segments
+from billing_pipeline.tables.usage import FileReceipts, LateArrivals
+from billing_pipeline.warehouse import Generation
 
 _EXPLAINED_FROM = (
     "invoices/drafts",
@@ -65,7 +69,7 @@ def explanations(context: dg.AssetExecutionContext, billing: Billing, month: Mon
     }
 
 
-def _figures(billing: Billing, month: Month, read: Mapping[str, object]) -> MonthOfFigures:
+def _figures(billing: Billing, month: Month, read: Mapping[str, Generation]) -> MonthOfFigures:
     """What the invoices were made from, of payers with an invoice."""
     drafts = Drafts.validate(read["invoices/drafts"].read(), cast=True)
 
@@ -92,3 +96,50 @@ def _figures(billing: Billing, month: Month, read: Mapping[str, object]) -> Mont
         segments=Segments.validate(read["rating/segments"].read(), cast=True),
         prices=Prices.validate(read["accounts/prices"].read(), cast=True),
     )
+
+
+_SCORED_FROM = (
+    "usage/file_receipts",
+    "usage/late_arrivals",
+    "invoices/drafts",
+    "invoices/invoice_lines",
+    "invoices/lifetimes",
+    "invoices/parked_organisations",
+    "credits/credit_statements",
+    "credits/credit_movements",
+    "credits/credit_lots",
+)
+
+
+@monthly_assets(
+    Table(
+        "invoices/scores",
+        "How well the month was accounted for: completeness, clearing, timeliness. One row per score and measure.",
+        deps=_SCORED_FROM,
+    )
+)
+def scores(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Score the month; a score below 1 stops nothing, it is there to be watched."""
+    del context
+    read = {table: billing.read(table, month) for table in _SCORED_FROM}
+    settled = read["credits/credit_statements"]
+    scored = score_month(
+        MonthToScore(
+            receipts=FileReceipts.validate(read["usage/file_receipts"].read(), cast=True),
+            late=LateArrivals.validate(read["usage/late_arrivals"].read(), cast=True),
+            usage_feeds=tuple(name for name, feed in FEEDS.items() if feed.is_usage),
+            lines=InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True),
+            fees=Fees.validate(settled.read("fees")),
+            movements=CreditMovements.validate(read["credits/credit_movements"].read(), cast=True),
+            lots=CreditLots.validate(read["credits/credit_lots"].read(), cast=True),
+            statements=CreditStatements.validate(settled.read()),
+            drafts=Drafts.validate(read["invoices/drafts"].read(), cast=True),
+            lifetimes=Lifetimes.validate(read["invoices/lifetimes"].read()),
+            parked=ParkedOrganisations.validate(read["invoices/parked_organisations"].read()),
+        )
+    )
+    billing.warehouse.publish(
+        "invoices/scores", partition(month), scored, as_of=billing.as_of(month), inputs=inputs_of(read)
+    )
+    totals = {f"{row['score']} ppm": row["ppm"] for row in scored.filter(measure="").iter_rows(named=True)}
+    return {"invoices/scores": Report({"dagster/row_count": scored.height} | totals)}

@@ -113,7 +113,8 @@ def _steps(
     """One step of a figure for each row, in the columns that all steps have; `rank` orders steps of one kind."""
     values = {"text": text, "quantity": quantity, "unit": unit, "unit_price": unit_price, "per": per}
     line_id = pl.col("line_id") if "line_id" in rows.columns else pl.lit("")
-    return rows.select(
+    # In one chunk: Polars 2.1 aborts where `format` meets a filtered column of several, one of them empty.
+    return rows.rechunk().select(
         "payer_id",
         line_id=line_id,
         figure=pl.lit(figure, _FIGURE),

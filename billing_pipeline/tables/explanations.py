@@ -35,10 +35,12 @@ STEPS = (
     "price", "tier_entry", "line_discount", "rate",
     # The one rounding of a line.
     "rounded",
+    # Other figures that make this one.
+    "figure",
     # Who pays a line.
     "line", "discount_share", "free_credit", "prepaid_credit", "vat_share",
-    # Terms of a figure.
-    "figure", "lines", "discount", "lot", "carried", "refill_paid", "opening", "recurring", "strategy", "closed",
+    # Other terms of a figure.
+    "lines", "discount", "lot", "carried", "refill_paid", "opening", "recurring", "strategy", "closed",
     "pending_invoice", "agreement", "surplus", "vat_on_lines", "vat_on_refill",
 )  # fmt: skip
 
@@ -98,3 +100,23 @@ class Lifetimes(dy.Schema):
     prepaid_cents = cents(lowest=0)
     #: g + h of the last month: refills that were asked for and not settled.
     pending_cents = cents(lowest=0)
+
+
+class Scores(dy.Schema):
+    """One row per score of a month and measure in it: what part of what, in millionths, rounded down.
+
+    A score is the least of its measures: 1000000 means that nothing is missing.
+    """
+
+    score = dy.Enum(["completeness", "clearing", "timeliness"], primary_key=True)
+    #: What is counted; empty for the score itself.
+    measure = dy.String(primary_key=True)
+    numerator = dy.Int64(min=0)
+    denominator = dy.Int64(min=0)
+    #: 1000000 where there is nothing to count.
+    ppm = dy.Int64(min=0, max=1_000_000)
+
+    @dy.rule()
+    def a_part_is_no_more_than_the_whole(cls) -> pl.Expr:
+        """Numerator <= denominator."""
+        return cls.numerator.col <= cls.denominator.col
