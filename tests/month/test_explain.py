@@ -182,7 +182,7 @@ def counted(line: dict, rows: list[dict], landed: dict[str, list[dict]], tier: d
         case "moved":
             return Fraction(sum(raw["bytes"] for _, raw in raw_rows))
         case _:
-            return Fraction(max(raw["quantity"] for _, raw in raw_rows))
+            return Fraction(max(int(raw["quantity"]) for _, raw in raw_rows))
 
 
 def runs(raw_rows: list[tuple[dict, dict]]) -> Iterator[list[tuple[datetime, datetime]]]:
