@@ -147,6 +147,7 @@ Examples:
   billing status 2026-10                        what happened, who is parked and why
   billing show rating/charges 2026-10 --organisation orga_1
   billing explain INV-2026-000001 3             line 3 down to raw files and rows
+  billing explain 2026-10 --organisation orga_1 --figure h
 """
 
 
@@ -244,7 +245,7 @@ def show(table: str, month: Month, organisation: str | None, form: str) -> None:
     """Print a published table of MONTH, e.g. rating/charges."""
     import polars as pl
 
-    from billing_pipeline.rules.explanation import instants
+    from billing_pipeline.rules.evidence import instants
 
     billing = _open()
     generation = billing.read(table, month)
@@ -263,16 +264,50 @@ def show(table: str, month: Month, organisation: str | None, form: str) -> None:
 
 @main.command()
 @_folder_options
-@click.argument("invoice")
-@click.argument("line", required=False)
-def explain(invoice: str, line: str | None) -> None:
-    """Say why INVOICE (a number, or PAYER/MONTH of a draft) is what it is, or one LINE of it (its number or id)."""
-    from billing_pipeline.console.explaining import explain_invoice, explain_line
+@click.argument("what", nargs=-1, required=True, metavar="INVOICE|MONTH [LINE]")
+@click.option("--organisation", help="Who pays; MONTH instead of INVOICE then.")
+@click.option("--figure", help="A letter of the statement (a to i, A, B, F) or a name, e.g. h or vat.")
+def explain(what: tuple[str, ...], organisation: str | None, figure: str | None) -> None:
+    """Say why an invoice, one of its figures or one of its lines is what it is.
+
+    INVOICE is a number, or PAYER/MONTH of a draft; LINE is a line's number or id.
+    """
+    from rich.console import Console
+
+    from billing_pipeline.console.explaining import explain_figure, explain_invoice, explain_line
 
     billing = _open()
+    invoice, line = _invoice_and_line(what, organisation)
+    if line and figure:
+        message = f"--figure {figure} is of the whole invoice; leave out the line {line}"
+        raise click.UsageError(message)
     payer, month = _find_invoice(billing, invoice)
-    text = explain_line(billing, payer, month, line) if line else explain_invoice(billing, payer, month)
-    click.echo(text)
+    if line:
+        shown = explain_line(billing, payer, month, line)
+    elif figure:
+        shown = explain_figure(billing, payer, month, figure)
+    else:
+        shown = explain_invoice(billing, payer, month)
+    # As wide as the widest path: rows are for copying, a terminal wraps them by itself.
+    console = Console(highlight=False, markup=False, width=1_000)
+    for part in shown:
+        console.print(part)
+
+
+def _invoice_and_line(what: tuple[str, ...], organisation: str | None) -> tuple[str, str | None]:
+    """The invoice and the line among the arguments; with an organisation, its month stands for the invoice."""
+    words = list(what)
+    if organisation:
+        months = [word for word in words if len(word) == len("2026-10") and word[4] == "-"]
+        if len(months) != 1:
+            message = "with --organisation goes the MONTH, e.g. billing explain 2026-10 3 --organisation ID"
+            raise click.UsageError(message)
+        words.remove(months[0])
+        words.insert(0, f"{organisation}/{months[0]}")
+    if len(words) > 2:
+        message = f"one invoice and one line at most, not {' '.join(what)}"
+        raise click.UsageError(message)
+    return words[0], words[1] if len(words) == 2 else None
 
 
 @main.group("import-trace")
@@ -418,6 +453,7 @@ def _print_month(billing: "Billing", month: Month) -> None:
         ("Refused prices", "accounts/refused_prices", ["price_id", "reason", "detail"]),
         ("Quarantine", "usage/quarantine", ["feed", "path", "file_row", "reason"]),
         ("Late", "usage/late_arrivals", ["feed", "origin_month", "late_rows"]),
+        ("Scores", "invoices/scores", ["score", "ppm", "measure", "numerator", "denominator"]),
     ):
         rows = billing.read(name, month).read()
         click.echo(f"\n{title}: {rows.height:,}")

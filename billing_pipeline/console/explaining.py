@@ -1,199 +1,485 @@
-"""Why an invoice or one of its lines is what it is: amounts, price, intervals, raw files and rows, code version."""
+"""Why an invoice, one of its figures or one of its lines is what it is, down to raw files and rows.
+
+The steps are read from the published `invoices/explanations`; the rows behind a line are looked up where they are
+shown, because they are as many as the usage itself.
+"""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import polars as pl
+from rich.console import JustifyMethod, RenderableType
+from rich.padding import Padding
+from rich.table import Table
 
 from billing_pipeline.defs.billing import Billing, as_of, partition
-from billing_pipeline.documents.formatting import format_money
-from billing_pipeline.rules.explanation import events_of_line, inside, instant_text, instants, price_windows
+from billing_pipeline.defs.evidence import receipts_of_files
+from billing_pipeline.documents.formatting import format_money, format_rate
+from billing_pipeline.rules.currencies import MINOR_DIGITS
+from billing_pipeline.rules.evidence import (
+    instants,
+    one_shot_line_id,
+    price_windows,
+    series_of_line,
+    usage_of_line,
+)
 from billing_pipeline.rules.period import Month
-from billing_pipeline.tables.accounts import Organisations, Prices
+from billing_pipeline.rules.rounding import round_half_away
+from billing_pipeline.tables.explanations import INVOICE_FIGURES, STATEMENT_FIGURES
 from billing_pipeline.warehouse import Generation
 
-_FEED_OF_BASIS = {
-    "runtime": "runtime_intervals",
-    "stored": "storage_samples",
-    "moved": "traffic_deltas",
-    "units": "unit_counts",
+_TITLES = {
+    "fees": "fees after discounts",
+    "free_before": "free credits before",
+    "prepaid_before": "prepaid credits before",
+    "balance_before": "credits before",
+    "free_used": "free credits used",
+    "free_expired": "free credits expired",
+    "prepaid_used": "prepaid credits used",
+    "forecast": "estimate of next month",
+    "pending": "refills pending payment",
+    "refill": "refill",
+    "balance_after": "credits after payment",
+    "change": "change of credits",
+    "used_credits": "used credits",
+    "subtotal": "subtotal",
+    "vat": "VAT",
+    "payable": "amount to pay",
 }
+
+_FORMULAS = {
+    "fees": "Σ lines",
+    "balance_before": "a + b",
+    "free_used": "−Σ min(left in the lot, unpaid fees it may pay)",
+    "free_expired": "−Σ left of lots that end in the period",
+    "prepaid_used": "−min(b, F + c)",
+    "forecast": "−recurring part of F, by the strategy",
+    "refill": "max(0, −(A + c + d + e + f + g))",
+    "balance_after": "A + c + d + e + h",
+    "change": "B − A",
+    "used_credits": "i − d = c + e + h",
+    "subtotal": "F + used credits",
+    "payable": "subtotal + VAT",
+}
+
+_LABELS = {
+    "measured": "measured",
+    "unusable": "unusable, not billed",
+    "granules": "to whole granules",
+    "whole_seconds": "to whole seconds, once",
+    "tier": "part in the tier",
+    "free_quantity": "free",
+    "blocks": "to started blocks",
+    "price": "paid for",
+    "tier_entry": "on entering the tier",
+    "line_discount": "the line's own discount",
+    "rate": "rate",
+    "rounded": "rounded once, half away from zero",
+    "line": "amount of the line",
+    "discount_share": "share of the discount",
+    "free_credit": "paid by free credits",
+    "prepaid_credit": "paid by prepaid credits",
+    "vat_share": "share of the VAT",
+    "lines": "lines of",
+    "discount": "discount",
+    "lot": "free credits",
+    "carried": "left",
+    "refill_paid": "paid",
+    "opening": "opening balance",
+    "recurring": "recurring",
+    "strategy": "strategy",
+    "closed": "closed",
+    "pending_invoice": "asked for in",
+    "agreement": "agreed",
+    "surplus": "surplus",
+    "vat_on_lines": "on what the lines ask for",
+    "vat_on_refill": "on the refill",
+}
+
+_UNITS = {"s": "s", "byte_s": "byte·s", "byte": "bytes", "unit": "units", "piece": "×"}
 
 
 class NotOnInvoice(LookupError):
-    """The line or invoice does not exist."""
+    """The line, figure or invoice does not exist."""
 
 
-def explain_invoice(billing: Billing, payer: str, month: Month) -> str:
+def explain_invoice(billing: Billing, payer: str, month: Month) -> Iterator[RenderableType]:
     """The figures of an invoice with their formulas, and its lines by number."""
-    return "\n".join(_invoice(billing, payer, month))
+    return _Explained(billing, payer, month).overview()
 
 
-def explain_line(billing: Billing, payer: str, month: Month, line: str) -> str:
+def explain_figure(billing: Billing, payer: str, month: Month, figure: str) -> Iterator[RenderableType]:
+    """One figure, found by its name or letter, with its terms and where each is explained."""
+    return _Explained(billing, payer, month).figure(figure)
+
+
+def explain_line(billing: Billing, payer: str, month: Month, line: str) -> Iterator[RenderableType]:
     """One line, found by its number or id, down to raw files and rows."""
-    return "\n".join(_line(billing, payer, month, line))
+    return _Explained(billing, payer, month).line(line)
 
 
-def _invoice(billing: Billing, payer: str, month: Month) -> Iterator[str]:
-    invoice, statement = _head(billing, payer, month)
-    money = _money(str(invoice["currency"]))
-    name = invoice["number"] or "draft"
-    yield f"{name}: {invoice['name']} ({payer}), {invoice['period_start']} – {invoice['period_end']}"
-    for label, cents, formula in (
-        ("F  fees after discounts", invoice["fees_cents"], "Σ lines"),
-        ("a  free credits before", statement["free_before_cents"], ""),
-        ("b  prepaid credits before", statement["prepaid_before_cents"], ""),
-        ("c  free credits used", statement["free_used_cents"], "−Σ min(left in the lot, unpaid fees it may pay)"),
-        ("d  free credits expired", statement["free_expired_cents"], "−Σ left of lots that end in the period"),
-        ("e  prepaid credits used", statement["prepaid_used_cents"], "−min(b, F + c)"),
-        ("f  estimate of next month", statement["forecast_cents"], "−recurring part of F"),
-        ("g  refills pending payment", statement["pending_cents"], ""),
-        (
-            "h  refill",
-            statement["refill_cents"],
-            "negotiated" if statement["is_custom_refill"] else "max(0, −(A + c + d + e + f + g))",
-        ),
-        ("B  credits after payment", statement["balance_after_cents"], "A + c + d + e + h"),
-        ("   used credits", invoice["used_credits_cents"], "i − d = c + e + h"),
-        ("   subtotal", invoice["subtotal_cents"], "F + used credits"),
-        ("   VAT", invoice["vat_cents"], f"{invoice['vat_ppm'] / 10_000:g} % ({invoice['vat_reason']}), rounded once"),
-        ("   amount to pay", invoice["payable_cents"], "subtotal + VAT"),
-    ):
-        yield f"  {label:<28}{money(cents):>16}   {formula}"
-    yield "Lines (billing explain INVOICE LINE says where each comes from):"
-    for line in _lines(billing, payer, month).iter_rows(named=True):
-        what = line["resource_name"] or line["description"] or line["resource_id"]
-        yield f"  {line['line_number']:>4}  {what[:40]:<40}  {line['slug']:<24}{money(line['amount_cents']):>14}"
+def rows_of_lines(billing: Billing, payer: str, month: Month) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
+    """Each line of an invoice with its raw rows.
+
+    The rows have `feed`, `file_id`, `file_row`, `path`, `sha256`, `what`, and `from` and `to` where they count for a
+    time.
+    """
+    return _Explained(billing, payer, month).lines_with_rows()
 
 
-def _line(billing: Billing, payer: str, month: Month, wanted: str) -> Iterator[str]:
-    lines = _lines(billing, payer, month)
-    found = lines.filter((pl.col("line_id") == wanted) | (pl.col("line_number").cast(pl.String) == wanted))
-    if found.is_empty():
-        message = f"the invoice of {payer} for {month} has no line {wanted}; it has lines 1 to {lines.height}"
+@dataclass(frozen=True)
+class _Explained:
+    """One payer's month, read from what its invoice was made of, however often the month was closed since."""
+
+    billing: Billing
+    payer: str
+    month: Month
+
+    # What it was made from.
+
+    @cached_property
+    def _explanations(self) -> Generation:
+        return self.billing.settled("invoices/explanations", self.month)
+
+    def _made_from(self, table: str) -> Generation:
+        generation_id = self._explanations.manifest["inputs"][table]
+        return self.billing.warehouse.generation(table, partition(self.month), generation_id)
+
+    def _rated_from(self, table: str) -> Generation:
+        generation_id = self._made_from("rating/charges").manifest["inputs"][table]
+        return self.billing.warehouse.generation(table, partition(self.month), generation_id)
+
+    def _own(self, generation: Generation) -> pl.DataFrame:
+        rows = pl.scan_parquet(generation.file("rows.parquet"), hive_partitioning=False)
+        return rows.filter(pl.col("payer_id") == self.payer).collect()
+
+    @cached_property
+    def _steps(self) -> pl.DataFrame:
+        return self._own(self._explanations)
+
+    @cached_property
+    def _lines(self) -> pl.DataFrame:
+        return self._own(self._made_from("invoices/invoice_lines")).sort("line_number")
+
+    @cached_property
+    def _draft(self) -> dict[str, Any]:
+        issued = self.billing.warehouse.current("invoices/invoices", partition(self.month))
+        for generation in (issued, self._made_from("invoices/drafts")):
+            rows = self._own(generation) if generation else pl.DataFrame()
+            if rows.height:
+                return rows.row(0, named=True)
+        message = (
+            f"{self.payer} has no invoice for {self.month}; "
+            f"billing status {self.month} says who is parked, others owe nothing"
+        )
         raise NotOnInvoice(message)
-    line = found.row(0, named=True)
-    money = _money(str(line["currency"]))
-    amount = money(line["amount_cents"])
-    yield f"Line {line['line_number']} of {payer} for {month}: {amount}   line_id {line['line_id']}"
-    yield f"  used by {line['owner_name']} ({line['owner_id']}): {line['resource_name'] or ''} {line['resource_id']}"
-    if line["basis"] == "discount":
-        yield f"  discount over all lines: {line['description'] or ''}"
-    else:
-        yield from _pricing(billing, month, line)
-        yield from _usage(billing, month, line)
-    charges = _made_from(billing, month, "rating/charges")
-    yield f"  code version {charges.manifest['code_version']}, as of {as_of(charges):%Y-%m-%dT%H:%M:%SZ}"
 
+    @cached_property
+    def _statement(self) -> dict[str, Any]:
+        return self._own(self._made_from("credits/credit_statements")).row(0, named=True)
 
-def _pricing(billing: Billing, month: Month, line: Mapping[str, Any]) -> Iterator[str]:
-    """The formula of the amount, with the price version it rests on."""
-    price = line["unit_price"].normalize()
-    per = f"{line['per_quantity']:,} {line['unit']}" + (
-        f" × {line['per_seconds']:,} s" if line["per_seconds"] > 1 else ""
-    )
-    quantity = line["quantity"].normalize()
-    where = f"{line['slug']} in zone {line['zone'] or 'any'}"
-    yield f"  {where}: {quantity:f} {line['unit']} × {price:f} {line['currency']} per {per}"
-    if line["line_discount_ppm"]:
-        yield f"    × (1 − {line['line_discount_ppm'] / 1_000_000:g}), the line's own discount"
-    yield f"    = {_exact(line)} {line['currency']}, rounded once, half away from zero"
-    if line["price_id"]:
-        yield f"  price version {line['price_id']}, price factor {line['price_factor_ppm'] / 1_000_000:g}" + (
-            f", tier from {line['tier_from']:,}" if line["tier_from"] else ""
+    def _money(self, cents: int | None) -> str:
+        return "" if cents is None else format_money(cents, self._draft["currency"])
+
+    def _command(self, *options: str, month: Month | None = None) -> str:
+        return " ".join(["billing explain", str(month or self.month), "--organisation", self.payer, *options])
+
+    # The whole invoice.
+
+    def overview(self) -> Iterator[RenderableType]:
+        invoice = self._draft
+        name = invoice["number"] or "draft"
+        yield f"{name}: {invoice['name']} ({self.payer}), {invoice['period_start']} – {invoice['period_end']}"
+        figures = _grid("left", "left", "right", "left")
+        for figure in (*STATEMENT_FIGURES, *INVOICE_FIGURES):
+            figures.add_row(
+                STATEMENT_FIGURES.get(figure, ""),
+                _TITLES[figure],
+                self._money(self._value(figure)),
+                self._formula(figure),
+            )
+        yield _indented(figures)
+        yield f"Each term:  {self._command('--figure')} LETTER|NAME"
+        yield f"Each line:  {self._command('LINE')}"
+        lines = _grid("right", "left", "left", "right")
+        for line in self._lines.iter_rows(named=True):
+            what = line["resource_name"] or line["description"] or line["resource_id"]
+            lines.add_row(str(line["line_number"]), what[:40], line["slug"], self._money(line["amount_cents"]))
+        yield _indented(lines)
+
+    def _value(self, figure: str) -> int:
+        source = self._statement if figure in STATEMENT_FIGURES else self._draft
+        return source[f"{figure}_cents"]
+
+    def _formula(self, figure: str) -> str:
+        if figure == "vat":
+            return f"{format_rate(self._draft['vat_ppm'])} ({self._draft['vat_reason']}), rounded once"
+        if figure == "refill" and self._statement["is_custom_refill"]:
+            return "negotiated"
+        return _FORMULAS.get(figure, "")
+
+    # One figure.
+
+    def figure(self, wanted: str) -> Iterator[RenderableType]:
+        figure = {letter: name for name, letter in STATEMENT_FIGURES.items()}.get(wanted, wanted)
+        if figure not in _TITLES:
+            known = ", ".join([*STATEMENT_FIGURES.values(), *_TITLES])
+            message = f"{wanted} is no figure of an invoice; it has {known}"
+            raise NotOnInvoice(message)
+        letter = STATEMENT_FIGURES.get(figure)
+        head = f"{_TITLES[figure]} ({letter})" if letter else _TITLES[figure]
+        formula = self._formula(figure)
+        value = self._money(self._draft and self._value(figure))
+        yield f"{head} of {self.payer} for {self.month}: {value}" + (f" = {formula}" if formula else "")
+        steps = self._steps.filter(line_id="", figure=figure)
+        yield self._table(steps) if steps.height else "  nothing adds to it"
+        deeper = list(dict.fromkeys(filter(None, map(self._deeper, steps.iter_rows(named=True)))))
+        if deeper:
+            yield "Deeper:\n" + "\n".join(f"  {command}" for command in deeper)
+
+    def _deeper(self, step: Mapping[str, Any]) -> str | None:
+        """The command that explains a term."""
+        match step["what"]:
+            case "figure" if step["text"] in _TITLES:
+                return self._command("--figure", STATEMENT_FIGURES.get(step["text"], step["text"]))
+            case "lines" | "discount" | "recurring" | "vat_on_lines":
+                return self._command()
+            case "lot" | "opening" | "prepaid_credit":
+                return f"billing show credits/credit_movements {self.month} --organisation {self.payer}"
+            case "vat_on_refill":
+                return self._command("--figure", "h")
+            case "refill_paid":
+                return self._command("--figure", "h", month=Month.parse(step["text"].removeprefix("refill of ")))
+            case "pending_invoice":
+                return self._command("--figure", "h", month=Month.parse(step["text"]))
+            case "carried":
+                return self._command("--figure", "e", month=Month.parse(step["text"].removeprefix("after ")))
+        return None
+
+    def _table(self, steps: pl.DataFrame) -> Padding:
+        """Steps, one a row: what, how much, worth, which one."""
+        table = _grid("left", "right", "left", "right", "left")
+        for step in steps.sort("figure", "step").iter_rows(named=True):
+            label, text = _LABELS.get(step["what"], ""), step["text"] or ""
+            if step["what"] == "figure":
+                letter = STATEMENT_FIGURES.get(text, "")
+                label, text = f"{letter:1} {_TITLES.get(text, text)}", ""
+            table.add_row(label, *self._worth(step), self._money(step["amount_cents"]), text)
+        return _indented(table)
+
+    def _worth(self, step: Mapping[str, Any]) -> tuple[str, str]:
+        """The quantity of a step, and what it is worth where it has a price."""
+        if step["quantity"] is None:
+            return "", ""
+        is_money = step["unit"] == "cent"
+        quantity = (
+            self._money(int(step["quantity"]))
+            if is_money
+            else f"{step['quantity'].normalize():,f} {_UNITS[step['unit']]}"
+        )
+        if step["unit_price"] is None:
+            return quantity, ""
+        exact = worth_of_step(step, self._draft["currency"])
+        if is_money:
+            rate = Fraction(step["unit_price"]) * 10**6
+            return quantity, f"× {format_rate(int(rate))} = {_decimal(exact)}"
+        per = "" if step["per"] == 1 else f" / {int(step['per']):,}"
+        price = f"{step['unit_price'].normalize():f} {self._draft['currency']}"
+        return quantity, f"× {price}{per} = {_decimal(exact)}"
+
+    # One line.
+
+    def find_line(self, wanted: str) -> dict[str, Any]:
+        """A line by its number or id.
+
+        Raises:
+            NotOnInvoice: there is none.
+        """
+        name = self._draft["number"] or "the draft"
+        by_number = pl.col("line_number").cast(pl.String) == wanted
+        found = self._lines.filter((pl.col("line_id") == wanted) | by_number)
+        if found.is_empty():
+            message = (
+                f"{name} of {self.payer} for {self.month} has no line {wanted}; "
+                f"it has lines 1 to {self._lines.height}: {self._command()}"
+            )
+            raise NotOnInvoice(message)
+        return found.row(0, named=True)
+
+    def line(self, wanted: str) -> Iterator[RenderableType]:
+        line = self.find_line(wanted)
+        steps = self._steps.filter(line_id=line["line_id"])
+        amount = self._money(line["amount_cents"])
+        yield f"Line {line['line_number']} of {self.payer} for {self.month}: {amount}   line_id {line['line_id']}"
+        what = " ".join(filter(None, [line["resource_name"] or line["description"], line["resource_id"]]))
+        place = f"{line['slug']}" + (f" in {line['zone']}" if line["zone"] else "")
+        yield f"  used by {line['owner_name']} ({line['owner_id']}): {what}, {place}"
+        yield self._table(steps.filter(figure="amount"))
+        due = steps.filter(figure="due")
+        if due.height:
+            yield f"  of this to pay: {self._money(int(due['amount_cents'].sum()))}"
+            yield self._table(pl.concat([due, steps.filter(figure="vat_share")]))
+        yield from self._rows_shown(line)
+        charges = self._made_from("rating/charges")
+        yield f"  code version {charges.manifest['code_version']}, as of {as_of(charges):%Y-%m-%dT%H:%M:%SZ}"
+
+    def _rows_shown(self, line: Mapping[str, Any]) -> Iterator[RenderableType]:
+        rows = self.rows(line)
+        if rows.is_empty():
+            return
+        for window in self._windows(line).iter_rows():
+            yield "  price and payer in force " + " .. ".join(map(_instant, window))
+        kind = "intervals" if line["basis"] == "runtime" else "measurements"
+        yield (
+            f"  {rows.height:,} {kind}:"
+            if line["duration_s"] is None
+            else (f"  {rows.height:,} {kind}, {line['duration_s']:,} s in all:")
+        )
+        shown = _grid("left", "left")
+        for row in rows.iter_rows(named=True):
+            shown.add_row(row["what"], f"{row['path']} row {row['file_row']}")
+        yield _indented(shown)
+        files = _grid("left", "left")
+        for path, checksum in rows.select("path", "sha256").unique().sort("path").iter_rows():
+            files.add_row(path, f"sha256 {checksum}")
+        yield "  raw files:"
+        yield _indented(files)
+
+    # Its raw rows.
+
+    def lines_with_rows(self) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
+        return ((line, self.rows(line)) for line in self._lines.iter_rows(named=True))
+
+    @cached_property
+    def _sources(self) -> pl.DataFrame:
+        return self._made_from("rating/charge_sources").read().join(self._lines, on="line_id", how="semi")
+
+    @cached_property
+    def _prices(self) -> pl.DataFrame:
+        return self._made_from("accounts/prices").read()
+
+    @cached_property
+    def _organisations(self) -> pl.DataFrame:
+        return self._made_from("accounts/organisations").read()
+
+    def rows(self, line: Mapping[str, Any]) -> pl.DataFrame:
+        """The raw rows of a line, of every feed that it was made from."""
+        sources = self._sources.filter(line_id=line["line_id"])
+        found = [
+            self._rows_of_feed(feed, line, of_feed)
+            for (feed,), of_feed in sources.sort("feed").group_by("feed", maintain_order=True)
+        ]
+        shape = {
+            "feed": pl.String,
+            "from": pl.Datetime("us", "UTC"),
+            "to": pl.Datetime("us", "UTC"),
+            "what": pl.String,
+            "file_id": pl.String,
+            "file_row": pl.Int64,
+        }
+        rows = pl.concat([pl.DataFrame(schema=shape), *found])
+        receipts = receipts_of_files(self.billing, self.month, rows)
+        return rows.join(receipts, on=["feed", "file_id"], how="left", maintain_order="left").with_columns(
+            path=pl.coalesce("path", "file_id")
         )
 
+    def _rows_of_feed(self, feed: str, line: Mapping[str, Any], sources: pl.DataFrame) -> pl.DataFrame:
+        generation = self._rated_from(f"usage/{feed}")
+        if "meters.parquet" in generation.files and line["resource_id"]:
+            series = series_of_line(generation.read("meters"), line)
+            events = instants(_events_of(generation, series["meter_id"])).join(series, on="meter_id")
+            period = self.billing.period(self.month)
+            usage = usage_of_line(feed, events, self._windows(line), self._tier(line), period).drop(
+                "meter_id", "is_own"
+            )
+        else:
+            usage = self._unmetered(feed, generation, line, sources)
+        bounds = [name for name in ("from", "to") if name in usage.columns]
+        values = [name for name in usage.columns if name not in ("file_id", "file_row", "from", "to")]
+        if bounds:
+            values = [name for name in values if not name.endswith("_at")]
+        shown = [_time(name) if name.endswith("_at") else pl.col(name).cast(pl.String) for name in values]
+        if bounds:
+            length = (pl.col("to") - pl.col("from")).dt.total_microseconds()
+            seconds = pl.format("{}.{} s", length // 10**6, (length % 10**6).cast(pl.String).str.zfill(6))
+            shown += [pl.format("{} .. {}", _time("from"), _time("to")), seconds]
+        nothing = pl.lit(None, pl.Datetime("us", "UTC"))
+        return usage.rechunk().select(
+            pl.lit(feed).alias("feed"),
+            *(pl.col(name) if name in bounds else nothing.alias(name) for name in ("from", "to")),
+            what=pl.concat_str(shown, separator=" ", ignore_nulls=True),
+            file_id="file_id",
+            file_row="file_row",
+        )
 
-def _exact(line: Mapping[str, Any]) -> str:
-    """The amount before rounding, to 12 places; prices per month know no seconds."""
-    divisor = line["per_quantity"] * line["per_seconds"] * 1_000_000
-    return f"{line['quantity'] * line['unit_price'] * (1_000_000 - line['line_discount_ppm']) / divisor:.12f}"
+    def _unmetered(
+        self, feed: str, generation: Generation, line: Mapping[str, Any], sources: pl.DataFrame
+    ) -> pl.DataFrame:
+        """Rows that are no meter's: the one event of a one-off charge, else all of the owner in the line's files."""
+        events = pl.concat([generation.read("events"), generation.read("sources")], how="horizontal")
+        files = sources["file_id"].implode()
+        if "owner_id" in events.columns:
+            events = events.filter(owner_id=line["owner_id"])
+        own = instants(events.filter(pl.col("file_id").is_in(files)))
+        if feed != "one_shots":
+            return own
+        ids = [one_shot_line_id(str(self.month), source, event) for source, event in own[["source", "event_id"]].rows()]
+        columns = ("source", "event_id", "description", "performed_at", "quantity", "unit_price", "file_id", "file_row")
+        return own.filter(pl.Series(ids, dtype=pl.String) == line["line_id"]).select(columns)
+
+    def _windows(self, line: Mapping[str, Any]) -> pl.DataFrame:
+        if line["price_id"] is None:
+            return pl.DataFrame()
+        return price_windows(line, self._prices, self._organisations, self.billing.period(self.month))
+
+    def _tier(self, line: Mapping[str, Any]) -> dict[str, Any] | None:
+        key = ("price_id", "price_factor_ppm", "tier_from")
+        found = self._prices.filter(**{name: line[name] for name in key})
+        return found.row(0, named=True) if found.height else None
 
 
-def _usage(billing: Billing, month: Month, line: Mapping[str, Any]) -> Iterator[str]:
-    """The raw rows of a line."""
-    if line["basis"] == "one_shot":
-        events = _one_shot(_made_from(billing, month, "usage/one_shots"), line)
-        yield from _raw_rows(billing, events.with_columns(what=pl.lit("one-shot")))
-        return
-    feed = _FEED_OF_BASIS[str(line["basis"])]
-    generation = _made_from(billing, month, f"usage/{feed}")
-    events = pl.concat([generation.read("events"), generation.read("sources")], how="horizontal")
-    own = instants(events_of_line(events, generation.read("meters"), line))
-    organisations = Organisations.validate(_made_from(billing, month, "accounts/organisations").read(), cast=True)
-    prices = Prices.validate(_made_from(billing, month, "accounts/prices").read(), cast=True)
-    windows = price_windows(line, prices, organisations, billing.period(month))
-    for window in windows.iter_rows(named=True):
-        start, end = instant_text(window["window_start"]), instant_text(window["window_end"])
-        yield f"  price and payer in force {start} .. {end}"
-    if feed == "runtime_intervals":
-        intervals = inside(own, windows, "started_at", "stopped_at")
-        yield f"  {intervals.height:,} intervals; the united runs are billed once ({line['duration_s']:,} s):"
-        seconds = pl.format("{}.{}", pl.col("duration_us") // 1_000_000, _micros(pl.col("duration_us") % 1_000_000))
-        what = pl.format("{} {} .. {} {} s", "instance_id", _text("from"), _text("to"), seconds)
-        yield from _raw_rows(billing, intervals.with_columns(what=what))
-    else:
-        shown = [
-            pl.col(name).cast(pl.String) if not name.endswith("_at") else _text(name)
-            for name in own.columns
-            if name not in ("meter_id", "file_id", "file_row")
-        ]
-        yield f"  {own.height:,} measurements of the month:"
-        yield from _raw_rows(billing, own.with_columns(what=pl.concat_str(shown, separator="  ")))
+def worth_of_step(step: Mapping[str, Any], currency: str) -> Fraction:
+    """What a step with a unit price is worth, exactly, in the currency's major unit."""
+    worth = Fraction(step["quantity"]) * Fraction(step["unit_price"]) / Fraction(step["per"])
+    return worth / 10 ** MINOR_DIGITS[currency] if step["unit"] == "cent" else worth
 
 
-def _made_from(billing: Billing, month: Month, table: str) -> Generation:
-    """The generation of a table that the month's invoice lines were made from, however often it was closed since."""
-    lines = billing.settled("invoices/invoice_lines", month)
-    charges = billing.warehouse.generation(
-        "rating/charges", partition(month), lines.manifest["inputs"]["rating/charges"]
+def _events_of(generation: Generation, meters: pl.Series) -> pl.DataFrame:
+    """The events of these meters with their raw file and row, without reading all others into memory."""
+    events, sources = (
+        pl.scan_parquet(generation.file(f"{part}.parquet"), hive_partitioning=False).with_row_index("at_row")
+        for part in ("events", "sources")
     )
-    if table == "rating/charges":
-        return charges
-    return billing.warehouse.generation(table, partition(month), charges.manifest["inputs"][table])
+    own = events.filter(pl.col("meter_id").is_in(meters.implode())).collect()
+    reach = pl.col("at_row").is_between(own["at_row"].min() or 0, own["at_row"].max() or 0)
+    return own.join(sources.filter(reach).collect(), on="at_row", maintain_order="left").drop("at_row")
 
 
-def _one_shot(generation: Generation, line: Mapping[str, Any]) -> pl.DataFrame:
-    events = pl.concat([generation.read("events"), generation.read("sources")], how="horizontal")
-    return events.filter(pl.col("event_id") == line["resource_id"], pl.col("owner_id") == line["owner_id"])
+def _grid(*columns: JustifyMethod) -> Table:
+    """A table without lines whose cells are never cut or wrapped."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for justify in columns:
+        table.add_column("", justify=justify, no_wrap=True, overflow="ignore")
+    return table
 
 
-def _raw_rows(billing: Billing, rows: pl.DataFrame) -> Iterator[str]:
-    """Each row with the raw file and the position in it; rows carried from older months name the older receipt."""
-    receipts = pl.concat(
-        [
-            billing.warehouse.require("usage/file_receipts", key).read().select("file_id", "path")
-            for key in billing.warehouse.partitions("usage/file_receipts")
-        ]
-    ).unique()
-    for row in rows.join(receipts, on="file_id", how="left").iter_rows(named=True):
-        yield f"    {row['what']}   {row['path'] or row['file_id']} row {row['file_row']}"
+def _indented(table: Table) -> Padding:
+    return Padding(table, (0, 0, 0, 4), expand=False)
 
 
-def _micros(part: pl.Expr) -> pl.Expr:
-    return part.cast(pl.String).str.zfill(6)
+def _decimal(exact: Fraction) -> str:
+    """An exact value to 12 places, without trailing zeros."""
+    rounded = Decimal(round_half_away(*(exact * 10**12).as_integer_ratio())).scaleb(-12)
+    return f"{rounded.normalize():f}" + ("" if Fraction(rounded) == exact else "…")
 
 
-def _text(name: str) -> pl.Expr:
+def _instant(instant: Any) -> str:
+    return instant.isoformat().replace("+00:00", "Z")
+
+
+def _time(name: str) -> pl.Expr:
     return pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ")
-
-
-def _lines(billing: Billing, payer: str, month: Month) -> pl.DataFrame:
-    return (
-        billing.settled("invoices/invoice_lines", month).read().filter(pl.col("payer_id") == payer).sort("line_number")
-    )
-
-
-def _head(billing: Billing, payer: str, month: Month) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The invoice, or draft, and the statement of a payer."""
-    issued = billing.warehouse.current("invoices/invoices", partition(month))
-    invoices = (issued or billing.read("invoices/drafts", month)).read().filter(pl.col("payer_id") == payer)
-    if invoices.is_empty():
-        message = f"{payer} has no invoice for {month}; billing status {month} says who is parked"
-        raise NotOnInvoice(message)
-    statements = billing.settled("credits/credit_statements", month).read().filter(pl.col("payer_id") == payer)
-    return invoices.row(0, named=True), statements.row(0, named=True)
-
-
-def _money(currency: str) -> Any:
-    return lambda cents: format_money(cents, currency)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.evidence import check_charges
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.defs.usage import USAGE_TABLES
 from billing_pipeline.rules.accounts import enter_one_shots, enter_vendor_charges
@@ -28,8 +29,11 @@ from billing_pipeline.rules.equations import (
     credits_match_statements,
     grants_are_conserved,
     lines_make_fees,
+    park_broken,
+    statements_keep_their_formulas,
     transfers_cancel_out,
 )
+from billing_pipeline.rules.lifetimes import prepaid_openings
 from billing_pipeline.rules.parking import park_payers, without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.provisioning import provision_accounts
@@ -123,7 +127,8 @@ def _accounts_table(billing: Billing, month: Month, noun: str) -> pl.DataFrame:
     return _SCHEMAS[noun].validate(billing.read(f"accounts/{noun}", month).read(), cast=True)
 
 
-_INPUTS = ("rating/charges", "rating/unrated", *(f"accounts/{noun}" for noun in _ACCOUNTS))
+_RATED = tuple(f"rating/{mart}" for mart in ("charges", "charge_sources", "runs", "segments", "unrated"))
+_INPUTS = (*_RATED, *(f"accounts/{noun}" for noun in _ACCOUNTS))
 
 CREDIT_TABLES = (
     Table(
@@ -131,9 +136,12 @@ CREDIT_TABLES = (
         "The credit statement with its letters a to i. One row per payer.",
         deps=[*_INPUTS, "usage/file_receipts"],
         checks={
+            "seconds_are_conserved": "Billed time = length of the usable runs, none longer than the month.",
+            "every_line_has_sources": "Every line leads to raw rows, and every raw file to its receipt and sha256.",
             "lines_make_fees": "Σ lines − discounts + true-ups = fees F.",
-            "credits_match_statements": "Movements add up to c + d + e + h.",
-            "grants_are_conserved": "Per lot: before = used + expired + left.",
+            "statements_keep_their_formulas": "A, B, i and h are what their formulas say.",
+            "credits_match_statements": "Movements add up to c, d, e and h.",
+            "grants_are_conserved": "Per lot: granted = used + expired + left, each at least 0.",
             "balances_continue": "b + g = b + e + g + h of the month before + opening balances.",
             "transfers_cancel_out": "Credits that change their payer: out = in.",
         },
@@ -195,6 +203,24 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     movements = pl.concat([arrivals, settlement.movements]).sort("payer_id", "kind", "grant_id", "line_id")
     basis = basis_hash(accounts, before.statements, before.movements, arrivals, opened.takeovers)
 
+    statements = settlement.statements
+    equations = [
+        *check_charges(billing, month, charges),
+        statements_keep_their_formulas(statements),
+        balances_continue(
+            statements, taken_over(before.statements, opened.takeovers), prepaid_openings(arrivals, entered.opened)
+        ),
+        transfers_cancel_out(movements),
+        lines_make_fees(charges, adjustments, statements),
+        credits_match_statements(movements, statements),
+        grants_are_conserved(settlement.lots, statements),
+    ]
+    broken = park_broken(equations)
+    parked = ParkedOrganisations.validate(pl.concat([parked, broken]).sort("payer_id", "reason"))
+    statements, fees, adjustments, lots, movements = (
+        without(rows, broken) for rows in (statements, fees, adjustments, settlement.lots, movements)
+    )
+
     inputs = inputs_of({table: billing.read(table, month) for table in _INPUTS}) | {
         f"{table} before": generation.id for table, generation in before.generations.items()
     }
@@ -202,34 +228,20 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     with billing.warehouse.publishing(
         "credits/credit_statements", partition(month), as_of=as_of, inputs=inputs
     ) as publication:
-        publication.write("rows", settlement.statements)
+        publication.write("rows", statements)
         publication.write("fees", fees)
-        publication.write("basis", basis)
+        publication.write("basis", without(basis, broken))
         publication.write("pending", without(opened.refills, parked, "holder_id"))
         publication.write("parked", parked)
     others = {
         "credits/adjustments": adjustments,
         "credits/credit_movements": movements,
-        "credits/credit_lots": settlement.lots,
+        "credits/credit_lots": lots,
         "credits/opened_grants": entered.opened,
     }
     for table, rows in others.items():
         billing.warehouse.publish(table, partition(month), rows, as_of=as_of, inputs=inputs)
 
-    statements = settlement.statements
-    prepaid = entered.opened.filter(pl.col("kind").cast(pl.String) == "prepaid").select("grant_id")
-    opening = arrivals.filter(pl.col("kind").cast(pl.String) == "opening").join(prepaid, on="grant_id", how="semi")
-    equations = [
-        balances_continue(
-            statements, taken_over(before.statements, opened.takeovers), int(opening["amount_cents"].sum())
-        ),
-        lines_make_fees(charges, adjustments, statements),
-        transfers_cancel_out(movements),
-        credits_match_statements(movements, statements),
-        grants_are_conserved(
-            settlement.lots, int(statements["free_used_cents"].sum()), int(statements["free_expired_cents"].sum())
-        ),
-    ]
     return {
         "credits/credit_statements": Report(
             {

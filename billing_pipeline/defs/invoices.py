@@ -12,18 +12,25 @@ from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
 from billing_pipeline.rules.balances import BasisHashes, basis_hash, carry_refills, current_organisations
 from billing_pipeline.rules.equations import (
+    invoices_are_drafted_once,
     invoices_are_their_drafts,
     lines_make_invoices,
     numbers_are_gapless,
     organisations_are_conserved,
+    park_broken,
+    revenue_is_conserved,
+    tax_is_rounded_once,
 )
-from billing_pipeline.rules.invoicing import draft_invoices
+from billing_pipeline.rules.invoicing import DraftedMonth, draft_invoices
 from billing_pipeline.rules.issuing import hash_drafts, issue_drafts
+from billing_pipeline.rules.lifetimes import extend_lifetimes
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.succession import find_takeovers, first_organisations
 from billing_pipeline.rules.tax import decide_taxes
 from billing_pipeline.tables.accounts import Organisations
-from billing_pipeline.tables.credits import Adjustments, CreditStatements, Refills
+from billing_pipeline.tables.credits import Adjustments, CreditMovements, CreditStatements, OpenedGrants, Refills
+from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
 
@@ -38,6 +45,8 @@ _ISSUED_FROM = (
     "invoices/invoice_lines",
     "invoices/refills",
     "invoices/parked_organisations",
+    "invoices/lifetimes",
+    "invoices/explanations",
 )
 
 
@@ -57,6 +66,8 @@ DRAFT_TABLES = (
         deps=_DRAFTED_FROM,
         checks={
             "lines_make_invoices": "Σ printed lines = fees, invoice by invoice.",
+            "tax_is_rounded_once": "VAT = subtotal × rate, rounded once, half away from zero.",
+            "invoices_are_drafted_once": "One invoice per payer, kind and period.",
             "organisations_are_conserved": "Payers = drafted + parked + nothing due.",
         },
     ),
@@ -74,6 +85,14 @@ DRAFT_TABLES = (
         "invoices/refills",
         "Refills that were asked for and are not paid yet. One row per payer and month of the invoice.",
         deps=["invoices/drafts"],
+    ),
+    Table(
+        "invoices/lifetimes",
+        "What each payer was ever invoiced, and what became of it. One row per payer.",
+        deps=["invoices/drafts"],
+        checks={
+            "revenue_is_conserved": "Σ subtotal = Σ F − free used + prepaid left − opening balances + refills pending."
+        },
     ),
 )
 
@@ -104,33 +123,67 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         BasisHashes.validate(settled.read("basis")),
         billing.period(month),
     )
-    held_back = ParkedOrganisations.validate(pl.concat([parked, month_drafted.parked]).sort("payer_id", "reason"))
-    refills = carry_refills(Refills.validate(settled.read("pending")), statements, month_drafted.drafts)
+    lifetimes = _extend_lifetimes(billing, month, organisations, statements, month_drafted)
+    equations = {
+        "invoices/drafts": [
+            lines_make_invoices(month_drafted.lines, month_drafted.drafts),
+            tax_is_rounded_once(month_drafted.drafts),
+            invoices_are_drafted_once(month_drafted.drafts),
+        ],
+        "invoices/lifetimes": [revenue_is_conserved(lifetimes.filter(pl.col("billed_month") == str(month)))],
+    }
+    broken = park_broken(equation for found in equations.values() for equation in found)
+    held_back = ParkedOrganisations.validate(
+        pl.concat([parked, month_drafted.parked, broken]).unique().sort("payer_id", "reason")
+    )
+    drafts, lines = (without(rows, broken) for rows in (month_drafted.drafts, month_drafted.lines))
+    if broken.height:
+        lifetimes = _extend_lifetimes(billing, month, organisations, without(statements, broken), month_drafted)
+    refills = carry_refills(Refills.validate(settled.read("pending")), statements, drafts)
     published = {
-        "invoices/drafts": month_drafted.drafts,
-        "invoices/invoice_lines": month_drafted.lines,
+        "invoices/drafts": drafts,
+        "invoices/invoice_lines": lines,
         "invoices/parked_organisations": held_back,
         "invoices/refills": refills,
+        "invoices/lifetimes": lifetimes,
     }
     for table, rows in published.items():
         billing.warehouse.publish(table, partition(month), rows, as_of=billing.as_of(month), inputs=inputs_of(read))
     payers = pl.concat([statements.select("payer_id"), parked.select("payer_id")])["payer_id"].n_unique()
+    nothing_due = without(pl.DataFrame({"payer_id": month_drafted.nothing_due}, schema={"payer_id": pl.String}), broken)
     reports: dict[str, dict[str, object]] = {
         table: {"dagster/row_count": rows.height} for table, rows in published.items()
     }
-    reports["invoices/drafts"] |= total_amounts(month_drafted.drafts, *_TOTALS) | {
-        "nothing_due": len(month_drafted.nothing_due)
-    }
+    reports["invoices/drafts"] |= total_amounts(drafts, *_TOTALS) | {"nothing_due": nothing_due.height}
     reports["invoices/parked_organisations"]["reasons"] = dict(held_back["reason"].value_counts(sort=True).iter_rows())
-    equations = [
-        lines_make_invoices(month_drafted.lines, month_drafted.drafts),
-        organisations_are_conserved(
-            payers, month_drafted.drafts.height, held_back["payer_id"].n_unique(), len(month_drafted.nothing_due)
-        ),
-    ]
-    return {
-        table: Report(metadata, equations if table == "invoices/drafts" else ()) for table, metadata in reports.items()
-    }
+    equations["invoices/drafts"].append(
+        organisations_are_conserved(payers, drafts.height, held_back["payer_id"].n_unique(), nothing_due.height)
+    )
+    return {table: Report(metadata, equations.get(table, ())) for table, metadata in reports.items()}
+
+
+def _extend_lifetimes(
+    billing: Billing,
+    month: Month,
+    organisations: dy.DataFrame[Organisations],
+    statements: pl.DataFrame,
+    drafted: DraftedMonth,
+) -> dy.DataFrame[Lifetimes]:
+    """The lifetimes of the month before with the statements of those who are not parked."""
+    before = (
+        Lifetimes.create_empty()
+        if billing.predecessor("invoices/drafts", month) is None
+        else Lifetimes.validate(billing.settled("invoices/lifetimes", month.previous).read())
+    )
+    return extend_lifetimes(
+        before,
+        without(statements, drafted.parked),
+        drafted.drafts,
+        CreditMovements.validate(billing.read("credits/credit_movements", month).read(), cast=True),
+        OpenedGrants.validate(billing.read("credits/opened_grants", month).read(), cast=True),
+        find_takeovers(first_organisations(organisations)),
+        month,
+    )
 
 
 def _with_statement(
@@ -144,7 +197,7 @@ def _with_statement(
     Table(
         "invoices/invoices",
         "Issued invoices, frozen with their numbers. One row per issued invoice.",
-        deps=[table.key for table in DRAFT_TABLES],
+        deps=[*(table.key for table in DRAFT_TABLES), "invoices/explanations"],
         checks={
             "numbers_are_gapless": "Numbers of the series run from 1 without a gap.",
             "invoices_are_their_drafts": "What was issued asks for what was drafted.",

@@ -4,7 +4,7 @@ That a month starts from the one before is enforced where it is read (`billing.p
 its backfills follow a self-dependency into every later month, whatever range was asked for.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -122,7 +122,9 @@ def _check_results(table: Table, reports: Mapping[str, Report]) -> Iterator[dg.A
         yield dg.AssetCheckResult(
             asset_key=table.path,
             check_name=name,
-            passed=all(equation.holds for equation in equations.values()),
+            passed=all(equation.holds and not equation.broken for equation in equations.values()),
+            # Payers for whom it does not hold are parked already: that is a warning, which stops nothing.
+            severity=_severity(equations.values()),
             description="; ".join(f"{month}: {equation.sentence}" for month, equation in equations.items()),
             metadata={
                 f"{month} {figure}": value
@@ -130,6 +132,11 @@ def _check_results(table: Table, reports: Mapping[str, Report]) -> Iterator[dg.A
                 for figure, value in equation.figures.items()
             },
         )
+
+
+def _severity(equations: Iterable[Equation]) -> dg.AssetCheckSeverity:
+    holds = all(equation.holds for equation in equations)
+    return dg.AssetCheckSeverity.WARN if holds else dg.AssetCheckSeverity.ERROR
 
 
 def total_amounts(rows: pl.DataFrame, *amounts: str) -> dict[str, str]:

@@ -1,15 +1,29 @@
-"""The equations that hold on every run, at zero tolerance, as values that can be shown and checked."""
+"""The equations that hold on every run, at zero tolerance, as values that can be shown and checked.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+A whole-month equation that does not hold stops the month. An equation of one organisation names those for whom it does
+not hold: they are parked (reason ``equation``) and the others are billed; its figures are those of everyone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
 
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.tables.credits import Adjustments, CreditLots, CreditStatements
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices
-from billing_pipeline.tables.rating import Charges
+from billing_pipeline.tables.credits import Adjustments, CreditLots, CreditMovements, CreditStatements
+from billing_pipeline.tables.explanations import Explanations, Lifetimes
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
+from billing_pipeline.tables.rating import Charges, ChargeSources
 from billing_pipeline.tables.usage import FileReceipts
+
+#: The reason of a payer for whom an equation does not hold.
+REASON = "equation"
+
+#: As long as intake makes the ids of files.
+_FILE_ID = 16
+
+_C_D_E_H = ("free_used", "free_expired", "prepaid_used", "refill")
 
 
 @dataclass(frozen=True)
@@ -19,7 +33,25 @@ class Equation:
     name: str
     sentence: str
     figures: Mapping[str, int]
+    #: False stops the month.
     holds: bool
+    #: Payers for whom it does not hold and what differs; they are parked.
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+
+def park_broken(equations: Iterable[Equation]) -> dy.DataFrame[ParkedOrganisations]:
+    """Everyone for whom an equation does not hold, with all that differs."""
+    details: dict[str, list[str]] = {}
+    for equation in equations:
+        for payer, detail in equation.broken.items():
+            details.setdefault(payer, []).append(f"{equation.name}: {detail}")
+    rows = [
+        (payer, REASON, "; ".join(said) + "; this is an error of the pipeline, report it")
+        for payer, said in sorted(details.items())
+    ]
+    return ParkedOrganisations.validate(
+        pl.DataFrame(rows, schema=ParkedOrganisations.create_empty().schema, orient="row")
+    )
 
 
 def _equal(name: str, what: str, left: tuple[str, int], right: tuple[str, int]) -> Equation:
@@ -27,73 +59,252 @@ def _equal(name: str, what: str, left: tuple[str, int], right: tuple[str, int]) 
     return Equation(name, sentence, dict((left, right)), left[1] == right[1])
 
 
+def _equal_for_each(name: str, what: str, compared: pl.DataFrame, left: str, right: str) -> Equation:
+    """Both sides per payer: `payer_id` and two columns of whole numbers; an absent side is 0."""
+    sides = compared.with_columns(pl.col(left, right).fill_null(0).cast(pl.Int128))
+    differing = sides.filter(pl.col(left) != pl.col(right)).sort("payer_id")
+    broken = {
+        row["payer_id"]: f"{left} {row[left]:,}, {right} {row[right]:,}" for row in differing.iter_rows(named=True)
+    }
+    figures = {left: int(sides[left].sum()), right: int(sides[right].sum())}
+    return _for_each(name, what, figures, compared["payer_id"].n_unique(), broken)
+
+
+def _none_of_each(name: str, what: str, wrong: pl.DataFrame, figures: Mapping[str, int], payers: int) -> Equation:
+    """Payers to whom nothing wrong belongs: `wrong` has `payer_id` and `detail`, any number of rows each."""
+    said = wrong.group_by("payer_id").agg(pl.col("detail").sort().first(), pl.len()).sort("payer_id")
+    broken = {
+        row["payer_id"]: row["detail"] + (f" and {row['len'] - 1:,} more" if row["len"] > 1 else "")
+        for row in said.iter_rows(named=True)
+    }
+    return _for_each(name, what, figures, payers, broken)
+
+
+def _for_each(name: str, what: str, figures: Mapping[str, int], payers: int, broken: Mapping[str, str]) -> Equation:
+    told = ", ".join(f"{figure} {value:,}" for figure, value in figures.items())
+    sentence = f"{what}: {told}; {payers:,} payers, {len(broken):,} parked"
+    return Equation(name, sentence, {**figures, "payers": payers, "parked": len(broken)}, holds=True, broken=broken)
+
+
+def _said(rows: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
+    """What is wrong with whom. In one chunk: Polars 2.1 aborts where `format` meets several, one of them empty."""
+    return rows.rechunk().select("payer_id", detail=detail)
+
+
+def _sum(rows: pl.DataFrame, **columns: str | pl.Expr) -> pl.DataFrame:
+    """Sums per payer in 128 bits."""
+    return rows.group_by("payer_id").agg(
+        **{
+            name: (pl.col(value) if isinstance(value, str) else value).cast(pl.Int128).sum()
+            for name, value in columns.items()
+        }
+    )
+
+
+# Usage.
+
+
 def rows_are_conserved(receipts: dy.DataFrame[FileReceipts], quarantined: int) -> Equation:
     """Input rows = accepted + duplicate + superseded + quarantined, and every quarantined row is published."""
-    parts = ("accepted_rows", "duplicate_rows", "superseded_rows")
-    accounted = sum(int(receipts[part].sum()) for part in parts) + quarantined
-    return _equal(
+    parts = {part: int(receipts[part].sum()) for part in ("accepted_rows", "duplicate_rows", "superseded_rows")}
+    accounted = sum(parts.values()) + quarantined
+    both = _equal(
         "rows_are_conserved",
         "every raw row is accounted for",
         ("input_rows", int(receipts["input_rows"].sum())),
         ("accounted_rows", accounted),
     )
+    return Equation(both.name, both.sentence, {**both.figures, **parts, "quarantined_rows": quarantined}, both.holds)
+
+
+# Rating.
+
+
+def seconds_are_conserved(
+    run_us: int, billed_us: int, longest_run_us: int, month_us: int, *, is_all_rated: bool
+) -> Equation:
+    """Billed time = length of the disjoint, usable runs inside the month, none longer than the month.
+
+    The same holds for every meter by a test of the rating, which stops the month there.
+
+    Args:
+        run_us: the sum of the published runs.
+        billed_us: the sum of the segments that price them.
+        longest_run_us: the longest run.
+        month_us: the length of the month.
+        is_all_rated: whether everything found a price; what did not is a run without a segment.
+    """
+    unrated_us = run_us - billed_us
+    figures = {
+        "run_us": run_us,
+        "billed_us": billed_us,
+        "unrated_us": unrated_us,
+        "longest_run_us": longest_run_us,
+        "month_us": month_us,
+    }
+    holds = unrated_us >= 0 and not (is_all_rated and unrated_us) and longest_run_us <= month_us
+    told = ", ".join(f"{figure} {value:,}" for figure, value in figures.items())
+    return Equation("seconds_are_conserved", f"billed time is the length of the runs: {told}", figures, holds)
+
+
+def every_line_has_sources(
+    charges: dy.DataFrame[Charges], sources: dy.DataFrame[ChargeSources], receipts: pl.DataFrame
+) -> Equation:
+    """Every line was made of raw rows, and every raw file it names has a receipt with its path and sha256.
+
+    The id of a file is made of both, so that a receipt cannot speak of another file.
+
+    Args:
+        charges: the month's lines.
+        sources: which files they were made from.
+        receipts: `feed`, `file_id`, `path`, `sha256` of these files.
+    """
+    ids = [
+        sha256(f"{path}|{checksum}".encode()).hexdigest()[:_FILE_ID]
+        for path, checksum in receipts.select("path", "sha256").iter_rows()
+    ]
+    vouched = receipts.filter(pl.col("file_id") == pl.Series(ids, dtype=pl.String))
+    orphans = _said(charges.join(sources, on="line_id", how="anti"), pl.format("line {} has no raw row", "line_id"))
+    unknown = sources.join(vouched, on=["feed", "file_id"], how="anti")
+    unvouched = _said(
+        charges.join(unknown, on="line_id"),
+        pl.format("line {} names the file {} without a receipt", "line_id", "file_id"),
+    )
+    figures = {
+        "lines": charges.height,
+        "source_rows": int(sources["source_rows"].sum()),
+        "files": sources["file_id"].n_unique(),
+        "files_without_receipt": unknown["file_id"].n_unique(),
+    }
+    wrong = pl.concat([orphans, unvouched])
+    payers = charges["payer_id"].n_unique()
+    return _none_of_each("every_line_has_sources", "every line leads to raw rows", wrong, figures, payers)
+
+
+# Credits.
 
 
 def lines_make_fees(
     charges: dy.DataFrame[Charges], adjustments: dy.DataFrame[Adjustments], statements: dy.DataFrame[CreditStatements]
 ) -> Equation:
     """Σ lines - discounts + true-ups = total fees F of the statements."""
-    net = int(charges["charge_cents"].sum()) + int(adjustments["amount_cents"].sum())
-    return _equal(
-        "lines_make_fees",
-        "lines, discounts and least amounts are the fees",
-        ("line_cents", net),
-        ("fees_cents", int(statements["fees_cents"].sum())),
+    compared = (
+        statements.select("payer_id", "fees_cents")
+        .join(_sum(charges, charge_cents="charge_cents"), on="payer_id", how="full", coalesce=True)
+        .join(_sum(adjustments, adjustment_cents="amount_cents"), on="payer_id", how="full", coalesce=True)
+        .with_columns(line_cents=pl.sum_horizontal("charge_cents", "adjustment_cents"))
+    )
+    what = "lines, discounts and least amounts are the fees"
+    return _equal_for_each("lines_make_fees", what, compared, "line_cents", "fees_cents")
+
+
+def statements_keep_their_formulas(statements: pl.DataFrame) -> Equation:
+    """A = a + b, B = A + c + d + e + h, i = B - A, h = max(0, -(A + c + d + e + f + g)), and every sign and bound."""
+    _, failures = CreditStatements.filter(statements)
+    details = failures.details() if len(failures) else statements.clear()
+    rules = [name for name in details.columns if name not in statements.columns]
+    failed = pl.concat_str(
+        (pl.when(pl.col(rule).cast(pl.String) == "invalid").then(pl.lit(rule)) for rule in rules),
+        separator=", ",
+        ignore_nulls=True,
+    )
+    wrong = _said(details, failed if rules else pl.lit(""))
+    return _none_of_each(
+        "statements_keep_their_formulas",
+        "statements keep their formulas",
+        wrong,
+        {"statements": statements.height},
+        statements["payer_id"].n_unique(),
     )
 
 
-def balances_continue(statements: dy.DataFrame[CreditStatements], before: pl.DataFrame, opening_cents: int) -> Equation:
+def balances_continue(
+    statements: dy.DataFrame[CreditStatements], before: pl.DataFrame, openings: pl.DataFrame
+) -> Equation:
     """b + g of a month = b + e + g + h of the month before + prepaid opening balances that enter.
 
-    `before` are the statements of the month before, under whoever holds their credits now.
-
-    With the statement's own formulas this makes revenue conserved over an organisation's life: Σ subtotal = Σ F - free
-    used + prepaid unspent - opening prepaid balances + refills pending.
+    Args:
+        statements: the month's.
+        before: the month before's, under whoever holds their credits now.
+        openings: `opening_cents` of prepaid balances that enter, per payer.
     """
-    now = int((statements["prepaid_before_cents"] + statements["pending_cents"]).sum())
-    continued = before.join(statements, on="payer_id", how="semi")
     letters = ("prepaid_before_cents", "prepaid_used_cents", "pending_cents", "refill_cents")
-    then = sum(int(continued[letter].sum()) for letter in letters)
-    return _equal(
+    compared = (
+        statements.select("payer_id", now_cents=pl.col("prepaid_before_cents") + pl.col("pending_cents"))
+        .join(_sum(before, then=pl.sum_horizontal(letters)), on="payer_id", how="left")
+        .join(openings, on="payer_id", how="left")
+        .with_columns(left_before_and_opening_cents=pl.sum_horizontal("then", "opening_cents"))
+        .rename({"now_cents": "prepaid_and_pending_cents"})
+    )
+    return _equal_for_each(
         "balances_continue",
         "prepaid and pending credits are those of the month before",
-        ("prepaid_and_pending_cents", now),
-        ("left_before_and_opening_cents", then + opening_cents),
+        compared,
+        "prepaid_and_pending_cents",
+        "left_before_and_opening_cents",
     )
 
 
-def grants_are_conserved(lots: dy.DataFrame[CreditLots], used_cents: int, expired_cents: int) -> Equation:
-    """Per lot: what earlier months left = used + expired + left; uses and expiries are the statements'."""
-    before = int(lots["left_before_cents"].sum())
-    return _equal(
+def grants_are_conserved(lots: dy.DataFrame[CreditLots], statements: dy.DataFrame[CreditStatements]) -> Equation:
+    """Per lot: what earlier months left = used + expired + left, each at least 0; and the sums are a, c and d."""
+    left, used, expired = pl.col("left_after_cents"), -pl.col("used_cents"), -pl.col("expired_cents")
+    is_sound = (
+        (pl.col("left_before_cents") == used + expired + left)
+        & (pl.min_horizontal(left, used, expired) >= 0)
+        & (pl.col("granted_cents") >= pl.col("left_before_cents"))
+    )
+    unsound = _said(lots.filter(~is_sound), pl.format("the lot {} is not granted = used + expired + left", "grant_id"))
+    sums = _sum(lots, before="left_before_cents", used="used_cents", expired="expired_cents")
+    stated = statements.select("payer_id", "free_before_cents", "free_used_cents", "free_expired_cents")
+    compared = stated.join(sums, on="payer_id", how="full", coalesce=True).fill_null(0)
+    is_stated = (
+        (pl.col("before") == pl.col("free_before_cents"))
+        & (pl.col("used") == pl.col("free_used_cents"))
+        & (pl.col("expired") == pl.col("free_expired_cents"))
+    )
+    unstated = _said(compared.filter(~is_stated), pl.lit("its lots do not add up to a, c and d"))
+    figures = {
+        "before_cents": int(lots["left_before_cents"].cast(pl.Int128).sum()),
+        "used_expired_left_cents": int(lots.select((used + expired + left).cast(pl.Int128)).to_series().sum()),
+    }
+    return _none_of_each(
         "grants_are_conserved",
         "free credits are used, expired or left",
-        ("before_cents", before),
-        ("used_expired_left_cents", -used_cents - expired_cents + int(lots["left_after_cents"].sum())),
+        pl.concat([unsound, unstated]),
+        figures,
+        statements.height,
     )
 
 
-def credits_match_statements(movements: pl.DataFrame, statements: dy.DataFrame[CreditStatements]) -> Equation:
-    """The movements of uses, expiries and refills add up to c + d + e + h."""
-    kinds = ("free_used", "free_expired", "prepaid_used", "refill")
-    letters = ("free_used_cents", "free_expired_cents", "prepaid_used_cents", "refill_cents")
-    moved = movements.filter(pl.col("kind").cast(pl.String).is_in(kinds))
-    return _equal(
-        "credits_match_statements",
-        "movements are what the statements say",
-        ("moved_cents", int(moved["amount_cents"].sum())),
-        ("stated_cents", sum(int(statements[letter].sum()) for letter in letters)),
+def credits_match_statements(
+    movements: dy.DataFrame[CreditMovements], statements: dy.DataFrame[CreditStatements]
+) -> Equation:
+    """The movements of uses, expiries and refills add up to c, d, e and h, letter by letter."""
+    kind = movements["kind"].cast(pl.String)
+    moved = [
+        _sum(movements.filter(kind == letter), moved_cents="amount_cents").with_columns(letter=pl.lit(letter))
+        for letter in _C_D_E_H
+    ]
+    stated = [
+        statements.select("payer_id", letter=pl.lit(letter), stated_cents=pl.col(f"{letter}_cents").cast(pl.Int128))
+        for letter in _C_D_E_H
+    ]
+    compared = (
+        pl.concat(stated)
+        .join(pl.concat(moved), on=["payer_id", "letter"], how="full", coalesce=True)
+        .with_columns(pl.col("moved_cents", "stated_cents").fill_null(0))
     )
+    wrong = _said(
+        compared.filter(pl.col("moved_cents") != pl.col("stated_cents")),
+        pl.format("{}: moved_cents {}, stated_cents {}", "letter", "moved_cents", "stated_cents"),
+    )
+    figures = {side: int(compared[side].sum()) for side in ("moved_cents", "stated_cents")}
+    return _none_of_each(
+        "credits_match_statements", "movements are what the statements say", wrong, figures, statements.height
+    )
+
+
+# Invoices.
 
 
 def transfers_cancel_out(movements: pl.DataFrame) -> Equation:
@@ -111,22 +322,105 @@ def transfers_cancel_out(movements: pl.DataFrame) -> Equation:
 
 
 def lines_make_invoices(lines: dy.DataFrame[InvoiceLines], drafts: dy.DataFrame[Drafts]) -> Equation:
-    """Σ printed lines = Σ fees of the drafts, payer by payer."""
-    sums = lines.group_by("payer_id").agg(pl.col("amount_cents").sum())
-    paired = drafts.join(sums, on="payer_id", how="left").with_columns(pl.col("amount_cents").fill_null(0))
-    differing = paired.filter(pl.col("amount_cents") != pl.col("fees_cents")).height
-    sentence = f"printed lines add up to the fees of each invoice: {drafts.height:,} drafts, {differing:,} differ"
-    return Equation("lines_make_invoices", sentence, {"drafts": drafts.height, "differing": differing}, differing == 0)
+    """Σ printed lines = fees of the draft."""
+    sums = _sum(lines, line_cents="amount_cents")
+    compared = drafts.select("payer_id", "fees_cents").join(sums, on="payer_id", how="full", coalesce=True)
+    return _equal_for_each(
+        "lines_make_invoices", "printed lines add up to the fees", compared, "line_cents", "fees_cents"
+    )
+
+
+def tax_is_rounded_once(drafts: dy.DataFrame[Drafts]) -> Equation:
+    """VAT = subtotal × rate, rounded once, half away from zero: it is no more than half a cent above the exact product.
+
+    So stated it shares nothing with the function that rounds: -1/2 < VAT - subtotal × rate <= 1/2.
+    """
+    error = 2 * (
+        pl.col("vat_cents").cast(pl.Int128) * 10**6 - pl.col("subtotal_cents").cast(pl.Int128) * pl.col("vat_ppm")
+    )
+    is_rounded = (error > -(10**6)) & (error <= 10**6)
+    is_sum = pl.col("payable_cents") == pl.col("subtotal_cents") + pl.col("vat_cents")
+    wrong = _said(
+        drafts.filter(~(is_rounded & is_sum)),
+        pl.format("{} cents of VAT on {} cents at {} ppm", "vat_cents", "subtotal_cents", "vat_ppm"),
+    )
+    figures = {name: int(drafts[name].cast(pl.Int128).sum()) for name in ("subtotal_cents", "vat_cents")}
+    return _none_of_each("tax_is_rounded_once", "VAT is rounded once per rate", wrong, figures, drafts.height)
+
+
+def invoices_are_drafted_once(drafts: pl.DataFrame) -> Equation:
+    """One invoice per payer, kind and period."""
+    key = ("payer_id", "kind", "period_start", "period_end")
+    twice = drafts.group_by(key).len().filter(pl.col("len") > 1)
+    wrong = _said(twice, pl.format("{} invoices of one kind for one period", "len"))
+    figures = {"invoices": drafts.height, "keys": drafts.select(key).n_unique()}
+    return _none_of_each(
+        "invoices_are_drafted_once",
+        "one invoice per payer, kind and period",
+        wrong,
+        figures,
+        drafts["payer_id"].n_unique(),
+    )
+
+
+def revenue_is_conserved(lifetimes: dy.DataFrame[Lifetimes]) -> Equation:
+    """Over a life: Σ subtotal = Σ F - free used + prepaid unspent - opening prepaid balances + refills pending."""
+    became = pl.sum_horizontal(
+        pl.col("fees_cents", "free_used_cents", "prepaid_cents", "pending_cents").cast(pl.Int128)
+    ) - pl.col("opening_cents").cast(pl.Int128)
+    return _equal_for_each(
+        "revenue_is_conserved",
+        "what was ever invoiced is what was consumed or is still held",
+        lifetimes.with_columns(consumed_or_held_cents=became),
+        "subtotal_cents",
+        "consumed_or_held_cents",
+    )
 
 
 def organisations_are_conserved(payers: int, drafted: int, parked: int, nothing_due: int) -> Equation:
     """Payers = drafted + parked + nothing due."""
-    return _equal(
+    both = _equal(
         "organisations_are_conserved",
         "every payer is billed, parked or owes nothing",
         ("payers", payers),
         ("accounted_payers", drafted + parked + nothing_due),
     )
+    parts = {"drafted": drafted, "parked": parked, "nothing_due": nothing_due}
+    return Equation(both.name, both.sentence, {**both.figures, **parts}, both.holds)
+
+
+def explanations_add_up(
+    explanations: dy.DataFrame[Explanations],
+    figures: pl.DataFrame,
+    statements: dy.DataFrame[CreditStatements],
+) -> Equation:
+    """The steps of every figure add up to it; what lines still ask for adds up to F + c + e.
+
+    Args:
+        explanations: every step of the month.
+        figures: what was published: `payer_id`, `line_id`, `figure`, `figure_cents`.
+        statements: the month's, of payers with an invoice.
+    """
+    key = ["payer_id", "line_id", "figure"]
+    told = explanations.group_by(key).agg(explained_cents=pl.col("amount_cents").cast(pl.Int128).sum())
+    due = _sum(explanations.filter(pl.col("figure").cast(pl.String) == "due"), explained_cents="amount_cents")
+    asked = statements.select(
+        "payer_id", figure_cents=pl.sum_horizontal("fees_cents", "free_used_cents", "prepaid_used_cents")
+    )
+    compared = pl.concat(
+        [
+            figures.join(told, on=key, how="left").select("figure_cents", "explained_cents"),
+            asked.join(due, on="payer_id", how="left").select("figure_cents", "explained_cents"),
+        ],
+        how="vertical_relaxed",
+    ).fill_null(0)
+    differing = compared.filter(pl.col("figure_cents") != pl.col("explained_cents")).height
+    sentence = f"the steps of every figure add up to it: {compared.height:,} figures, {differing:,} differ"
+    counts = {"figures": compared.height, "steps": explanations.height, "differing": differing}
+    return Equation("explanations_add_up", sentence, counts, differing == 0)
+
+
+# Issued invoices.
 
 
 def numbers_are_gapless(serials: list[int], series: str) -> Equation:

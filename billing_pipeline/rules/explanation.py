@@ -1,71 +1,532 @@
-"""Why a line is what it is: the time in which its price and payer applied, and the usage rows inside it."""
+"""Why a figure is what it is: the steps that lead to it, for all lines, statements and invoices of a month at once.
 
-from collections.abc import Mapping
-from datetime import datetime
+Nothing is computed a second time to decide an amount; what earlier stages published is taken apart, and the steps must
+add up to it. Three kinds of steps make the amount of a line:
 
+- quantities, from what was measured to what is paid for: granules, whole seconds, the tier's part, started blocks;
+- prices, each worth quantity × unit price / per, exactly: the price, a tier's entry price, the line's own discount;
+- `rounded`: the worth of these, rounded once, which is the amount.
+
+What a line still asks for (`due`) is its amount less its share of discounts and the credits that paid it; the VAT of an
+invoice is shared over these and the refill by largest remainder.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+import dataframely as dy
 import polars as pl
 
-from billing_pipeline.rules.period import Period
+from billing_pipeline.tables.accounts import Prices, RefillAgreements
+from billing_pipeline.tables.credits import (
+    CreditLots,
+    CreditMovements,
+    CreditStatements,
+    Fees,
+    OpenedGrants,
+    Refills,
+)
+from billing_pipeline.tables.explanations import (
+    INVOICE_FIGURES,
+    STATEMENT_FIGURES,
+    Explanations,
+    Lifetimes,
+)
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines
+from billing_pipeline.tables.rating import Segments
+
+_LINE_KEY = ("payer_id", "owner_id", "resource_id", "slug", "zone", "price_id", "price_factor_ppm")
+
+_QUANTITY, _PRICE = pl.Decimal(38, 9), pl.Decimal(38, 26)
+_MILLIONTH = pl.lit(Decimal("0.000001")).cast(_QUANTITY)
+_SCHEMA = Explanations.create_empty().schema
+_FIGURE, _STEP = _SCHEMA["figure"], _SCHEMA["what"]
+_TYPES = {name: _SCHEMA[name] for name in ("text", "quantity", "unit", "unit_price", "per")}
 
 
-def price_windows(
-    line: Mapping[str, object], prices: pl.DataFrame, organisations: pl.DataFrame, period: Period
+@dataclass(frozen=True)
+class MonthOfFigures:
+    """Everything that a month's invoices were made from; of payers with an invoice."""
+
+    drafts: dy.DataFrame[Drafts]
+    lines: dy.DataFrame[InvoiceLines]
+    statements: dy.DataFrame[CreditStatements]
+    fees: dy.DataFrame[Fees]
+    movements: dy.DataFrame[CreditMovements]
+    lots: dy.DataFrame[CreditLots]
+    opened_grants: dy.DataFrame[OpenedGrants]
+    #: Refills of earlier months that are not paid.
+    pending: dy.DataFrame[Refills]
+    agreements: dy.DataFrame[RefillAgreements]
+    #: What payers held after the month before.
+    lifetimes_before: dy.DataFrame[Lifetimes]
+    #: Payers that have closed by the period's end: `payer_id`.
+    closed: pl.DataFrame
+    segments: dy.DataFrame[Segments]
+    prices: dy.DataFrame[Prices]
+    #: How the next month is estimated.
+    strategy: str = "same_as_last_month"
+
+
+def explain_month(month: MonthOfFigures) -> dy.DataFrame[Explanations]:
+    """Take every figure of every invoice of a month apart, in steps that add up to it."""
+    due = pl.concat(_due(month))
+    shares = _share_vat(month, due)
+    steps = [*_amounts(month), due, *_vat(month, shares), *_statement_figures(month), *_totals(month)]
+    whole = (
+        pl.concat(steps)
+        .join(month.drafts.select("payer_id", "currency"), on="payer_id")
+        .sort("payer_id", "line_id", "figure", "what", "rank", "text")
+        .with_columns(step=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("payer_id", "line_id", "figure"))
+    )
+    return Explanations.validate(whole.select(Explanations.column_names()), cast=True)
+
+
+def figures_to_explain(
+    drafts: dy.DataFrame[Drafts], lines: dy.DataFrame[InvoiceLines], statements: dy.DataFrame[CreditStatements]
 ) -> pl.DataFrame:
-    """When a line's price version was in force for its owner under its payer and price factor, within the period.
+    """The figures that were published: `payer_id`, `line_id`, `figure`, `figure_cents`."""
+    stated = statements.join(drafts, on="payer_id", how="semi")
+    told = [
+        rows.select("payer_id", line_id=pl.lit(""), figure=pl.lit(figure), figure_cents=f"{figure}_cents")
+        for rows, figures in ((stated, STATEMENT_FIGURES), (drafts, INVOICE_FIGURES))
+        for figure in figures
+    ]
+    amounts = lines.select("payer_id", "line_id", figure=pl.lit("amount"), figure_cents="amount_cents")
+    return pl.concat([amounts, *told]).with_columns(pl.col("figure").cast(_FIGURE))
 
-    Columns `window_start`, `window_end`; one row per version of the organisation's data.
+
+def _steps(
+    rows: pl.DataFrame,
+    figure: str,
+    what: str,
+    *,
+    amount: pl.Expr | None = None,
+    quantity: pl.Expr | None = None,
+    unit: pl.Expr | None = None,
+    unit_price: pl.Expr | None = None,
+    per: pl.Expr | None = None,
+    text: pl.Expr | None = None,
+    rank: int = 0,
+) -> pl.DataFrame:
+    """One step of a figure for each row, in the columns that all steps have; `rank` orders steps of one kind."""
+    values = {"text": text, "quantity": quantity, "unit": unit, "unit_price": unit_price, "per": per}
+    line_id = pl.col("line_id") if "line_id" in rows.columns else pl.lit("")
+    # In one chunk: Polars 2.1 aborts where `format` meets a filtered column of several, one of them empty.
+    return rows.rechunk().select(
+        "payer_id",
+        line_id=line_id,
+        figure=pl.lit(figure, _FIGURE),
+        what=pl.lit(what, _STEP),
+        rank=pl.lit(rank),
+        **{name: (pl.lit(None) if value is None else value).cast(_TYPES[name]) for name, value in values.items()},
+        amount_cents=(pl.lit(None) if amount is None else amount).cast(pl.Int64),
+    )
+
+
+# Lines: from what was measured to the amount.
+
+
+def _amounts(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
+    """The amount of every line."""
+    yield from _quantities(_measured(month))
+    lines = _priced(month)
+    is_rate = pl.col("basis").cast(pl.String) == "discount"
+    yield from _prices(lines.filter(~is_rate))
+    yield from _rates(month, lines.filter(is_rate))
+    yield _steps(lines, "amount", "rounded", amount=pl.col("amount_cents"))
+
+
+def _priced(month: MonthOfFigures) -> pl.DataFrame:
+    """The lines with their price version; what has none is worth the unit price that is printed."""
+    exact = month.prices.select(
+        "price_id",
+        "price_factor_ppm",
+        "tier_from",
+        "tier_to",
+        "tier_mode",
+        "valid_from",
+        "valid_to",
+        "block_quantity",
+        "block_seconds",
+        negotiated_for="owner_id",
+        exact_price=_at_scale_26("unit_price_e26"),
+        tier_price=_at_scale_26("tier_price_e26"),
+    )
+    is_package = pl.col("tier_mode").cast(pl.String) == "package"
+    price = pl.when(is_package).then("tier_price").otherwise("exact_price")
+    entry = pl.when(is_package).then(pl.lit(Decimal(0)).cast(_PRICE)).otherwise("tier_price")
+    return month.lines.join(
+        exact, on=["price_id", "price_factor_ppm", "tier_from"], how="left", nulls_equal=False
+    ).with_columns(
+        price=pl.coalesce(price, pl.col("unit_price").cast(_PRICE)),
+        entry_price=entry,
+        per=pl.col("per_quantity").cast(pl.Int128) * pl.col("per_seconds"),
+    )
+
+
+def _measured(month: MonthOfFigures) -> pl.DataFrame:
+    """Metered lines with what was measured for them; groups of small lines have no resource and are left out."""
+    segments = month.segments.with_columns(pl.col("basis").cast(pl.String))
+    by_tier = pl.col("tier_from").is_not_null()
+    columns = [*_LINE_KEY, "tier_from"]
+    lines = _priced(month).with_columns(pl.col("basis").cast(pl.String))
+    figures = ("duration_us", "unusable_us", "granulated_us", "part_byte_us", "block_us", "moved_bytes", "units_max")
+    wanted = [*figures, "units_max_at"]
+    return pl.concat(
+        [
+            lines.join(segments.filter(by_tier).select(*columns, *wanted), on=columns),
+            lines.join(segments.filter(~by_tier).select(*_LINE_KEY, *wanted), on=list(_LINE_KEY)),
+        ]
+    )
+
+
+def _quantities(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """From what was measured to the quantity of the line, in steps that add up to it."""
+    unit = pl.col("unit").cast(pl.String)
+    basis, mode = pl.col("basis"), pl.col("tier_mode").cast(pl.String)
+    usable = pl.col("duration_us").cast(_QUANTITY) * _MILLIONTH
+    unusable = pl.col("unusable_us").fill_null(0).cast(_QUANTITY) * _MILLIONTH
+    granulated = pl.col("granulated_us").cast(_QUANTITY) * _MILLIONTH
+    blocks_held = pl.col("block_us").cast(_QUANTITY) * _MILLIONTH * pl.col("block_quantity").cast(_QUANTITY)
+    held = pl.coalesce(blocks_held, pl.col("part_byte_us").cast(_QUANTITY) * _MILLIONTH)
+    counted = pl.coalesce("moved_bytes", "units_max").cast(_QUANTITY)
+    nothing = pl.lit(Decimal(0)).cast(_QUANTITY)
+    ran = basis == "runtime"
+    known = lines.with_columns(
+        measured=pl.when(ran).then(usable + unusable).when(basis == "stored").then(held).otherwise(counted),
+        unusable=pl.when(ran).then(nothing - unusable).otherwise(nothing),
+        granules=pl.when(ran).then((granulated - usable).fill_null(nothing)).otherwise(nothing),
+        whole_unit=pl.when(pl.col("block_us").is_not_null()).then("block_quantity").otherwise(1),
+    ).with_columns(exact=pl.col("measured") + pl.col("unusable") + pl.col("granules"))
+    known = known.with_columns(whole=_floored("exact", "whole_unit")).with_columns(part=_part_of_tier())
+    known = known.with_columns(
+        whole_seconds=pl.col("whole") - pl.col("exact"),
+        tier=pl.col("part") - pl.col("whole"),
+        rest=pl.col("quantity") - pl.col("part"),
+    )
+    place = pl.format("tier from {} to {}, {}", "tier_from", pl.col("tier_to").cast(pl.String).fill_null("∞"), mode)
+    is_blocked = pl.any_horizontal(pl.col("block_quantity", "block_seconds").is_not_null()) & (basis != "stored")
+    yield _steps(
+        known,
+        "amount",
+        "measured",
+        quantity=pl.col("measured"),
+        unit=unit,
+        text=pl.when(basis == "units").then(pl.format("largest count, first reached {}", _instant("units_max_at"))),
+    )
+    for what in ("unusable", "granules", "whole_seconds"):
+        yield _steps(known.filter(pl.col(what) != 0), "amount", what, quantity=pl.col(what), unit=unit)
+    tiered = known.filter(~mode.is_in(["flat", "package"]))
+    yield _steps(tiered, "amount", "tier", quantity=pl.col("tier"), unit=unit, text=place)
+    changed = known.filter(pl.col("rest") != 0)
+    size = pl.format("started blocks of {}", pl.coalesce("block_quantity", "block_seconds"))
+    yield _steps(changed.filter(is_blocked), "amount", "blocks", quantity=pl.col("rest"), unit=unit, text=size)
+    yield _steps(changed.filter(~is_blocked), "amount", "free_quantity", quantity=pl.col("rest"), unit=unit)
+
+
+def _floored(exact: str, whole_unit: str) -> pl.Expr:
+    """Whole seconds are taken once, at the line: whole seconds of blocks where blocks were held."""
+    size = pl.col(whole_unit).cast(pl.Int128)
+    return (pl.col(exact).cast(pl.Int128) // size * size).cast(_QUANTITY)
+
+
+def _part_of_tier() -> pl.Expr:
+    """What of the whole quantity lies in the tier; a stored size found its tier before it was summed."""
+    whole, start, end = pl.col("whole"), pl.col("tier_from").cast(_QUANTITY), pl.col("tier_to").cast(_QUANTITY)
+    basis, mode = pl.col("basis"), pl.col("tier_mode").cast(pl.String)
+    is_graduated = (mode == "graduated") & (basis != "stored")
+    units = pl.min_horizontal(whole, end - 1) - pl.max_horizontal(start - 1, pl.lit(0).cast(_QUANTITY))
+    return (
+        pl.when(is_graduated & (basis == "units"))
+        .then(units)
+        .when(is_graduated)
+        .then(pl.min_horizontal(whole, end) - start)
+        .otherwise(whole)
+    )
+
+
+def _prices(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """What the quantity of a line is worth, exactly."""
+    version = pl.format(
+        "price version {}, {}, in force from {} to {}, price factor {}",
+        "price_id",
+        pl.when(pl.col("negotiated_for").is_null()).then(pl.lit("public")).otherwise(pl.lit("negotiated")),
+        _instant("valid_from"),
+        _instant("valid_to").fill_null("∞"),
+        _rate("price_factor_ppm"),
+    )
+    unit, quantity, per = pl.col("unit").cast(pl.String), pl.col("quantity"), pl.col("per")
+    yield _steps(
+        lines,
+        "amount",
+        "price",
+        quantity=quantity,
+        unit=unit,
+        unit_price=pl.col("price"),
+        per=per,
+        text=pl.when(pl.col("valid_from").is_not_null()).then(version).otherwise("description"),
+    )
+    entered = lines.filter(pl.col("entry_price") > 0)
+    one = pl.lit(1)
+    yield _steps(
+        entered, "amount", "tier_entry", quantity=one, unit=pl.lit("piece"), unit_price=pl.col("entry_price"), per=one
+    )
+    discounted = lines.filter(pl.col("line_discount_ppm") > 0)
+    less = 0 - pl.col("price") * (pl.col("line_discount_ppm").cast(_PRICE) * _MILLIONTH.cast(_PRICE))
+    yield _steps(
+        discounted,
+        "amount",
+        "line_discount",
+        quantity=quantity,
+        unit=unit,
+        unit_price=less,
+        per=per,
+        text=pl.format("{} of it", _rate("line_discount_ppm")),
+    )
+
+
+def _rates(month: MonthOfFigures, discounts: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The discount over a whole invoice: its rate of the sum of the charges."""
+    charged = month.fees.group_by("payer_id").agg(base=pl.col("charge_cents").cast(pl.Int128).sum())
+    rates = month.drafts.select("payer_id", "discount_ppm")
+    known = discounts.join(charged, on="payer_id").join(rates, on="payer_id")
+    yield _steps(
+        known,
+        "amount",
+        "rate",
+        quantity=pl.col("base"),
+        unit=pl.lit("cent"),
+        unit_price=0 - pl.col("discount_ppm").cast(_PRICE) * _MILLIONTH.cast(_PRICE),
+        per=pl.lit(1),
+        text=pl.concat_str(pl.lit("of the sum of the lines"), pl.col("description"), separator=": ", ignore_nulls=True),
+    )
+
+
+# Lines: who pays them.
+
+
+def _due(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
+    """What of every line is invoiced now: its charge less its share of discounts and what credits paid."""
+    fees = month.fees.join(month.drafts, on="payer_id", how="semi")
+    yield _steps(fees, "due", "line", amount=pl.col("charge_cents"))
+    yield _steps(fees.filter(pl.col("discount_cents") != 0), "due", "discount_share", amount=pl.col("discount_cents"))
+    named = month.movements.join(month.lots.select("grant_id", "name"), on="grant_id", how="left")
+    kind = named["kind"].cast(pl.String)
+    for movement, what in (("free_used", "free_credit"), ("prepaid_used", "prepaid_credit")):
+        text = _lot() if what == "free_credit" else None
+        yield _steps(named.filter(kind == movement), "due", what, amount=pl.col("amount_cents"), text=text)
+
+
+def _share_vat(month: MonthOfFigures, due: pl.DataFrame) -> pl.DataFrame:
+    """The VAT of each invoice over what its lines still ask for, and over its refill (`line_id` empty).
+
+    By largest remainder, equal remainders in the order of the lines, the refill last.
     """
-    price = prices.filter(
-        pl.col("price_id") == line["price_id"], pl.col("price_factor_ppm") == line["price_factor_ppm"]
-    ).head(1)
-    valid_from = price["valid_from"][0] if price.height else period.start
-    valid_to = (price["valid_to"][0] if price.height else None) or period.end
+    taxed = month.drafts.filter(pl.col("vat_cents") != 0).select("payer_id", "vat_cents", "subtotal_cents")
+    numbers = month.lines.select("payer_id", "line_id", "line_number")
+    weights = pl.concat(
+        [
+            due.group_by("payer_id", "line_id").agg(weight=pl.col("amount_cents").cast(pl.Int128).sum()),
+            month.statements.select("payer_id", line_id=pl.lit(""), weight=pl.col("refill_cents").cast(pl.Int128)),
+        ]
+    ).filter(pl.col("weight") != 0)
+    scaled = pl.col("vat_cents").cast(pl.Int128) * pl.col("weight")
     return (
-        organisations.filter(
-            pl.col("owner_id") == line["owner_id"],
-            pl.col("payer_id") == line["payer_id"],
-            pl.col("price_factor_ppm") == line["price_factor_ppm"],
-        )
-        .select(
-            window_start=pl.max_horizontal("valid_from", pl.lit(max(valid_from, period.start))),
-            window_end=pl.min_horizontal("valid_to", pl.lit(min(valid_to, period.end))),
-        )
-        .filter(pl.col("window_start") < pl.col("window_end"))
-        .sort("window_start")
-    )
-
-
-def events_of_line(events: pl.DataFrame, meters: pl.DataFrame, line: Mapping[str, object]) -> pl.DataFrame:
-    """The clean usage rows of a line's meter, with their raw file and row, in order of time."""
-    meter = meters.filter(
-        pl.all_horizontal(pl.col(name) == line[name] for name in ("owner_id", "resource_id", "slug", "zone"))
-    ).select("meter_id")
-    return events.join(meter, on="meter_id", how="semi")
-
-
-def inside(events: pl.DataFrame, windows: pl.DataFrame, start: str, stop: str) -> pl.DataFrame:
-    """Intervals cut to the windows they touch, as `from`, `to` and `duration_us`; open ends run to the window's end."""
-    return (
-        events.join(windows, how="cross")
+        weights.join(taxed, on="payer_id")
+        .join(numbers, on=["payer_id", "line_id"], how="left")
+        .with_columns(share=scaled // pl.col("subtotal_cents"), remainder=scaled % pl.col("subtotal_cents"))
+        .sort("payer_id", "remainder", "line_number", descending=[False, True, False], nulls_last=True)
         .with_columns(
-            pl.max_horizontal(start, "window_start").alias("from"),
-            pl.min_horizontal(pl.col(stop).fill_null(pl.col("window_end")), "window_end").alias("to"),
+            units_left=pl.col("vat_cents") - pl.col("share").sum().over("payer_id"),
+            place=pl.int_range(pl.len()).over("payer_id"),
         )
-        .filter(pl.col("from") < pl.col("to"))
-        .with_columns(duration_us=(pl.col("to") - pl.col("from")).dt.total_microseconds())
-        .sort("from", "to")
+        .with_columns(share=pl.col("share") + (pl.col("place") < pl.col("units_left")).cast(pl.Int128))
+        .select("payer_id", "line_id", "share")
     )
 
 
-def instants(events: pl.DataFrame) -> pl.DataFrame:
-    """Microsecond columns `…_us` as UTC instants `…_at`."""
-    columns = [name for name in events.columns if name.endswith("_us")]
-    return events.with_columns(
-        pl.from_epoch(pl.col(name), time_unit="us").dt.replace_time_zone("UTC").alias(name.removesuffix("_us") + "_at")
-        for name in columns
-    ).drop(columns)
+def _vat(month: MonthOfFigures, shares: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """VAT: the rate, and whose part it is."""
+    yield _steps(
+        month.drafts,
+        "vat",
+        "rate",
+        quantity=pl.col("subtotal_cents"),
+        unit=pl.lit("cent"),
+        unit_price=pl.col("vat_ppm").cast(_PRICE) * _MILLIONTH.cast(_PRICE),
+        per=pl.lit(1),
+        text=pl.format("of the subtotal: {}", "vat_reason"),
+    )
+    is_line = pl.col("line_id") != ""
+    yield _steps(shares.filter(is_line), "vat_share", "vat_share", amount=pl.col("share"))
+    sums = shares.group_by("payer_id", is_line.alias("is_line")).agg(pl.col("share").sum())
+    yield _steps(sums.filter("is_line"), "vat", "vat_on_lines", amount=pl.col("share"))
+    yield _steps(sums.filter(~pl.col("is_line")), "vat", "vat_on_refill", amount=pl.col("share"))
 
 
-def instant_text(instant: datetime | None) -> str:
-    """An instant as feeds write it."""
-    return "" if instant is None else instant.isoformat().replace("+00:00", "Z")
+# Figures of the statement and of the invoice.
+
+
+def _statement_figures(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
+    """The letters of the credit statement, and F."""
+    lots, statements = month.lots.join(month.drafts, on="payer_id", how="semi"), month.statements
+    yield from _fees(month)
+    yield from _prepaid_before(month)
+    ending = pl.format("{} ends {}", _lot(), _instant("expires_at").fill_null("with the organisation"))
+    for figure, column, text in (
+        ("free_before", "left_before_cents", _lot()),
+        ("free_used", "used_cents", _lot()),
+        ("free_expired", "expired_cents", ending),
+    ):
+        yield _steps(lots.filter(pl.col(column) != 0), figure, "lot", amount=pl.col(column), text=text)
+    yield from _terms(statements, "balance_before", "free_before", "prepaid_before")
+    unpaid = statements.with_columns(unpaid_cents=pl.col("fees_cents") + pl.col("free_used_cents"))
+    for rank, (text, column) in enumerate((("b", "prepaid_before_cents"), ("F + c", "unpaid_cents"))):
+        yield _steps(
+            unpaid,
+            "prepaid_used",
+            "figure",
+            quantity=pl.col(column),
+            unit=pl.lit("cent"),
+            text=pl.lit(text),
+            rank=rank,
+        )
+    yield _steps(
+        statements,
+        "prepaid_used",
+        "prepaid_credit",
+        amount=0 - pl.min_horizontal("prepaid_before_cents", pl.col("fees_cents") + pl.col("free_used_cents")),
+        text=pl.lit("the smaller of the two"),
+    )
+    yield from _forecast(month)
+    yield _steps(
+        month.pending, "pending", "pending_invoice", amount=pl.col("refill_cents"), text=pl.col("billing_month")
+    )
+    yield from _refill(month)
+    yield from _terms(
+        statements, "balance_after", "balance_before", "free_used", "free_expired", "prepaid_used", "refill"
+    )
+    yield from _terms(statements, "change", "balance_after", "-balance_before")
+
+
+def _totals(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
+    """The figures of page 1 beside F and VAT."""
+    statements, drafts = month.statements, month.drafts
+    yield from _terms(statements, "used_credits", "change", "-free_expired")
+    yield from _terms(drafts, "subtotal", "fees", "used_credits")
+    yield from _terms(drafts, "payable", "subtotal", "vat")
+
+
+def _terms(rows: pl.DataFrame, figure: str, *terms: str) -> Iterator[pl.DataFrame]:
+    """Other figures that make this one; those with a minus count with the other sign."""
+    for rank, term in enumerate(terms):
+        name = term.removeprefix("-")
+        amount = 0 - pl.col(f"{name}_cents") if term.startswith("-") else pl.col(f"{name}_cents")
+        yield _steps(rows, figure, "figure", amount=amount, text=pl.lit(name), rank=rank)
+
+
+def _fees(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
+    """F: the lines of each owner, and each discount."""
+    is_discount = pl.col("amount_cents") < 0
+    owners = (
+        month.lines.filter(~is_discount)
+        .group_by("payer_id", "owner_id", "owner_name")
+        .agg(amount=pl.col("amount_cents").cast(pl.Int128).sum(), lines=pl.len())
+    )
+    yield _steps(
+        owners,
+        "fees",
+        "lines",
+        amount=pl.col("amount"),
+        quantity=pl.col("lines"),
+        unit=pl.lit("piece"),
+        text=pl.format("{} ({})", "owner_name", "owner_id"),
+    )
+    told = pl.coalesce("description", "slug")
+    discounts = month.lines.filter(is_discount).drop("line_id")
+    yield _steps(discounts, "fees", "discount", amount=pl.col("amount_cents"), text=told)
+
+
+def _prepaid_before(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
+    """b: what the month before left, refills that were paid, and opening balances."""
+    held = month.lifetimes_before.join(month.drafts, on="payer_id", how="semi").filter(pl.col("prepaid_cents") != 0)
+    yield _steps(
+        held, "prepaid_before", "carried", amount=pl.col("prepaid_cents"), text=pl.format("after {}", "billed_month")
+    )
+    prepaid = month.opened_grants.filter(pl.col("kind").cast(pl.String) == "prepaid")
+    kind = pl.col("kind").cast(pl.String)
+    arrivals = month.movements.drop("line_id")
+    yield _steps(
+        arrivals.filter(kind == "settled"),
+        "prepaid_before",
+        "refill_paid",
+        amount=pl.col("amount_cents"),
+        text=pl.format("refill of {}", "grant_id"),
+    )
+    yield _steps(
+        arrivals.filter(kind == "opening").join(prepaid, on="grant_id", how="semi"),
+        "prepaid_before",
+        "opening",
+        amount=pl.col("amount_cents"),
+        text=pl.format("grant {}", "grant_id"),
+    )
+
+
+def _forecast(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
+    """f: the recurring part of F, and what the strategy makes of it."""
+    recurring = (
+        month.fees.filter("is_recurring").group_by("payer_id").agg(recurring=pl.col("fee_cents").cast(pl.Int128).sum())
+    )
+    known = month.statements.join(recurring, on="payer_id", how="left").with_columns(
+        recurring=0 - pl.col("recurring").fill_null(0)
+    )
+    yield _steps(
+        known, "forecast", "recurring", amount=pl.col("recurring"), text=pl.lit("minus the recurring part of F")
+    )
+    other = known.with_columns(rest=pl.col("forecast_cents") - pl.col("recurring")).filter(pl.col("rest") != 0)
+    closed = other.join(month.closed, on="payer_id", how="semi")
+    yield _steps(closed, "forecast", "closed", amount=pl.col("rest"), text=pl.lit("closed: nothing is estimated"))
+    others = other.join(month.closed, on="payer_id", how="anti")
+    yield _steps(others, "forecast", "strategy", amount=pl.col("rest"), text=pl.lit(month.strategy))
+
+
+def _refill(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
+    """h: what was agreed, or max(0, -(A + c + d + e + f + g))."""
+    agreed = month.statements.filter("is_custom_refill").join(
+        month.agreements, left_on="payer_id", right_on="owner_id", how="left", suffix="_agreed"
+    )
+    yield _steps(
+        agreed,
+        "refill",
+        "agreement",
+        amount=pl.col("refill_cents"),
+        text=pl.concat_str("author", "reason", separator=": "),
+    )
+    computed = month.statements.filter(~pl.col("is_custom_refill"))
+    letters = ("balance_before", "free_used", "free_expired", "prepaid_used", "forecast", "pending")
+    yield from _terms(computed, "refill", *(f"-{letter}" for letter in letters))
+    surplus = pl.col("refill_cents") + pl.sum_horizontal(f"{letter}_cents" for letter in letters)
+    kept = computed.with_columns(surplus=surplus).filter(pl.col("surplus") != 0)
+    yield _steps(kept, "refill", "surplus", amount=pl.col("surplus"), text=pl.lit("a surplus stays as credit"))
+
+
+def _lot() -> pl.Expr:
+    return pl.format("{} ({})", "name", "grant_id")
+
+
+def _instant(name: str) -> pl.Expr:
+    return pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _rate(ppm: str) -> pl.Expr:
+    """A rate in millionths as exact decimal text: `0.9`, `1`."""
+    text = (pl.col(ppm).cast(_QUANTITY) * _MILLIONTH).cast(pl.String)
+    return text.str.strip_chars_end("0").str.strip_chars_end(".")
+
+
+def _at_scale_26(numerator: str) -> pl.Expr:
+    """A whole number of 10^-26 as a decimal; by its digits, because no cast moves a decimal's point."""
+    digits = pl.col(numerator).cast(pl.String).str.zfill(27)
+    return digits.str.replace(r"(\d{26})$", ".$1").str.to_decimal(scale=26).cast(_PRICE)

@@ -10,7 +10,7 @@ from provider_home import ProviderHome
 
 #: Parts that name raw files and rows; all others know nothing of files.
 NAMES_FILES = {"sources.parquet", "receipts.parquet", "quarantine.parquet", "carried.parquet", "lost.parquet"}
-TABLES_OF_FILES = {"usage/file_receipts", "usage/quarantine", "rating/charge_sources"}
+TABLES_OF_FILES = {"usage/file_receipts", "usage/quarantine", "rating/charge_sources", "invoices/scores"}
 
 
 def papers(home: ProviderHome) -> dict[str, str]:

@@ -1,16 +1,231 @@
-"""Every line of an invoice leads to raw files and rows, and the command line answers or says what to do instead."""
+"""Every figure of an invoice is explained in steps that add up to it, and every line leads to raw files and rows."""
 
+import hashlib
 import json
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from fractions import Fraction
 
 import polars as pl
 import pytest
 from provider_home import ProviderHome
 
-JANUARY = "2026-01"
-_ROW = re.compile(r"^ {4}(?P<what>.*?) +(?P<path>\S+\.parquet) row (?P<row>\d+)$", re.MULTILINE)
-_INTERVAL = re.compile(r"(?P<instance>\S+) (?P<start>\S+Z) \.\. (?P<stop>\S+Z) \S+ s")
+from billing_pipeline.console.explaining import rows_of_lines, worth_of_step
+from billing_pipeline.rules.period import Month
+
+JANUARY, FEBRUARY = "2026-01", "2026-02"
+STATED = (
+    "fees", "free_before", "prepaid_before", "balance_before", "free_used", "free_expired", "prepaid_used", "forecast",
+    "pending", "refill", "balance_after", "change",
+)  # fmt: skip
+INVOICED = ("used_credits", "subtotal", "vat", "payable")
+MINOR_UNITS = 100  # of the sample's currencies, EUR and USD
+
+
+def rounded(amount: Fraction) -> int:
+    """Half away from zero."""
+    magnitude = int(abs(amount) + Fraction(1, 2))
+    return magnitude if amount >= 0 else -magnitude
+
+
+def steps_of(sample: ProviderHome, month: str) -> list[dict]:
+    return sample.generation("invoices/explanations", month).read().to_dicts()
+
+
+def by_figure(steps: list[dict]) -> dict[tuple[str, str, str], list[dict]]:
+    found: dict[tuple[str, str, str], list[dict]] = {}
+    for step in steps:
+        found.setdefault((step["payer_id"], step["line_id"], step["figure"]), []).append(step)
+    return found
+
+
+def published_figures(sample: ProviderHome, month: str) -> dict[tuple[str, str, str], int]:
+    """Every figure of every invoice, as the tables that the documents are made from say it."""
+    figures = {}
+    drafts = sample.rows("invoices/drafts", month)
+    payers = {draft["payer_id"] for draft in drafts}
+    statements = [row for row in sample.rows("credits/credit_statements", month) if row["payer_id"] in payers]
+    for rows, names in ((statements, STATED), (drafts, INVOICED)):
+        figures |= {(row["payer_id"], "", name): row[f"{name}_cents"] for row in rows for name in names}
+    for line in sample.rows("invoices/invoice_lines", month):
+        figures[line["payer_id"], line["line_id"], "amount"] = line["amount_cents"]
+    return figures
+
+
+@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
+def test_the_steps_of_every_figure_add_up_to_it(sample, month):
+    figures, steps = published_figures(sample, month), by_figure(steps_of(sample, month))
+    explained = {key: sum(step["amount_cents"] or 0 for step in steps.get(key, [])) for key in figures}
+
+    assert explained == figures
+    assert {key for key, amount in figures.items() if amount and key not in steps} == set()
+    assert {key[2] for key in steps} - {"due", "vat_share"} == {key[2] for key in figures if key in steps}
+
+
+@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
+def test_the_exact_worth_of_every_line_and_tax_is_rounded_to_it_once(sample, month):
+    worth: dict[tuple[str, str, str], Fraction] = {}
+    for step in steps_of(sample, month):
+        if step["unit_price"] is not None:
+            key = step["payer_id"], step["line_id"], step["figure"]
+            worth[key] = worth.get(key, Fraction(0)) + worth_of_step(step, step["currency"])
+    expected = {key: amount for key, amount in published_figures(sample, month).items() if key[2] in ("amount", "vat")}
+
+    assert {key: rounded(exact * MINOR_UNITS) for key, exact in worth.items()} == expected
+    assert any(exact * MINOR_UNITS != expected[key] for key, exact in worth.items())
+
+
+@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
+def test_the_quantities_of_a_line_add_up_to_what_is_paid_for(sample, month):
+    lines = {line["line_id"]: line for line in sample.rows("invoices/invoice_lines", month)}
+    led: dict[str, Fraction] = {}
+    for step in steps_of(sample, month):
+        if step["figure"] == "amount" and step["quantity"] is not None and step["unit_price"] is None:
+            led[step["line_id"]] = led.get(step["line_id"], Fraction(0)) + Fraction(step["quantity"])
+
+    metered = {key: Fraction(line["quantity"]) for key, line in lines.items() if line["price_id"] is not None}
+    assert led == metered
+    assert {lines[key]["basis"] for key in metered} == {"runtime", "stored", "moved", "units"}
+
+
+@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
+def test_what_lines_still_ask_for_and_the_refill_are_the_subtotal_and_share_its_tax(sample, month):
+    sums: dict[tuple[str, str], int] = {}
+    for step in steps_of(sample, month):
+        if step["figure"] in ("due", "vat_share"):
+            key = step["payer_id"], step["figure"]
+            sums[key] = sums.get(key, 0) + step["amount_cents"]
+    refill_tax = {
+        step["payer_id"]: step["amount_cents"] for step in steps_of(sample, month) if step["what"] == "vat_on_refill"
+    }
+    statements = {row["payer_id"]: row for row in sample.rows("credits/credit_statements", month)}
+
+    taxed = 0
+    for draft in sample.rows("invoices/drafts", month):
+        payer = draft["payer_id"]
+        refill = statements[payer]["refill_cents"]
+        assert sums.get((payer, "due"), 0) + refill == draft["subtotal_cents"]
+        assert sums.get((payer, "vat_share"), 0) + refill_tax.get(payer, 0) == draft["vat_cents"]
+        taxed += bool(sums.get((payer, "vat_share")))
+    assert taxed
+
+
+def payers_of(sample: ProviderHome, month: str) -> list[str]:
+    return [draft["payer_id"] for draft in sample.rows("invoices/drafts", month)]
+
+
+@pytest.fixture(scope="module")
+def lines_with_rows(sample) -> dict[str, list[tuple[dict, list[dict]]]]:
+    """Every line of both months with the raw rows that its explanation names."""
+    return {
+        month: [
+            (line, rows.to_dicts())
+            for payer in payers_of(sample, month)
+            for line, rows in rows_of_lines(sample.billing, payer, Month.parse(month))
+        ]
+        for month in (JANUARY, FEBRUARY)
+    }
+
+
+@pytest.fixture(scope="module")
+def landed(sample) -> dict[str, list[dict]]:
+    """The raw files of the landing folder, row by row."""
+    folder = sample.folder / "landing"
+    return {
+        str(file.relative_to(folder)): pl.read_parquet(file, hive_partitioning=False).to_dicts()
+        for file in sorted(folder.rglob("*.parquet"))
+    }
+
+
+@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
+def test_every_line_names_the_raw_rows_it_was_made_of_and_no_others(sample, lines_with_rows, month):
+    named: dict[tuple[str, str, str], int] = {}
+    for line, rows in lines_with_rows[month]:
+        for row in rows:
+            key = line["line_id"], row["feed"], row["file_id"]
+            named[key] = named.get(key, 0) + 1
+    lines = {line["line_id"] for line, _ in lines_with_rows[month]}
+    sources = sample.rows("rating/charge_sources", month)
+
+    assert named == {
+        (row["line_id"], row["feed"], row["file_id"]): row["source_rows"] for row in sources if row["line_id"] in lines
+    }
+
+
+@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
+def test_raw_rows_speak_of_the_line_and_their_files_are_what_landed(sample, lines_with_rows, landed, month):
+    checksums = {}
+    for line, rows in lines_with_rows[month]:
+        for row in rows:
+            raw = landed[row["path"]][row["file_row"]]
+            assert raw["owner_id"] == line["owner_id"]
+            assert raw.get("resource_id", raw["event_id"]) == line["resource_id"]
+            checksums[row["path"]] = row["sha256"]
+    for path, checksum in checksums.items():
+        assert hashlib.sha256((sample.folder / "landing" / path).read_bytes()).hexdigest() == checksum
+    assert len(checksums) > 50
+
+
+def counted(line: dict, rows: list[dict], landed: dict[str, list[dict]], tier: dict | None) -> Fraction:
+    """What a line measured, from raw rows alone: seconds, byte-seconds, bytes or units."""
+    raw_rows = [(row, landed[row["path"]][row["file_row"]]) for row in rows]
+    match line["basis"]:
+        case "runtime":
+            return Fraction(sum(microseconds_run(of_instance) for of_instance in runs(raw_rows)), 10**6)
+        case "stored":
+            held = sum(
+                part_in(raw["bytes"], tier) * ((row["to"] - row["from"]) // timedelta(microseconds=1))
+                for row, raw in raw_rows
+            )
+            return Fraction(held, 10**6)
+        case "moved":
+            return Fraction(sum(raw["bytes"] for _, raw in raw_rows))
+        case _:
+            return Fraction(max(int(raw["quantity"]) for _, raw in raw_rows))
+
+
+def runs(raw_rows: list[tuple[dict, dict]]) -> Iterator[list[tuple[datetime, datetime]]]:
+    """The runs of each instance, cut to the time in which the line's price applied."""
+    of_instance: dict[str, list[tuple[datetime, datetime]]] = {}
+    for row, raw in raw_rows:
+        start, stop = max(raw["started_at"], row["from"]), min(raw["stopped_at"] or row["to"], row["to"])
+        of_instance.setdefault(raw["instance_id"], []).append((start, stop))
+    yield from of_instance.values()
+
+
+def microseconds_run(spans: list[tuple[datetime, datetime]]) -> int:
+    """The length of the union."""
+    covered, reached = timedelta(0), min(start for start, _ in spans)
+    for start, stop in sorted(spans):
+        covered += max(stop - max(start, reached), timedelta(0))
+        reached = max(reached, stop)
+    return covered // timedelta(microseconds=1)
+
+
+def part_in(size: int, tier: dict) -> int:
+    """What of a stored size its tier bills."""
+    if tier["tier_mode"] != "graduated":
+        return size
+    return min(size, int(tier["tier_to"]) if tier["tier_to"] is not None else size) - int(tier["tier_from"])
+
+
+@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
+def test_the_raw_rows_of_every_metered_line_counted_in_plain_python_are_what_was_measured(
+    sample, lines_with_rows, landed, month
+):
+    measured = {step["line_id"]: step for step in steps_of(sample, month) if step["what"] == "measured"}
+    tiers = {
+        (tier["price_id"], tier["price_factor_ppm"], tier["tier_from"]): tier
+        for tier in sample.rows("accounts/prices", month)
+    }
+    bases = set()
+    for line, rows in lines_with_rows[month]:
+        if line["price_id"] is not None:
+            tier = tiers[line["price_id"], line["price_factor_ppm"], line["tier_from"]]
+            assert counted(line, rows, landed, tier) == Fraction(measured[line["line_id"]]["quantity"]), line
+            bases.add(line["basis"])
+    assert bases == {"runtime", "stored", "moved", "units"}
 
 
 @pytest.fixture(scope="module")
@@ -18,64 +233,33 @@ def payer(sample) -> str:
     """Who was billed for the most kinds of usage, and the most lines."""
     lines = sample.generation("invoices/invoice_lines", JANUARY).read()
     kinds = lines.group_by("payer_id").agg(pl.col("basis").n_unique(), pl.len()).sort("basis", "len", "payer_id")
-    assert kinds["basis"][-1] >= 4
     return kinds["payer_id"][-1]
 
 
-@pytest.fixture(scope="module")
-def explained(sample, payer) -> list[tuple[dict, str]]:
-    """The lines of that payer's draft, each with its explanation."""
+def test_each_line_is_printed_with_its_steps_its_rows_and_their_files(sample, payer):
+    shown = re.compile(r"^ {4}\S.* {2}(?P<path>\S+\.parquet) row (?P<row>\d+)\s*$", re.MULTILINE)
     lines = sample.rows("invoices/invoice_lines", JANUARY, payer_id=payer)
-    commands = [sample.command("explain", f"{payer}/{JANUARY}", str(line["line_number"])) for line in lines]
-    assert {command.exit_code for command in commands} == {0}
-    return [(line, command.output) for line, command in zip(lines, commands, strict=True)]
+    rows = {line["line_id"]: rows.height for line, rows in rows_of_lines(sample.billing, payer, Month.parse(JANUARY))}
+    of_each_kind = {line["basis"]: line for line in lines}
+    assert len(of_each_kind) >= 5
+    for line in of_each_kind.values():
+        command = sample.command("explain", f"{payer}/{JANUARY}", str(line["line_number"]))
+
+        assert command.exit_code == 0, command.output
+        assert len(shown.findall(command.output)) == rows[line["line_id"]]
+        assert len(set(re.findall(r"sha256 ([0-9a-f]{64})", command.output))) == len(
+            {path for path, _ in shown.findall(command.output)}
+        )
+        assert "rounded once, half away from zero" in command.output
 
 
-def raw_rows(sample: ProviderHome, text: str) -> list[dict]:
-    """The raw rows that an explanation names, read from the landing folder."""
-    named = [(match["path"], int(match["row"])) for match in _ROW.finditer(text)]
-    files = {path: pl.read_parquet(sample.folder / "landing" / path, hive_partitioning=False) for path, _ in named}
-    return [files[path].row(row, named=True) for path, row in named]
+@pytest.mark.parametrize("figure", [*"abAcdefghBiF", *INVOICED])
+def test_every_figure_is_explained_by_letter_or_name_with_commands_that_work(sample, payer, figure):
+    command = sample.command("explain", JANUARY, "--organisation", payer, "--figure", figure)
 
-
-def united_seconds(text: str) -> int:
-    """Whole seconds that the intervals of an explanation cover, those of one instance united."""
-    runs: dict[str, list[tuple[datetime, datetime]]] = {}
-    for match in _INTERVAL.finditer(text):
-        start, stop = datetime.fromisoformat(match["start"]), datetime.fromisoformat(match["stop"])
-        runs.setdefault(match["instance"], []).append((start, stop))
-    covered = timedelta(0)
-    for of_instance in runs.values():
-        reached = min(start for start, _ in of_instance)
-        for start, stop in sorted(of_instance):
-            covered += max(stop - max(start, reached), timedelta(0))
-            reached = max(reached, stop)
-    return covered // timedelta(seconds=1)
-
-
-def test_every_line_names_raw_rows_that_exist_and_speak_of_its_owner(sample, explained):
-    for line, text in explained:
-        if line["basis"] == "discount":
-            continue
-        rows = raw_rows(sample, text)
-        assert rows, text
-        assert {row["owner_id"] for row in rows} == {line["owner_id"]}
-        assert {row.get("resource_id", row["event_id"]) for row in rows} == {line["resource_id"]}
-
-
-def test_every_row_of_an_explanation_names_its_file(explained):
-    for line, text in explained:
-        announced = re.search(r"^ {2}([\d,]+) (?:intervals|measurements)", text, re.MULTILINE)
-        if announced:
-            assert len(_ROW.findall(text)) == int(announced[1].replace(",", "")), line
-
-
-def test_the_intervals_of_a_runtime_line_add_up_to_its_duration(explained):
-    runtimes = [(line, text) for line, text in explained if line["basis"] == "runtime"]
-
-    assert runtimes
-    for line, text in runtimes:
-        assert united_seconds(text) == line["duration_s"], text
+    assert command.exit_code == 0, command.output
+    for deeper in re.findall(r"^ {2}billing (.+)$", command.output, re.MULTILINE):
+        assert sample.command(*deeper.split()).exit_code == 0, deeper
 
 
 def test_an_invoice_is_explained_by_its_number_with_its_formulas_and_lines(published):
@@ -83,15 +267,38 @@ def test_an_invoice_is_explained_by_its_number_with_its_formulas_and_lines(publi
 
     assert command.exit_code == 0
     assert re.search(r"h  refill +€682\.43 +max\(0, −\(A \+ c \+ d \+ e \+ f \+ g\)\)", command.output)
-    assert re.search(r"^ +1 +apps of abroad +apps\.first +€686\.89$", command.output, re.MULTILINE)
+    assert re.search(r"^ +1 +apps of abroad +apps\.first +€686\.89 *$", command.output, re.MULTILINE)
 
 
 def test_a_line_is_explained_by_its_id_too(published):
     (line,) = published.rows("invoices/invoice_lines", "2026-03", payer_id="abroad")
 
-    command = published.command("explain", "INV-2026-000001", line["line_id"])
+    by_invoice = published.command("explain", "INV-2026-000001", line["line_id"])
+    by_month = published.command("explain", line["line_id"], "2026-03", "--organisation", "abroad")
 
-    assert "2678400 s × 0.92323924731182795699 EUR per 1 s × 3,600 s" in command.output
+    assert re.search(r"2,678,400 s +× 0\.92323924731182795699 EUR / 3,600 = 686\.89", by_invoice.output)
+    assert by_month.output == by_invoice.output
+
+
+def test_a_refill_is_explained_by_its_terms(published):
+    command = published.command("explain", "INV-2026-000001", "--figure", "h")
+
+    terms = re.findall(r"^ {4}([A-Ba-i]) .*?(−?)€([\d,.]+) *$", command.output, re.MULTILINE)
+    assert [(letter, sign + amount) for letter, sign, amount in terms] == [
+        ("A", "−691.35"), ("c", "0.00"), ("d", "0.00"), ("e", "686.89"), ("f", "686.89"), ("g", "0.00"),
+    ]  # fmt: skip
+
+
+def test_a_negotiated_refill_names_who_agreed_to_it(published):
+    command = published.command("explain", "2026-03", "--organisation", "main", "--figure", "refill")
+
+    assert re.search(r"agreed +€0\.00 +Sales: In arrears", command.output)
+
+
+def test_an_issued_invoice_is_explained_from_what_it_was_issued_from(published):
+    command = published.command("explain", "INV-2026-000001")
+
+    assert command.output.startswith("INV-2026-000001: Abroad (abroad)")
 
 
 def test_a_published_table_is_shown_as_a_table_as_csv_or_as_json_lines(published):
@@ -122,6 +329,7 @@ def test_the_state_of_all_months_and_of_one_is_told(published, sample):
     month = sample.command("status", JANUARY).output
     assert re.search(r"2026-01 +│ draft", month)
     assert "tax_unknown" in month
+    assert re.search(r"clearing  1000000 ", month)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +338,12 @@ def test_the_state_of_all_months_and_of_one_is_told(published, sample):
         (["explain", "INV-2026-999999"], "a draft is named PAYER/MONTH"),
         (["explain", "nobody/2026-03"], "billing status 2026-03 says who is parked"),
         (["explain", "INV-2026-000001", "99"], "it has lines 1 to 1"),
+        (["explain", "INV-2026-000001", "--figure", "z"], "it has F, a, b, A"),
+        (["explain", "INV-2026-000001", "1", "--figure", "h"], "leave out the line 1"),
+        (["explain", "1", "--organisation", "abroad"], "with --organisation goes the MONTH"),
+        (["explain", "2026-03", "0123456789abcdef", "--organisation", "abroad"], "has no line 0123456789abcdef"),
+        (["explain", "2026-03", "--organisation", "stranger"], "stranger has no invoice for 2026-03"),
+        (["explain", "2026-04", "--organisation", "abroad"], "is not published"),
         (["show", "rating/charges", "2026-13"], "write it as 2026-10"),
         (["bill", "2026-03..2026-01"], "write the older month first"),
         (["bill", "2026-03", "--as-of", "2026-05-01T00:00:00"], "has no offset"),

@@ -1,0 +1,145 @@
+"""Why every figure of the drafts is what it is, and how well the month was accounted for."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+import polars as pl
+
+from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.monthly import Report, Table, monthly_assets
+from billing_pipeline.intake.contracts import FEEDS
+from billing_pipeline.rules.balances import current_organisations
+from billing_pipeline.rules.equations import explanations_add_up
+from billing_pipeline.rules.explanation import MonthOfFigures, explain_month, figures_to_explain
+from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.scores import MonthToScore, score_month
+from billing_pipeline.tables.accounts import Organisations, Prices, RefillAgreements
+from billing_pipeline.tables.credits import (
+    CreditLots,
+    CreditMovements,
+    CreditStatements,
+    Fees,
+    OpenedGrants,
+    Refills,
+)
+from billing_pipeline.tables.explanations import Lifetimes
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
+from billing_pipeline.tables.rating import Segments
+from billing_pipeline.tables.usage import FileReceipts, LateArrivals
+from billing_pipeline.warehouse import Generation
+
+_EXPLAINED_FROM = (
+    "invoices/drafts",
+    "invoices/invoice_lines",
+    "credits/credit_statements",
+    "credits/credit_movements",
+    "credits/credit_lots",
+    "credits/opened_grants",
+    "accounts/refill_agreements",
+    "accounts/organisations",
+    "accounts/prices",
+    "rating/charges",
+    "rating/segments",
+    "rating/charge_sources",
+)
+
+
+@monthly_assets(
+    Table(
+        "invoices/explanations",
+        "Why each figure of an invoice is what it is, in steps that add up to it. One row per figure and step.",
+        deps=_EXPLAINED_FROM,
+        checks={"explanations_add_up": "The steps of every figure add up to it exactly."},
+    )
+)
+def explanations(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Take the month's figures apart."""
+    del context
+    read = {table: billing.read(table, month) for table in _EXPLAINED_FROM}
+    figures = _figures(billing, month, read)
+    steps = explain_month(figures)
+    billing.warehouse.publish(
+        "invoices/explanations", partition(month), steps, as_of=billing.as_of(month), inputs=inputs_of(read)
+    )
+    told = figures_to_explain(figures.drafts, figures.lines, figures.statements)
+    return {
+        "invoices/explanations": Report(
+            {"dagster/row_count": steps.height}, [explanations_add_up(steps, told, figures.statements)]
+        )
+    }
+
+
+def _figures(billing: Billing, month: Month, read: Mapping[str, Generation]) -> MonthOfFigures:
+    """What the invoices were made from, of payers with an invoice."""
+    drafts = Drafts.validate(read["invoices/drafts"].read(), cast=True)
+
+    def invoiced(rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.join(drafts, on="payer_id", how="semi")
+
+    settled = read["credits/credit_statements"]
+    is_first = billing.predecessor("invoices/drafts", month) is None
+    before = None if is_first else billing.settled("invoices/lifetimes", month.previous)
+    customers = current_organisations(Organisations.validate(read["accounts/organisations"].read(), cast=True))
+    closed = customers.filter(pl.col("closed_on") <= month.last_day)
+    return MonthOfFigures(
+        drafts=drafts,
+        lines=InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True),
+        statements=CreditStatements.validate(invoiced(settled.read())),
+        fees=Fees.validate(invoiced(settled.read("fees"))),
+        movements=CreditMovements.validate(invoiced(read["credits/credit_movements"].read()), cast=True),
+        lots=CreditLots.validate(invoiced(read["credits/credit_lots"].read()), cast=True),
+        opened_grants=OpenedGrants.validate(read["credits/opened_grants"].read(), cast=True),
+        pending=Refills.validate(invoiced(settled.read("pending"))),
+        agreements=RefillAgreements.validate(read["accounts/refill_agreements"].read(), cast=True),
+        lifetimes_before=Lifetimes.validate(invoiced(before.read())) if before else Lifetimes.create_empty(),
+        closed=closed.select(payer_id="owner_id"),
+        segments=Segments.validate(read["rating/segments"].read(), cast=True),
+        prices=Prices.validate(read["accounts/prices"].read(), cast=True),
+    )
+
+
+_SCORED_FROM = (
+    "usage/file_receipts",
+    "usage/late_arrivals",
+    "invoices/drafts",
+    "invoices/invoice_lines",
+    "invoices/lifetimes",
+    "invoices/parked_organisations",
+    "credits/credit_statements",
+    "credits/credit_movements",
+    "credits/credit_lots",
+)
+
+
+@monthly_assets(
+    Table(
+        "invoices/scores",
+        "How well the month was accounted for: completeness, clearing, timeliness. One row per score and measure.",
+        deps=_SCORED_FROM,
+    )
+)
+def scores(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Score the month; a score below 1 stops nothing, it is there to be watched."""
+    del context
+    read = {table: billing.read(table, month) for table in _SCORED_FROM}
+    settled = read["credits/credit_statements"]
+    scored = score_month(
+        MonthToScore(
+            receipts=FileReceipts.validate(read["usage/file_receipts"].read(), cast=True),
+            late=LateArrivals.validate(read["usage/late_arrivals"].read(), cast=True),
+            usage_feeds=tuple(name for name, feed in FEEDS.items() if feed.is_usage),
+            lines=InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True),
+            fees=Fees.validate(settled.read("fees")),
+            movements=CreditMovements.validate(read["credits/credit_movements"].read(), cast=True),
+            lots=CreditLots.validate(read["credits/credit_lots"].read(), cast=True),
+            statements=CreditStatements.validate(settled.read()),
+            drafts=Drafts.validate(read["invoices/drafts"].read(), cast=True),
+            lifetimes=Lifetimes.validate(read["invoices/lifetimes"].read()),
+            parked=ParkedOrganisations.validate(read["invoices/parked_organisations"].read()),
+        )
+    )
+    billing.warehouse.publish(
+        "invoices/scores", partition(month), scored, as_of=billing.as_of(month), inputs=inputs_of(read)
+    )
+    totals = {f"{row['score']} ppm": row["ppm"] for row in scored.filter(measure="").iter_rows(named=True)}
+    return {"invoices/scores": Report({"dagster/row_count": scored.height} | totals)}

@@ -1,0 +1,152 @@
+"""The usage rows behind a line: when its price applied, and what was measured inside that time."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from billing_pipeline.rules.period import Period
+
+_MICROSECOND = pl.duration(microseconds=1)
+
+
+def price_windows(
+    line: Mapping[str, Any], prices: pl.DataFrame, organisations: pl.DataFrame, period: Period
+) -> pl.DataFrame:
+    """When a line's price version was the one that counted for its owner under its payer and price factor.
+
+    The month is cut wherever a price of that slug, the owner's or the payer's terms change; in each piece the most
+    specific price counts: negotiated before public, the payer's currency before others, its zone before any.
+
+    Returns:
+        `window_start`, `window_end`, within the period; neighbours are one.
+    """
+    owners = list(organisations.filter(owner_id=line["owner_id"]).iter_rows(named=True))
+    payers = list(organisations.filter(owner_id=line["payer_id"]).iter_rows(named=True))
+    candidates = prices.filter(
+        pl.col("slug") == line["slug"],
+        pl.col("basis").cast(pl.String) == line["basis"],
+        pl.col("price_factor_ppm") == line["price_factor_ppm"],
+        pl.col("zone").is_null() | (pl.col("zone") == line["zone"]),
+        pl.col("owner_id").is_null() | (pl.col("owner_id") == line["owner_id"]),
+    ).unique("price_id")
+    offers = list(candidates.iter_rows(named=True))
+    bounds = {bound for row in (*owners, *payers, *offers) for bound in (row["valid_from"], row["valid_to"]) if bound}
+    cuts = sorted({period.start, period.end, *(cut for cut in bounds if period.start < cut < period.end)})
+    windows: list[tuple[datetime, datetime]] = []
+    for start, end in pairwise(cuts):
+        if _applies(line, next(_in_force(owners, start), None), next(_in_force(payers, start), None), offers, start):
+            joined = windows.pop()[0] if windows and windows[-1][1] == start else start
+            windows.append((joined, end))
+    schema = dict.fromkeys(("window_start", "window_end"), pl.Datetime("us", "UTC"))
+    return pl.DataFrame(windows, schema=schema, orient="row")
+
+
+def _in_force(versions: list[dict[str, Any]], at: datetime) -> Iterator[dict[str, Any]]:
+    return (row for row in versions if row["valid_from"] <= at and (row["valid_to"] is None or at < row["valid_to"]))
+
+
+def _applies(
+    line: Mapping[str, Any],
+    owner: Mapping[str, Any] | None,
+    payer: Mapping[str, Any] | None,
+    offers: list[dict[str, Any]],
+    at: datetime,
+) -> bool:
+    """Whether the line's price is the most specific one at an instant, under the line's payer and factor."""
+    if owner is None or payer is None:
+        return False
+    if (owner["payer_id"], owner["price_factor_ppm"]) != (line["payer_id"], line["price_factor_ppm"]):
+        return False
+    offered = sorted(
+        _in_force(offers, at),
+        key=lambda price: (
+            price["owner_id"] is not None,
+            price["currency"] == payer["currency"],
+            price["zone"] is not None,
+        ),
+    )
+    return bool(offered) and offered[-1]["price_id"] == line["price_id"]
+
+
+def series_of_line(meters: pl.DataFrame, line: Mapping[str, Any]) -> pl.DataFrame:
+    """The meters whose values a line may rest on: its own (`is_own`), and others of the same resource and slug."""
+    is_own = pl.all_horizontal(pl.col(name) == line[name] for name in ("owner_id", "zone"))
+    return meters.filter(resource_id=line["resource_id"], slug=line["slug"]).select("meter_id", is_own=is_own)
+
+
+def usage_of_line(
+    feed: str, events: pl.DataFrame, windows: pl.DataFrame, tier: Mapping[str, Any] | None, period: Period
+) -> pl.DataFrame:
+    """What a line was made of, cut to the time in which its price applied, in order of time.
+
+    Args:
+        feed: the usage feed.
+        events: clean rows of the line's series with `is_own`, instants as columns `…_at`.
+        windows: as `price_windows` returns them.
+        tier: the line's tier (`tier_from`, `tier_to`, `tier_mode`); null where it has no price version.
+        period: the billed month.
+
+    Returns:
+        The columns of `events`, with `from` and `to` where a row counts for a time.
+    """
+    own = pl.col("is_own")
+    match feed:
+        case "runtime_intervals":
+            return _inside(events.filter(own), windows, "started_at", "stopped_at")
+        case "storage_samples":
+            held = events.sort("sampled_at").with_columns(until=pl.col("sampled_at").shift(-1).fill_null(period.end))
+            return _inside(held.filter(own & _reaches(tier)), windows, "sampled_at", "until").drop("until")
+        case "traffic_deltas":
+            counted = pl.max_horizontal("started_at", pl.col("stopped_at") - _MICROSECOND)
+            moved = events.filter(own, pl.col("bytes") > 0).with_columns(counted_at=counted)
+            within = (pl.col("counted_at") >= pl.col("window_start")) & (pl.col("counted_at") < pl.col("window_end"))
+            return moved.join(windows, how="cross").filter(within).drop("window_start", "window_end").sort("counted_at")
+        case _:
+            # Every count took part in finding the largest; other feeds are shown as they are.
+            instants = [name for name in events.columns if name.endswith("_at")]
+            return events.sort(instants)
+
+
+def _reaches(tier: Mapping[str, Any] | None) -> pl.Expr:
+    """Whether a stored size lies in the tier or, where that is graduated, reaches into it."""
+    size = pl.col("bytes")
+    if tier is None:
+        return size > 0
+    start, end = int(tier["tier_from"]), tier["tier_to"]
+    if tier["tier_mode"] == "graduated":
+        return size > start
+    return (size > 0) & (size >= start) & (pl.lit(value=True) if end is None else size < int(end))
+
+
+def _inside(events: pl.DataFrame, windows: pl.DataFrame, start: str, stop: str) -> pl.DataFrame:
+    """Rows cut to the windows they touch, as `from`, `to`; open ends run to the window's end."""
+    return (
+        events.join(windows, how="cross")
+        .with_columns(
+            pl.max_horizontal(start, "window_start").alias("from"),
+            pl.min_horizontal(pl.col(stop).fill_null(pl.col("window_end")), "window_end").alias("to"),
+        )
+        .filter(pl.col("from") < pl.col("to"))
+        .drop("window_start", "window_end")
+        .sort("from", "to")
+    )
+
+
+def instants(events: pl.DataFrame) -> pl.DataFrame:
+    """Microsecond columns `…_us` as UTC instants `…_at`."""
+    columns = [name for name in events.columns if name.endswith("_us")]
+    return events.with_columns(
+        pl.from_epoch(pl.col(name), time_unit="us").dt.replace_time_zone("UTC").alias(name.removesuffix("_us") + "_at")
+        for name in columns
+    ).drop(columns)
+
+
+def one_shot_line_id(month: str, source: str, event_id: str) -> str:
+    """The id of the line that a one-off charge became, as rating computes it."""
+    key = json.dumps([month, source, event_id], separators=(",", ":"))
+    return hashlib.sha256(key.encode()).hexdigest()[:32]

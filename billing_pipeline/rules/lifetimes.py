@@ -1,0 +1,67 @@
+"""What became of all money that a payer was ever asked for: sums over its months, carried from month to month."""
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.succession import Takeovers, taken_over
+from billing_pipeline.tables.credits import CreditMovements, CreditStatements, OpenedGrants
+from billing_pipeline.tables.explanations import Lifetimes
+from billing_pipeline.tables.invoices import Drafts
+
+_SUMS = ("subtotal_cents", "fees_cents", "free_used_cents", "opening_cents")
+
+
+def extend_lifetimes(
+    before: dy.DataFrame[Lifetimes],
+    statements: dy.DataFrame[CreditStatements],
+    drafts: dy.DataFrame[Drafts],
+    movements: dy.DataFrame[CreditMovements],
+    opened: dy.DataFrame[OpenedGrants],
+    takeovers: dy.DataFrame[Takeovers],
+    month: Month,
+) -> dy.DataFrame[Lifetimes]:
+    """Add a month; who has no statement in it, because it is parked or gone, keeps what it had.
+
+    Args:
+        before: the predecessor's lifetimes; empty in the first month.
+        statements: the month's, of payers who are not parked.
+        drafts: their invoices; who owes nothing has none.
+        movements: theirs; prepaid balances that enter count.
+        opened: every grant that counts, for the kind of those that enter.
+        takeovers: whose credits another payer holds from this month on; its life goes on in that payer's.
+        month: the billed month.
+    """
+    columns = Lifetimes.column_names()
+    before = taken_over(before, takeovers.join(statements, left_on="successor_id", right_on="payer_id", how="semi"))
+    lived = (
+        statements.select(
+            "payer_id",
+            "currency",
+            "fees_cents",
+            "free_used_cents",
+            billed_month=pl.lit(str(month)),
+            prepaid_cents=pl.col("prepaid_before_cents") + pl.col("prepaid_used_cents"),
+            pending_cents=pl.col("pending_cents") + pl.col("refill_cents"),
+        )
+        .join(drafts.select("payer_id", "subtotal_cents"), on="payer_id", how="left")
+        .join(prepaid_openings(movements, opened), on="payer_id", how="left")
+    )
+    sums = (
+        pl.concat([before.select("payer_id", *_SUMS), lived.select("payer_id", *_SUMS)])
+        .group_by("payer_id")
+        .agg(pl.col(_SUMS).cast(pl.Int128).sum().cast(pl.Int64))
+    )
+    last = pl.concat([before.join(lived, on="payer_id", how="anti").drop(_SUMS), lived.drop(_SUMS)], how="diagonal")
+    return Lifetimes.validate(last.join(sums, on="payer_id").select(columns).sort("payer_id"))
+
+
+def prepaid_openings(movements: pl.DataFrame, opened: pl.DataFrame) -> pl.DataFrame:
+    """`opening_cents` per payer: the prepaid balances that enter with these movements."""
+    prepaid = opened.filter(pl.col("kind").cast(pl.String) == "prepaid").select("grant_id")
+    return (
+        movements.filter(pl.col("kind").cast(pl.String) == "opening")
+        .join(prepaid, on="grant_id", how="semi")
+        .group_by("payer_id")
+        .agg(opening_cents=pl.col("amount_cents").cast(pl.Int128).sum().cast(pl.Int64))
+    )
