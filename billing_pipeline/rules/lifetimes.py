@@ -33,7 +33,8 @@ def extend_lifetimes(
         month: the billed month.
     """
     columns = Lifetimes.column_names()
-    before = taken_over(before, takeovers.join(statements, left_on="successor_id", right_on="payer_id", how="semi"))
+    successions = takeovers.join(statements, left_on="successor_id", right_on="payer_id", how="semi")
+    past = taken_over(before, successions)
     lived = (
         statements.select(
             "payer_id",
@@ -48,11 +49,11 @@ def extend_lifetimes(
         .join(prepaid_openings(movements, opened), on="payer_id", how="left")
     )
     sums = (
-        pl.concat([before.select("payer_id", *_SUMS), lived.select("payer_id", *_SUMS)])
+        pl.concat([past.select("payer_id", *_SUMS), lived.select("payer_id", *_SUMS)])
         .group_by("payer_id")
         .agg(pl.col(_SUMS).cast(pl.Int128).sum().cast(pl.Int64))
     )
-    last = pl.concat([before.join(lived, on="payer_id", how="anti").drop(_SUMS), lived.drop(_SUMS)], how="diagonal")
+    last = pl.concat([past.join(lived, on="payer_id", how="anti").drop(_SUMS), lived.drop(_SUMS)], how="diagonal")
     return Lifetimes.validate(last.join(sums, on="payer_id").select(columns).sort("payer_id"))
 
 

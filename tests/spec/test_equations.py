@@ -4,8 +4,8 @@ from datetime import date
 
 import polars as pl
 import pytest
-
 from billing_pipeline.rules.discounts import share_discounts
+
 from billing_pipeline.rules.equations import (
     Equation,
     balances_continue,

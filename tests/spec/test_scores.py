@@ -2,8 +2,8 @@
 
 import polars as pl
 import pytest
-
 from billing_pipeline.rules.discounts import share_discounts
+
 from billing_pipeline.rules.lifetimes import extend_lifetimes
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.scores import MonthToScore, score_month
