@@ -63,6 +63,7 @@ _SOURCES = {
     "unusable_conflicts": ("usage/unusable_intervals", "conflicts"),
     "organisations": ("accounts/organisations", "rows"),
     "prices": ("accounts/prices", "rows"),
+    "spend_rules": ("accounts/spend_rules", "rows"),
 }
 
 #: Feeds of single charges: the column of their instant, and how their rows become exact.

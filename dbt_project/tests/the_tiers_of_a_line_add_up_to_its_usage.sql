@@ -1,4 +1,4 @@
--- Where nothing is rounded up to blocks, tiers neither lose nor invent a second, byte or unit.
+-- Where nothing is rounded up to blocks, tiers and what is free neither lose nor invent a second, byte or unit.
 with segments as (
     select
         payer_id,
@@ -26,11 +26,15 @@ lines as (
         price_id,
         price_factor_ppm,
         basis,
-        sum(billed_quantity) as billed_quantity,
+        sum(billed_quantity) + max(free_quantity) as accounted_quantity,
         bool_or(block_size is not null) as has_blocks
     from {{ ref('int_usage_parts') }}
     where basis <> 'stored'
     group by payer_id, owner_id, resource_id, slug, zone, price_id, price_factor_ppm, basis
+),
+
+freed_slugs as (
+    select distinct slug from {{ ref('stg_accounts__free_quantities') }}
 )
 
 select
@@ -39,7 +43,7 @@ select
     segments.slug,
     segments.price_id,
     segments.used_quantity,
-    lines.billed_quantity
+    lines.accounted_quantity
 from segments
 left join lines
     on
@@ -54,7 +58,7 @@ left join lines
 where
     segments.used_quantity > 0
     and (
-        lines.billed_quantity is null
-        or lines.billed_quantity < segments.used_quantity
-        or (lines.billed_quantity > segments.used_quantity and not lines.has_blocks)
+        (lines.accounted_quantity is null and segments.slug not in (select freed_slugs.slug from freed_slugs))
+        or lines.accounted_quantity < segments.used_quantity
+        or (lines.accounted_quantity > segments.used_quantity and not lines.has_blocks)
     )

@@ -20,7 +20,7 @@ from dbt.cli.main import dbtRunner
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month, Period, microseconds
 from billing_pipeline.rules.prices import version_prices
-from billing_pipeline.tables.accounts import Organisations
+from billing_pipeline.tables.accounts import Organisations, SpendRules
 from billing_pipeline.tables.rating import (
     Charges,
     ChargeShares,
@@ -75,6 +75,7 @@ class Case:
     vendors: list[dict] = field(default_factory=list)
     faults: list[dict] = field(default_factory=list)
     heartbeats: list[dict] = field(default_factory=list)
+    free: list[dict] = field(default_factory=list)
 
     def version(self, since: datetime, until: datetime = PERIOD.end, **columns: object) -> "Case":
         """A version of the organisation; without any, one version lasts all month."""
@@ -111,6 +112,21 @@ class Case:
                 | columns
             )
             price_id = self.prices[-1]["price_id"]
+        return self
+
+    def free_of(self, slug: str, quantity: int, *, owner_id: str | None = None) -> "Case":
+        """The first seconds, bytes or units of each resource's month cost nothing."""
+        self.free.append(
+            {
+                "rule_id": f"{self.owner_id}-free-{len(self.free)}",
+                "name": "free",
+                "owner_id": owner_id or self.owner_id,
+                "slug": slug.lower(),
+                "currency": self.currency,
+                "kind": "free_quantity",
+                "quantity": quantity,
+            }
+        )
         return self
 
     def ran(
@@ -309,6 +325,9 @@ def write_inputs(folder: Path, cases: list[Case], period: Period = PERIOD) -> pl
     factors = frames["organisations"].select("owner_id", "price_factor_ppm").unique()
     priced = version_prices(rows_of(price for case in cases for price in case.prices), factors, period)
     frames["prices"] = priced.prices
+    frames["spend_rules"] = SpendRules.validate(
+        pl.DataFrame([rule for case in cases for rule in case.free], schema=SpendRules.create_empty().schema), cast=True
+    )
     frames |= _feed("runtime", "runtime_intervals", [row for case in cases for row in case.intervals])
     frames |= _feed("storage", "storage_samples", [row for case in cases for row in case.samples])
     frames |= _feed("traffic", "traffic_deltas", [row for case in cases for row in case.deltas])

@@ -74,3 +74,46 @@ def test_a_package_costs_its_price_per_started_block(rated: RatedMonth, usage: C
 def test_a_package_prints_its_own_price_and_size(rated: RatedMonth):
     (line,) = rated.charges(PACKAGES[2][0]).iter_rows(named=True)
     assert (line["quantity"], str(line["unit_price"]), line["per_quantity"]) == (200, "2.95000000000000000000", 100)
+
+
+FREE = [
+    # The first ones are free, the others stay where they are in the tiers.
+    ("moved", "graduated", 5, 12, [5_00, 1_00]),
+    ("moved", "graduated", 10, 12, [1_00]),
+    ("moved", "graduated", 12, 12, []),
+    ("moved", "slab", 5, 12, [3_50]),
+    ("units", "graduated", 5, 12, [4_00, 1_50]),
+    ("units", "graduated", 9, 12, [1_50]),
+    ("units", "graduated", 10, 12, [1_00]),
+    ("units", "slab", 12, 12, []),
+]
+FREE_CASES = [
+    (priced(f"free-{basis}-{mode}-{free}", basis, mode, quantity, *TEN_TWENTY).free_of("thing", free), cents)
+    for basis, mode, free, quantity, cents in FREE
+]
+
+
+@pytest.mark.parametrize(("usage", "cents"), FREE_CASES, ids=lambda value: getattr(value, "owner_id", None))
+def test_what_is_free_is_taken_from_the_lowest_tiers(rated: RatedMonth, usage: Case, cents: list[int]):
+    assert rated.amounts(usage) == cents
+
+
+flat_free = priced("free-flat", "moved", "flat", 12, (0, None, "1")).free_of("thing", 4)
+packaged_free = (
+    case("free-package")
+    .price("thing", "moved", (0, None, "0", "3"), tier_mode="package", block_quantity=5)
+    .moved("thing", 12)
+    .free_of("thing", 4)
+)
+own_before_public = (
+    priced("free-own", "moved", "flat", 12, (0, None, "1")).free_of("thing", 2).free_of("another thing", 12)
+)
+
+
+def test_a_flat_price_and_packages_count_what_is_not_free(rated: RatedMonth):
+    assert rated.amounts(flat_free) == [8_00]
+    assert rated.amounts(packaged_free) == [6_00]
+
+
+def test_only_the_slug_of_a_rule_is_free(rated: RatedMonth):
+    assert rated.amounts(own_before_public) == [10_00]

@@ -6,7 +6,16 @@ price_tiers as (
     select * from {{ ref('stg_accounts__price_tiers') }}
 ),
 
--- Whole seconds are taken here, once per line.
+free_quantities as (
+    select * from {{ ref('stg_accounts__free_quantities') }}
+),
+
+public_free_quantities as (
+    select * from free_quantities
+    where owner_id is null
+),
+
+-- Whole seconds are taken here, once per line. What is free is an owner's own, or its payer's, or everybody's.
 measured as (
     select
         segments.payer_id,
@@ -41,27 +50,45 @@ measured as (
             when 'runtime' then price_tiers.block_seconds
             when 'moved' then price_tiers.block_quantity
             when 'units' then price_tiers.block_quantity
-        end as block_size
+        end as block_size,
+        case
+            when segments.basis <> 'stored'
+                then coalesce(own.free_quantity, payers.free_quantity, everybodys.free_quantity, 0)
+        end as free_quantity
     from segments
     inner join price_tiers
         on
             segments.price_id = price_tiers.price_id
             and segments.price_factor_ppm = price_tiers.price_factor_ppm
             and (segments.tier_from is null or segments.tier_from::hugeint = price_tiers.tier_from)
+    left join free_quantities as own
+        on
+            segments.owner_id = own.owner_id
+            and segments.slug = own.slug
+            and price_tiers.currency = own.currency
+    left join free_quantities as payers
+        on
+            segments.payer_id = payers.owner_id
+            and segments.slug = payers.slug
+            and price_tiers.currency = payers.currency
+    left join public_free_quantities as everybodys
+        on
+            segments.slug = everybodys.slug
+            and price_tiers.currency = everybodys.currency
 ),
 
 -- Units are numbered from 1, so a tier from 101 starts with the 101st; measured quantities are lengths from 0.
--- The last tier has no end: `least` passes over a null.
+-- The last tier has no end: `least` passes over a null. The first units are free; the others keep their places.
 parted as (
     select
         *,
         case
-            when basis = 'stored' or tier_mode in ('flat', 'package') then quantity
+            when basis = 'stored' then quantity
             when tier_mode = 'slab' and (quantity < tier_from or quantity >= tier_to) then 0
-            when tier_mode = 'slab' then quantity
+            when tier_mode in ('flat', 'package', 'slab') then quantity - free_quantity
             when basis = 'units'
-                then least(quantity, tier_to - 1) - greatest(tier_from - 1, 0)
-            else least(quantity, tier_to) - tier_from
+                then least(quantity, tier_to - 1) - greatest(tier_from - 1, free_quantity)
+            else least(quantity, tier_to) - greatest(tier_from, free_quantity)
         end as part
     from measured
 )
@@ -84,9 +111,10 @@ select
     unit_price_e26,
     tier_price_e26,
     block_size,
+    free_quantity,
     case
         when basis = 'runtime' and tier_mode = 'graduated'
-            then greatest(least(duration_s, tier_to) - tier_from, 0)
+            then greatest(least(duration_s, tier_to) - greatest(tier_from, free_quantity), 0)
         when basis in ('runtime', 'stored') then duration_s
     end as duration_s,
     coalesce((part + block_size - 1) // block_size * block_size, part) as billed_quantity
