@@ -145,7 +145,7 @@ def assign_spend_rules(
 
 
 def _billed_with(charges: pl.DataFrame, organisations: pl.DataFrame) -> pl.DataFrame:
-    """Public rules and the payers that may have a line which no rule of an owner takes out of their scope."""
+    """On whose invoices each owner's lines are, or would be: that of its payer at the month's end is the current one."""
     current = organisations.select("owner_id", "payer_id", is_current=pl.lit(value=True))
     billed = pl.concat(
         [charges.select("owner_id", "payer_id"), charges.select("payer_id", owner_id="payer_id")], how="diagonal"
@@ -157,7 +157,7 @@ def _billed_with(charges: pl.DataFrame, organisations: pl.DataFrame) -> pl.DataF
 def _public_rules(
     spend_rules: pl.DataFrame, own: pl.DataFrame, charges: pl.DataFrame, currencies: pl.DataFrame
 ) -> pl.DataFrame:
-    """Public rules and the payers that may have a line which no rule of its owner or payer takes out of their scope."""
+    """Public rules and the payers that may have a line which no rule of an owner takes out of their scope."""
     public = spend_rules.filter(pl.col("owner_id").is_null()).drop("owner_id").rename({"currency": "payer_currency"})
     whole = public.filter(pl.col("slug").is_null())
     of_slugs = public.filter(pl.col("slug").is_not_null()).with_columns(line_slug="slug")
