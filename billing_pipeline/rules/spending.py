@@ -145,7 +145,7 @@ def assign_spend_rules(
 
 
 def _billed_with(charges: pl.DataFrame, organisations: pl.DataFrame) -> pl.DataFrame:
-    """On whose invoices each owner's lines are, or would be: that of its payer at the month's end is the current one."""
+    """On whose invoices each owner has lines, or would have: the current one is that of its payer at the end."""
     current = organisations.select("owner_id", "payer_id", is_current=pl.lit(value=True))
     billed = pl.concat(
         [charges.select("owner_id", "payer_id"), charges.select("payer_id", owner_id="payer_id")], how="diagonal"
