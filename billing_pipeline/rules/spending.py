@@ -80,7 +80,8 @@ def assign_spend_rules(
     """Find the invoices for which each rule counts.
 
     A rule with an owner counts for that owner's lines on the invoice of whoever pays for it at the month's end: for the
-    whole invoice if that is itself. A public rule counts for every payer billed in its currency that has a line in its
+    whole invoice if that is itself. If another one paid in the month, what lowers fees counts for its invoice, too, and
+    what tops them up does not. A public rule counts for every payer billed in its currency that has a line in its
     scope, if only one that a rule of its own may make; lines whose owner or payer has a rule of the same kind and slug
     are left out of it.
 
@@ -93,8 +94,12 @@ def assign_spend_rules(
         organisations: current versions, one row per owner.
     """
     currencies = organisations.select(payer_id="owner_id", payer_currency="currency")
-    payers = organisations.select("owner_id", "payer_id").join(currencies, on="payer_id")
-    own = spend_rules.filter(pl.col("owner_id").is_not_null()).join(payers, on="owner_id")
+    own = (
+        spend_rules.filter(pl.col("owner_id").is_not_null())
+        .join(_billed_with(charges, organisations), on="owner_id")
+        .filter(pl.col("is_current") | ~pl.col("kind").cast(pl.String).is_in(_TRUE_UPS))
+        .join(currencies, on="payer_id")
+    )
     is_foreign = pl.col("currency") != pl.col("payer_currency")
     foreign = (
         own.filter(is_foreign)
@@ -139,10 +144,20 @@ def assign_spend_rules(
     )
 
 
+def _billed_with(charges: pl.DataFrame, organisations: pl.DataFrame) -> pl.DataFrame:
+    """On whose invoices each owner has lines, or would have: the current one is that of its payer at the end."""
+    current = organisations.select("owner_id", "payer_id", is_current=pl.lit(value=True))
+    billed = pl.concat(
+        [charges.select("owner_id", "payer_id"), charges.select("payer_id", owner_id="payer_id")], how="diagonal"
+    )
+    others = billed.unique().join(current, on=["owner_id", "payer_id"], how="anti")
+    return pl.concat([current, others.with_columns(is_current=pl.lit(value=False))])
+
+
 def _public_rules(
     spend_rules: pl.DataFrame, own: pl.DataFrame, charges: pl.DataFrame, currencies: pl.DataFrame
 ) -> pl.DataFrame:
-    """Public rules and the payers that may have a line which no rule of its owner or payer takes out of their scope."""
+    """Public rules and the payers that may have a line which no rule of an owner takes out of their scope."""
     public = spend_rules.filter(pl.col("owner_id").is_null()).drop("owner_id").rename({"currency": "payer_currency"})
     whole = public.filter(pl.col("slug").is_null())
     of_slugs = public.filter(pl.col("slug").is_not_null()).with_columns(line_slug="slug")

@@ -206,6 +206,27 @@ def test_a_payer_whose_bills_another_one_pays_by_now_is_not_topped_up(given):
     assert adjustments.is_empty()
 
 
+def test_in_the_month_of_a_move_discounts_count_on_both_invoices_and_least_amounts_on_the_new_one(given):
+    organisations = ({"owner_id": "acme"}, {"owner_id": "lab", "payer_id": "acme"})
+    lines = [
+        {"charge_cents": 10_00, "owner_id": "lab", "payer_id": "lab"},
+        {"charge_cents": 20_00, "owner_id": "lab", "payer_id": "acme"},
+    ]
+    _, adjustments = adjusted(
+        given,
+        lines,
+        {"rule_id": "half", "kind": "discount", "rate_ppm": HALF, "owner_id": "lab"},
+        {"rule_id": "least", "kind": "minimum", "amount_cents": 15_00, "owner_id": "lab"},
+        organisations=organisations,
+    )
+
+    assert amounts(adjustments, "payer_id", "rule_id", "owner_id") == [
+        ("acme", "half", "lab", -10_00),
+        ("acme", "least", "lab", 5_00),
+        ("lab", "half", None, -5_00),
+    ]
+
+
 def test_a_public_rule_counts_for_those_billed_in_its_currency(given):
     organisations = ({"owner_id": "acme"}, {"owner_id": "zeta", "currency": "USD"})
     lines = [{"charge_cents": 1_00}, {"charge_cents": 1_00, "payer_id": "zeta", "currency": "USD"}]
