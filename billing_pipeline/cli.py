@@ -441,8 +441,9 @@ def _print_totals(months: Sequence[Month]) -> None:
 
 
 def _print_month(billing: "Billing", month: Month) -> None:
-    """Totals of one month, its parked organisations and its refused rows."""
+    """Totals of one month, its parked organisations, its refused files and rows."""
     from billing_pipeline.defs.billing import partition
+    from billing_pipeline.intake.reasons import ROWS
 
     _print_totals([month])
     if billing.warehouse.current("invoices/drafts", partition(month)) is None:
@@ -451,14 +452,20 @@ def _print_month(billing: "Billing", month: Month) -> None:
     for title, name, columns in (
         ("Parked", "invoices/parked_organisations", ["payer_id", "reason", "detail"]),
         ("Refused prices", "accounts/refused_prices", ["price_id", "reason", "detail"]),
-        ("Quarantine", "usage/quarantine", ["feed", "path", "file_row", "reason"]),
+        ("Refused files", "usage/file_receipts", ["path", "refused_reason", "detail"]),
+        ("Quarantine", "usage/quarantine", ["path", "file_row", "reason"]),
         ("Late", "usage/late_arrivals", ["feed", "origin_month", "late_rows"]),
         ("Scores", "invoices/scores", ["score", "ppm", "measure", "numerator", "denominator"]),
     ):
         rows = billing.read(name, month).read()
+        if "refused_reason" in columns:
+            rows = rows.drop_nulls("refused_reason")
         click.echo(f"\n{title}: {rows.height:,}")
         for row in rows.select(columns).head(20).iter_rows():
             click.echo("  " + "  ".join(str(value) for value in row))
+        if name == "usage/quarantine":
+            for reason in sorted(ROWS.keys() & set(rows["reason"])):
+                click.echo(f"  {reason}: {ROWS[reason]}")
 
 
 def _write_seller(file: Path, seller: Any) -> None:

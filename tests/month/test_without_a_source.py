@@ -39,3 +39,17 @@ def test_a_needed_source_of_a_feed_that_is_none_is_a_wrong_setting(home: Provide
     stopped = home.command("close", "2026-03")
     assert stopped.exit_code == 1
     assert "needed_sources names runtime" in stopped.output
+
+
+def test_the_status_of_a_month_says_what_was_refused_and_what_that_means(home: ProviderHome) -> None:
+    home.settings["BILLING_NEEDED_SOURCES"] = "{}"
+    folder = home.folder / "landing" / "runtime_intervals" / "arrival_date=2026-03-12"
+    folder.mkdir()
+    (folder / "page.csv").write_text("<html></html>\n")
+    home.land("runtime_intervals", ran("acme", "apps.s", at("2026-03-13"), at("2026-03-12")))
+    home.draft("2026-03")
+
+    status = home.command("status", "2026-03").output
+
+    assert "page.csv  schema_missing  required columns are missing" in status
+    assert "stop_before_start: an interval that ends before it starts" in status
