@@ -204,6 +204,25 @@ def bill(months: list[Month], as_of: datetime | None, issue_date: datetime | Non
 
 @main.command()
 @_folder_options
+@click.argument("organisation")
+@click.argument("month", type=MonthType())
+@click.option(
+    "--as-of",
+    type=InstantType(),
+    help="What has landed by then is seen [default: the end of the newest day that landed].",
+)
+@_issue_date_option
+def release(organisation: str, month: Month, as_of: datetime | None, issue_date: datetime | None) -> None:
+    """Bill ORGANISATION for MONTH, in which it was parked, once the cause is mended."""
+    from billing_pipeline.console.releasing import release_organisation
+
+    _prepare_dagster_home()
+    for sentence in release_organisation(_open(), organisation, month, as_of=as_of, issue_date=_day(issue_date)):
+        click.echo(sentence)
+
+
+@main.command()
+@_folder_options
 @click.argument("month", type=MonthType(), required=False)
 def status(month: Month | None) -> None:
     """Say how far every month is, or what happened in MONTH."""
@@ -321,13 +340,17 @@ def _open() -> "Billing":
     return open_billing(Settings(), code_version(REPOSITORY))
 
 
-def _run(job: str, months: Sequence[Month], as_of: datetime | None, issue_date: datetime | date | None) -> None:
+def _run(job: str, months: Sequence[Month], as_of: datetime | None, issue_date: datetime | None) -> None:
     """Run a job over months with a progress bar; a failure ends the command with what to do next."""
     _prepare_dagster_home()
     from billing_pipeline.console.running import run_job
 
-    day = issue_date.date() if isinstance(issue_date, datetime) else issue_date
-    run_job(job, months, as_of=as_of, issue_date=day)
+    run_job(job, months, as_of=as_of, issue_date=_day(issue_date))
+
+
+def _day(chosen: datetime | None) -> date | None:
+    """The date that an option's value stands for."""
+    return chosen.date() if chosen else None
 
 
 def _find_invoice(billing: "Billing", invoice: str) -> tuple[str, Month]:
@@ -399,7 +422,8 @@ def _print_month(billing: "Billing", month: Month) -> None:
         ("Quarantine", "usage/quarantine", ["feed", "path", "file_row", "reason"]),
         ("Late", "usage/late_arrivals", ["feed", "origin_month", "late_rows"]),
     ):
-        rows = billing.read(name, month).read()
+        is_settled = name.startswith("invoices/")
+        rows = (billing.settled if is_settled else billing.read)(name, month).read()
         click.echo(f"\n{title}: {rows.height:,}")
         for row in rows.select(columns).head(20).iter_rows():
             click.echo("  " + "  ".join(str(value) for value in row))

@@ -1,11 +1,12 @@
 """Why an invoice or one of its lines is what it is: amounts, price, intervals, raw files and rows, code version."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import polars as pl
 
-from billing_pipeline.defs.billing import Billing, as_of, partition
+from billing_pipeline.defs.billing import Billing, as_of, partition, released_table
 from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.rules.explanation import events_of_line, inside, instant_text, instants, price_windows
 from billing_pipeline.rules.period import Month
@@ -82,7 +83,7 @@ def _line(billing: Billing, payer: str, month: Month, wanted: str) -> Iterator[s
     else:
         yield from _pricing(billing, month, line)
         yield from _usage(billing, month, line)
-    charges = _made_from(billing, month, "rating/charges")
+    charges = _made_from(billing, payer, month, "rating/charges")
     yield f"  code version {charges.manifest['code_version']}, as of {as_of(charges):%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -112,16 +113,18 @@ def _exact(line: Mapping[str, Any]) -> str:
 
 def _usage(billing: Billing, month: Month, line: Mapping[str, Any]) -> Iterator[str]:
     """The raw rows of a line."""
+    made_from = partial(_made_from, billing, line["payer_id"], month)
+    receipts = _receipts(billing, line["payer_id"], month)
     if line["basis"] == "one_shot":
-        events = _one_shot(_made_from(billing, month, "usage/one_shots"), line)
-        yield from _raw_rows(billing, events.with_columns(what=pl.lit("one-shot")))
+        events = _one_shot(made_from("usage/one_shots"), line)
+        yield from _raw_rows(receipts, events.with_columns(what=pl.lit("one-shot")))
         return
     feed = _FEED_OF_BASIS[str(line["basis"])]
-    generation = _made_from(billing, month, f"usage/{feed}")
+    generation = made_from(f"usage/{feed}")
     events = pl.concat([generation.read("events"), generation.read("sources")], how="horizontal")
     own = instants(events_of_line(events, generation.read("meters"), line))
-    organisations = Organisations.validate(_made_from(billing, month, "accounts/organisations").read(), cast=True)
-    prices = Prices.validate(_made_from(billing, month, "accounts/prices").read(), cast=True)
+    organisations = Organisations.validate(made_from("accounts/organisations").read(), cast=True)
+    prices = Prices.validate(made_from("accounts/prices").read(), cast=True)
     windows = price_windows(line, prices, organisations, billing.period(month))
     for window in windows.iter_rows(named=True):
         start, end = instant_text(window["window_start"]), instant_text(window["window_end"])
@@ -131,7 +134,7 @@ def _usage(billing: Billing, month: Month, line: Mapping[str, Any]) -> Iterator[
         yield f"  {intervals.height:,} intervals; the united runs are billed once ({line['duration_s']:,} s):"
         seconds = pl.format("{}.{}", pl.col("duration_us") // 1_000_000, _micros(pl.col("duration_us") % 1_000_000))
         what = pl.format("{} {} .. {} {} s", "instance_id", _text("from"), _text("to"), seconds)
-        yield from _raw_rows(billing, intervals.with_columns(what=what))
+        yield from _raw_rows(receipts, intervals.with_columns(what=what))
     else:
         shown = [
             pl.col(name).cast(pl.String) if not name.endswith("_at") else _text(name)
@@ -139,12 +142,12 @@ def _usage(billing: Billing, month: Month, line: Mapping[str, Any]) -> Iterator[
             if name not in ("meter_id", "file_id", "file_row")
         ]
         yield f"  {own.height:,} measurements of the month:"
-        yield from _raw_rows(billing, own.with_columns(what=pl.concat_str(shown, separator="  ")))
+        yield from _raw_rows(receipts, own.with_columns(what=pl.concat_str(shown, separator="  ")))
 
 
-def _made_from(billing: Billing, month: Month, table: str) -> Generation:
-    """The generation of a table that the month's invoice lines were made from, however often it was closed since."""
-    lines = billing.settled("invoices/invoice_lines", month)
+def _made_from(billing: Billing, payer: str, month: Month, table: str) -> Generation:
+    """The generation of a table that the payer's invoice lines were made from, however often it was closed since."""
+    lines = billing.settled("invoices/invoice_lines", month, payer)
     charges = billing.warehouse.generation(
         "rating/charges", partition(month), lines.manifest["inputs"]["rating/charges"]
     )
@@ -158,14 +161,18 @@ def _one_shot(generation: Generation, line: Mapping[str, Any]) -> pl.DataFrame:
     return events.filter(pl.col("event_id") == line["resource_id"], pl.col("owner_id") == line["owner_id"])
 
 
-def _raw_rows(billing: Billing, rows: pl.DataFrame) -> Iterator[str]:
-    """Each row with the raw file and the position in it; rows carried from older months name the older receipt."""
-    receipts = pl.concat(
-        [
-            billing.warehouse.require("usage/file_receipts", key).read().select("file_id", "path")
-            for key in billing.warehouse.partitions("usage/file_receipts")
-        ]
-    ).unique()
+def _receipts(billing: Billing, payer: str, month: Month) -> pl.DataFrame:
+    """The raw files by id: rows carried from older months name older ones, a released payer's may be newer."""
+    issued, table = billing.books.issued_month(month), "usage/file_receipts"
+    own = issued.generations.get(released_table(payer, table)) if issued else None
+    read = [billing.warehouse.require(table, key) for key in billing.warehouse.partitions(table)]
+    if own:
+        read.append(billing.warehouse.generation(table, partition(month), own))
+    return pl.concat([generation.read().select("file_id", "path") for generation in read]).unique()
+
+
+def _raw_rows(receipts: pl.DataFrame, rows: pl.DataFrame) -> Iterator[str]:
+    """Each row with the raw file and the position in it."""
     for row in rows.join(receipts, on="file_id", how="left").iter_rows(named=True):
         yield f"    {row['what']}   {row['path'] or row['file_id']} row {row['file_row']}"
 
