@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import polars as pl
@@ -28,6 +30,7 @@ from billing_pipeline.warehouse import Generation
 from billing_pipeline.warehouse.work_file import copy_table
 
 _PROJECT = REPOSITORY / "dbt_project"
+_WORK_FILE = "rating.duckdb"
 _MANIFEST = _PROJECT / "target" / "manifest.json"
 
 #: The published marts, each with the total order that its bytes are written in.
@@ -176,25 +179,33 @@ def _work_folder(billing: Billing, run_id: str) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def rate_otherwise(billing: Billing, month: Month, instead: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The marts of a month under other inputs, by name; nothing is published.
+
+    Args:
+        billing: the home; the tables that it reads are the inputs.
+        month: a month whose usage and accounts are published.
+        instead: dbt source -> the rows it has instead of the published ones.
+
+    Raises:
+        RatingFailed: a model could not be built or a test failed.
+    """
+    with _work_folder(billing, f"otherwise-{uuid4()}") as work:
+        _build(billing, month, work, instead)
+        for mart, order in MARTS.items():
+            file = work / f"{mart}.parquet"
+            copy_table(work / _WORK_FILE, mart, order, file, threads=billing.settings.workers)
+        return {mart: pl.read_parquet(work / f"{mart}.parquet") for mart in MARTS}
+
+
 def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
     """Build and publish one month.
 
     Raises:
         RatingFailed: a model could not be built or a test failed.
     """
-    read = _link_inputs(billing, month, work / "inputs")
-    database = work / "rating.duckdb"
-    database.unlink(missing_ok=True)
-    target = work / "target"
-    if not target.exists():
-        target.mkdir()
-        shutil.copy(_MANIFEST.with_name("partial_parse.msgpack"), target)
-    outcome = _run_dbt(["build", "--exclude-resource-type", "unit_test"], work, target, billing.settings)
-    failed = [result for result in outcome.result or [] if result.status not in ("success", "pass", "warn")]
-    if failed or not outcome.success:
-        words = "; ".join(f"{result.node.name}: {result.message}" for result in failed if result.status != "skipped")
-        message = f"{month} was not rated, and nothing of it was published: {words}"
-        raise RatingFailed(message)
+    read, outcome = _build(billing, month, work)
+    database = work / _WORK_FILE
     rows = {}
     for mart, order in MARTS.items():
         with billing.warehouse.publishing(
@@ -208,6 +219,33 @@ def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
         tests={name: str(result.message or result.status) for name, result in nodes.items()},
         rows=rows,
     )
+
+
+def _build(
+    billing: Billing, month: Month, work: Path, instead: Mapping[str, pl.DataFrame] = MappingProxyType({})
+) -> tuple[dict[str, Generation], dbtRunnerResult]:
+    """Build one month in the work folder, and say what it was built from.
+
+    Raises:
+        RatingFailed: a model could not be built or a test failed.
+    """
+    read = _link_inputs(billing, month, work / "inputs")
+    for source, rows in instead.items():
+        # Away with the link first: what it links to is published.
+        (work / "inputs" / f"{source}.parquet").unlink()
+        rows.write_parquet(work / "inputs" / f"{source}.parquet")
+    (work / _WORK_FILE).unlink(missing_ok=True)
+    target = work / "target"
+    if not target.exists():
+        target.mkdir()
+        shutil.copy(_MANIFEST.with_name("partial_parse.msgpack"), target)
+    outcome = _run_dbt(["build", "--exclude-resource-type", "unit_test"], work, target, billing.settings)
+    failed = [result for result in outcome.result or [] if result.status not in ("success", "pass", "warn")]
+    if failed or not outcome.success:
+        words = "; ".join(f"{result.node.name}: {result.message}" for result in failed if result.status != "skipped")
+        message = f"{month} was not rated, and nothing of it was published: {words}"
+        raise RatingFailed(message)
+    return read, outcome
 
 
 def _link_inputs(billing: Billing, month: Month, inputs: Path) -> dict[str, Generation]:
