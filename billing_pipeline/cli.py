@@ -137,6 +137,8 @@ Examples:
   billing status 2026-10                        what happened, who is parked and why
   billing show rating/charges 2026-10 --organisation orga_1
   billing explain INV-2026-000001 3             line 3 down to raw files and rows
+  billing release orga_1 2026-10                bill who was parked, once that is mended
+  billing whatif 2026-10 --prices FILE.csv      the month under another price list
 """
 
 
@@ -280,6 +282,29 @@ def explain(invoice: str, line: str | None) -> None:
     click.echo(text)
 
 
+@main.command()
+@_folder_options
+@click.argument("month", type=MonthType())
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="Parquet or CSV with the columns of the feed price_tiers; replaces the whole list.",
+)
+@click.option("--format", "form", type=click.Choice(["table", "csv"]), default="table", show_default=True, help="Form.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the differences as CSV, too.")
+def whatif(month: Month, prices: Path, form: str, output: Path | None) -> None:
+    """Say what MONTH would have cost with other PRICES, by organisation and service; nothing is published."""
+    from billing_pipeline.console.comparing import print_csv, print_differences
+    from billing_pipeline.defs.whatif import rate_with_prices
+
+    _prepare_dagster_home()
+    compared = rate_with_prices(_open(), month, prices)
+    if output:
+        output.write_text(print_csv(compared))
+    click.echo(print_csv(compared) if form == "csv" else print_differences(compared), nl=False)
+
+
 @main.group("import-trace")
 def import_trace() -> None:
     """Turn a public usage trace into landing files that can be billed."""
@@ -299,6 +324,21 @@ def alibaba(file: Path, start: datetime, organisations: int, seed: int) -> None:
     landing = Settings().landing_folder.resolve()
     rows = import_alibaba(file, landing, start=start, organisations=organisations, seed=seed)
     click.echo(f"{rows:,} runtime intervals of {organisations} organisations landed in {landing}.")
+
+
+@import_trace.command()
+@_folder_options
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--organisations", default=40, show_default=True, type=click.IntRange(min=1), help="How many to draw.")
+@click.option("--seed", default=1, show_default=True, help="Of the draw; the same seed makes the same files.")
+def bitbrains(file: Path, organisations: int, seed: int) -> None:
+    """Land the Bitbrains trace of 2013: real heartbeats of 500 machines in three months, tenants drawn."""
+    from billing_pipeline.sample.traces import import_bitbrains
+    from billing_pipeline.settings import Settings
+
+    landing = Settings().landing_folder.resolve()
+    rows = import_bitbrains(file, landing, organisations=organisations, seed=seed)
+    click.echo(f"{rows:,} heartbeats of {organisations} organisations landed in {landing}.")
 
 
 @main.command()

@@ -35,6 +35,8 @@ FEEDS: dict[str, dict[str, pl.DataType]] = {
             "started_at": INSTANT,
             "stopped_at": INSTANT,
         },
+        "runtime_heartbeats": _USED_RESOURCE
+        | {"instance_id": _TEXT, "service": _TEXT, "flavour": _TEXT, "zone": _TEXT, "sampled_at": INSTANT},
         "storage_samples": _USED_RESOURCE | {"metric": _TEXT, "zone": _TEXT, "sampled_at": INSTANT, "bytes": _COUNT},
         "traffic_deltas": _USED_RESOURCE
         | {"metric": _TEXT, "zone": _TEXT, "started_at": INSTANT, "stopped_at": INSTANT, "bytes": _COUNT},
