@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from billing_pipeline.rules.flags import FlagLimits
 from billing_pipeline.rules.parties import Seller
 
 #: Where the sources of the pipeline lie: what the code version is computed over.
@@ -47,6 +48,10 @@ class Settings(BaseSettings):
     partitions_start: str = "2013-01"
     #: How long after its end a month waits for late rows: the default `as_of`.
     grace_days: int = Field(default=2, ge=0)
+    #: A stored value that is held longer than this, without a newer sample, is billed on and flagged.
+    stale_after_days: int = Field(default=35, ge=1)
+    #: A run that has been open for longer than this is billed on and flagged.
+    stale_open_days: int = Field(default=366, ge=1)
     #: Invoice numbers are `{series}-{year}-{serial:06d}`.
     series: str = "INV"
     payment_terms_days: int = Field(default=14, ge=0)
@@ -86,6 +91,11 @@ class Settings(BaseSettings):
     def grace(self) -> timedelta:
         """How long after its end a month waits for late rows."""
         return timedelta(days=self.grace_days)
+
+    @property
+    def flag_limits(self) -> FlagLimits:
+        """From when on usage is flagged."""
+        return FlagLimits(timedelta(days=self.stale_open_days), timedelta(days=self.stale_after_days))
 
     @property
     def invoicing_seller(self) -> Seller:

@@ -122,7 +122,7 @@ CREDIT_TABLES = (
     Table(
         "credits/credit_statements",
         "The credit statement with its letters a to i. One row per payer.",
-        deps=[*_INPUTS, "usage/file_receipts"],
+        deps=[*_INPUTS, "usage/file_receipts", "usage/flags"],
         checks={
             "lines_make_fees": "Σ lines − discounts = fees F.",
             "credits_match_statements": "Movements add up to c + d + e + h.",
@@ -220,7 +220,11 @@ def _of_payers(problems: pl.DataFrame) -> pl.DataFrame:
 
 
 def _problems(billing: Billing, month: Month) -> list[pl.DataFrame]:
-    """What earlier stages found wrong with owners: usage that contradicts itself or cannot be rated, faulty rows."""
+    """What earlier stages found wrong with owners: usage that contradicts itself or cannot be rated, faulty rows.
+
+    Usage of organisations that nobody knows is in quarantine; nobody is parked for it.
+    """
+    known = billing.read("accounts/organisations", month).read("owners")
     unrated = billing.read("rating/unrated", month).read().select("owner_id", "reason", "detail")
     conflicts = [
         billing.read(table, month)
@@ -230,5 +234,8 @@ def _problems(billing: Billing, month: Month) -> list[pl.DataFrame]:
     ]
     faulty = [_of_payers(billing.read(f"accounts/{noun}", month).read("problems")) for noun in _ACCOUNTS]
     one_shots = billing.read("usage/one_shots", month).read("events").rename({"performed_us": "performed_at"})
-    faulty.append(_of_payers(enter_one_shots(one_shots).problems))
-    return [unrated, *conflicts, *(rows.filter(pl.col("owner_id") != "") for rows in faulty)]
+    charged = _of_payers(enter_one_shots(one_shots).problems)
+    unbelievable = billing.read("usage/flags", month).read("problems")
+    concerned = (unrated, charged, unbelievable, *conflicts)
+    used = [rows.join(known, on="owner_id", how="semi") for rows in concerned]
+    return [*used, *(rows.filter(pl.col("owner_id") != "") for rows in faulty)]

@@ -20,8 +20,11 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
+from billing_pipeline.defs.admission import refused_usage, without_refused
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.partitions import billing_month
+from billing_pipeline.defs.usage import USAGE_TABLES
+from billing_pipeline.intake.contracts import FEEDS
 from billing_pipeline.rules.accounts import enter_one_shots
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month
@@ -262,6 +265,7 @@ def _link_inputs(billing: Billing, month: Month, inputs: Path) -> dict[str, Gene
         [one_shots.read("events").select("source", "event_id"), one_shots.read("sources")], how="horizontal"
     )
     clean.rows.join(located, on=["source", "event_id"]).write_parquet(inputs / "one_shots.parquet")
+    _leave_out_refused(billing, month, read, inputs)
     period = billing.period(month)
     pl.DataFrame(
         {
@@ -277,3 +281,21 @@ def _link_inputs(billing: Billing, month: Month, inputs: Path) -> dict[str, Gene
         inputs / "currencies.parquet"
     )
     return read
+
+
+def _leave_out_refused(billing: Billing, month: Month, read: Mapping[str, Generation], inputs: Path) -> None:
+    """Write the inputs anew that hold usage of unknown organisations, or dated after one closed, without it."""
+    for table, usage in read.items():
+        refused = refused_usage(billing, month, usage) if table in USAGE_TABLES else pl.DataFrame()
+        if refused.is_empty():
+            continue
+        feed = table.removeprefix("usage/")
+        if not FEEDS[feed].is_metered:
+            file = inputs / f"{feed}.parquet"
+            pl.read_parquet(file).join(refused, on=["source", "event_id"], how="anti").write_parquet(file)
+            continue
+        for source, (origin, part) in _SOURCES.items():
+            if origin == table and part in ("events", "sources"):
+                # Away with the link first: what it links to is published.
+                (inputs / f"{source}.parquet").unlink()
+                without_refused(usage.read(part), refused).write_parquet(inputs / f"{source}.parquet")
