@@ -148,6 +148,8 @@ Examples:
   billing show rating/charges 2026-10 --organisation orga_1
   billing explain INV-2026-000001 3             line 3 down to raw files and rows
   billing explain 2026-10 --organisation orga_1 --figure h
+  billing release orga_1 2026-10                bill who was parked, once that is mended
+  billing whatif 2026-10 --prices FILE.csv      the month under another price list
 """
 
 
@@ -215,6 +217,25 @@ def bill(
     """Close every month of a range, then issue every month."""
     _run("bill_month", months, as_of, issue_date, without_sources)
     _print_totals(months)
+
+
+@main.command()
+@_folder_options
+@click.argument("organisation")
+@click.argument("month", type=MonthType())
+@click.option(
+    "--as-of",
+    type=InstantType(),
+    help="What has landed by then is seen [default: the end of the newest day that landed].",
+)
+@_issue_date_option
+def release(organisation: str, month: Month, as_of: datetime | None, issue_date: datetime | None) -> None:
+    """Bill ORGANISATION for MONTH, in which it was parked, once the cause is mended."""
+    from billing_pipeline.console.releasing import release_organisation
+
+    _prepare_dagster_home()
+    for sentence in release_organisation(_open(), organisation, month, as_of=as_of, issue_date=_day(issue_date)):
+        click.echo(sentence)
 
 
 @main.command()
@@ -310,6 +331,29 @@ def _invoice_and_line(what: tuple[str, ...], organisation: str | None) -> tuple[
     return words[0], words[1] if len(words) == 2 else None
 
 
+@main.command()
+@_folder_options
+@click.argument("month", type=MonthType())
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="Parquet or CSV with the columns of the feed price_tiers; replaces the whole list.",
+)
+@click.option("--format", "form", type=click.Choice(["table", "csv"]), default="table", show_default=True, help="Form.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the differences as CSV, too.")
+def whatif(month: Month, prices: Path, form: str, output: Path | None) -> None:
+    """Say what MONTH would have cost with other PRICES, by organisation and service; nothing is published."""
+    from billing_pipeline.console.comparing import print_csv, print_differences
+    from billing_pipeline.defs.whatif import rate_with_prices
+
+    _prepare_dagster_home()
+    compared = rate_with_prices(_open(), month, prices)
+    if output:
+        output.write_text(print_csv(compared))
+    click.echo(print_csv(compared) if form == "csv" else print_differences(compared), nl=False)
+
+
 @main.group("import-trace")
 def import_trace() -> None:
     """Turn a public usage trace into landing files that can be billed."""
@@ -329,6 +373,21 @@ def alibaba(file: Path, start: datetime, organisations: int, seed: int) -> None:
     landing = Settings().landing_folder.resolve()
     rows = import_alibaba(file, landing, start=start, organisations=organisations, seed=seed)
     click.echo(f"{rows:,} runtime intervals of {organisations} organisations landed in {landing}.")
+
+
+@import_trace.command()
+@_folder_options
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--organisations", default=40, show_default=True, type=click.IntRange(min=1), help="How many to draw.")
+@click.option("--seed", default=1, show_default=True, help="Of the draw; the same seed makes the same files.")
+def bitbrains(file: Path, organisations: int, seed: int) -> None:
+    """Land the Bitbrains trace of 2013: real heartbeats of 500 machines in three months, tenants drawn."""
+    from billing_pipeline.sample.traces import import_bitbrains
+    from billing_pipeline.settings import Settings
+
+    landing = Settings().landing_folder.resolve()
+    rows = import_bitbrains(file, landing, organisations=organisations, seed=seed)
+    click.echo(f"{rows:,} heartbeats of {organisations} organisations landed in {landing}.")
 
 
 @main.command()
@@ -374,15 +433,19 @@ def _run(
     job: str,
     months: Sequence[Month],
     as_of: datetime | None,
-    issue_date: datetime | date | None,
+    issue_date: datetime | None,
     without_sources: Sequence[str] = (),
 ) -> None:
     """Run a job over months with a progress bar; a failure ends the command with what to do next."""
     _prepare_dagster_home()
     from billing_pipeline.console.running import run_job
 
-    day = issue_date.date() if isinstance(issue_date, datetime) else issue_date
-    run_job(job, months, as_of=as_of, issue_date=day, without_sources=without_sources)
+    run_job(job, months, as_of=as_of, issue_date=_day(issue_date), without_sources=without_sources)
+
+
+def _day(chosen: datetime | None) -> date | None:
+    """The date that an option's value stands for."""
+    return chosen.date() if chosen else None
 
 
 def _find_invoice(billing: "Billing", invoice: str) -> tuple[str, Month]:
@@ -457,7 +520,8 @@ def _print_month(billing: "Billing", month: Month) -> None:
         ("Late", "usage/late_arrivals", ["feed", "origin_month", "late_rows"]),
         ("Scores", "invoices/scores", ["score", "ppm", "measure", "numerator", "denominator"]),
     ):
-        rows = billing.read(name, month).read()
+        is_settled = name.startswith("invoices/")
+        rows = (billing.settled if is_settled else billing.read)(name, month).read()
         if "refused_reason" in columns:
             rows = rows.drop_nulls("refused_reason")
         click.echo(f"\n{title}: {rows.height:,}")

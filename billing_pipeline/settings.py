@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from billing_pipeline.rules.flags import FlagLimits
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.rules.provisioning import Strategy
 
@@ -67,6 +68,10 @@ class Settings(BaseSettings):
     provision_strategy: Strategy = Strategy.SAME_AS_LAST_MONTH
     #: How many of a payer's first invoices ask for no refill; 0: it is asked for at once.
     provision_from_month: int = Field(default=0, ge=0)
+    #: A stored value that is held longer than this, without a newer sample, is billed on and flagged.
+    stale_after_days: int = Field(default=35, ge=1)
+    #: A run that has been open for longer than this is billed on and flagged.
+    stale_open_days: int = Field(default=366, ge=1)
     #: Invoice numbers are `{series}-{year}-{serial:06d}`.
     series: str = "INV"
     payment_terms_days: int = Field(default=14, ge=0)
@@ -106,6 +111,11 @@ class Settings(BaseSettings):
     def grace(self) -> timedelta:
         """How long after its end a month waits for late rows."""
         return timedelta(days=self.grace_days)
+
+    @property
+    def flag_limits(self) -> FlagLimits:
+        """From when on usage is flagged."""
+        return FlagLimits(timedelta(days=self.stale_open_days), timedelta(days=self.stale_after_days))
 
     @property
     def invoicing_seller(self) -> Seller:

@@ -143,7 +143,7 @@ class _Explained:
 
     @cached_property
     def _explanations(self) -> Generation:
-        return self.billing.settled("invoices/explanations", self.month)
+        return self.billing.settled("invoices/explanations", self.month, self.payer)
 
     def _made_from(self, table: str) -> Generation:
         generation_id = self._explanations.manifest["inputs"][table]

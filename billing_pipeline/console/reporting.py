@@ -18,7 +18,7 @@ def month_totals(billing: Billing, month: Month) -> Iterator[tuple[str, ...]]:
     invoices = billing.read("invoices/invoices" if is_issued else "invoices/drafts", month).read()
     statements = billing.settled("credits/credit_statements", month).read()
     billed = invoices.join(statements.drop("fees_cents", "currency"), on="payer_id")
-    parked = billing.read("invoices/parked_organisations", month).read()["payer_id"].n_unique()
+    parked = billing.settled("invoices/parked_organisations", month).read()["payer_id"].n_unique()
     late = billing.read("usage/late_arrivals", month).read()["late_rows"].sum()
     state = "issued" if is_issued else "draft"
     if billed.is_empty():

@@ -1,6 +1,7 @@
 """Reference data as a month sees it: who they are, what they pay for, what was granted, and who paid how."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import dagster as dg
 import polars as pl
@@ -17,6 +18,7 @@ from billing_pipeline.rules.accounts import (
     enter_payment_methods,
     enter_payments,
     enter_spend_rules,
+    list_owners,
     version_organisations,
 )
 from billing_pipeline.rules.period import Month
@@ -44,7 +46,13 @@ def _read(billing: Billing, feed: str, month: Month) -> Reference:
 
 
 def _publish(
-    billing: Billing, table: str, month: Month, accounts: Accounts, landed: Reference, **inputs: str
+    billing: Billing,
+    table: str,
+    month: Month,
+    accounts: Accounts,
+    landed: Reference,
+    parts: Mapping[str, pl.DataFrame] = MappingProxyType({}),
+    **inputs: str,
 ) -> Report:
     """Publish a reference table with the receipts of its raw rows and the owners whose rows do not fit."""
     contradictions = landed.conflicts.select(payer_id="owner_id", reason=pl.lit("event_conflict"), detail="detail")
@@ -56,6 +64,8 @@ def _publish(
         publication.write("receipts", landed.receipts)
         publication.write("quarantine", landed.quarantine)
         publication.write("problems", problems)
+        for part, rows in parts.items():
+            publication.write(part, rows)
     return Report(
         {
             "dagster/row_count": accounts.rows.height,
@@ -77,7 +87,8 @@ def organisations(context: dg.AssetExecutionContext, billing: Billing, month: Mo
     """Version the organisations, and let each have documents of its own."""
     landed = _read(billing, "organisations", month)
     accounts = version_organisations(landed.rows, billing.period(month))
-    report = _publish(billing, "accounts/organisations", month, accounts, landed)
+    owners = list_owners(landed.rows, billing.period(month).zone)
+    report = _publish(billing, "accounts/organisations", month, accounts, landed, {"owners": owners})
     payers = accounts.rows["payer_id"].unique().sort().to_list()
     known = set(context.instance.get_dynamic_partitions(str(organisation.name)))
     context.instance.add_dynamic_partitions(str(organisation.name), [payer for payer in payers if payer not in known])

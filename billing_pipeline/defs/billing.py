@@ -1,7 +1,7 @@
 """What a run works with: the home's storage, the settings, and the instants that select what the run sees."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -83,16 +83,29 @@ class Billing:
         """The arrivals that a month's run sees and counts."""
         return Window(self.period(month), as_of(predecessor) if predecessor else None, self.as_of(month))
 
-    def settled(self, table: str, month: Month) -> Generation:
-        """A table of a month as it was issued, or as it is drafted while it is not."""
+    def settled(self, table: str, month: Month, payer: str | None = None) -> Generation:
+        """A table of a month as it was issued, or as it is drafted while it is not.
+
+        Given a payer, what its invoice alone was made from, if it was released after the others were issued.
+        """
         issued = self.books.issued_month(month)
         if issued is None:
             return self.read(table, month)
-        return self.warehouse.generation(table, partition(month), issued.generations[table])
+        own = issued.generations.get(released_table(payer, table)) if payer else None
+        return self.warehouse.generation(table, partition(month), own or issued.generations[table])
+
+    def aside(self, month: Month) -> "Billing":
+        """The same view, but what it publishes of one month no other reader takes for the month."""
+        return replace(self, warehouse=self.warehouse.aside(partition(month)))
 
     def read(self, table: str, month: Month) -> Generation:
         """A table of the month that an earlier stage published."""
         return self.warehouse.require(table, partition(month))
+
+
+def released_table(payer: str, table: str) -> str:
+    """How the books name a table of a month that was computed anew to release one payer."""
+    return f"{payer} {table}"
 
 
 def partition(month: Month) -> str:

@@ -134,7 +134,7 @@ CREDIT_TABLES = (
     Table(
         "credits/credit_statements",
         "The credit statement with its letters a to i. One row per payer.",
-        deps=[*_INPUTS, "usage/file_receipts"],
+        deps=[*_INPUTS, "usage/file_receipts", "usage/flags"],
         checks={
             "seconds_are_conserved": "Billed time = length of the usable runs, none longer than the month.",
             "every_line_has_sources": "Every line leads to raw rows, and every raw file to its receipt and sha256.",
@@ -260,7 +260,11 @@ def _of_payers(problems: pl.DataFrame) -> pl.DataFrame:
 
 
 def _problems(billing: Billing, month: Month) -> list[pl.DataFrame]:
-    """What earlier stages found wrong with owners: usage that contradicts itself or cannot be rated, faulty rows."""
+    """What earlier stages found wrong with owners: usage that contradicts itself or cannot be rated, faulty rows.
+
+    Usage of organisations that nobody knows is in quarantine; nobody is parked for it.
+    """
+    known = billing.read("accounts/organisations", month).read("owners")
     unrated = billing.read("rating/unrated", month).read().select("owner_id", "reason", "detail")
     conflicts = [
         billing.read(table, month)
@@ -271,8 +275,11 @@ def _problems(billing: Billing, month: Month) -> list[pl.DataFrame]:
     faulty = [_of_payers(billing.read(f"accounts/{noun}", month).read("problems")) for noun in _ACCOUNTS]
     one_shots = billing.read("usage/one_shots", month).read("events").rename({"performed_us": "performed_at"})
     vendor_charges = billing.read("usage/vendor_charges", month).read("events").rename({"charged_us": "charged_at"})
-    faulty += [
+    charged = [
         _of_payers(enter_one_shots(one_shots).problems),
         _of_payers(enter_vendor_charges(vendor_charges).problems),
     ]
-    return [rows.filter(pl.col("owner_id") != "") for rows in (unrated, *conflicts, *faulty)]
+    unbelievable = billing.read("usage/flags", month).read("problems")
+    concerned = (unrated, *charged, unbelievable, *conflicts)
+    used = [rows.join(known, on="owner_id", how="semi") for rows in concerned]
+    return [*used, *(rows.filter(pl.col("owner_id") != "") for rows in faulty)]

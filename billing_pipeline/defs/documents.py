@@ -13,6 +13,7 @@ from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.defs.partitions import month_and_organisation
 from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.documents.pool import render_all
+from billing_pipeline.documents.rendering import RenderedInvoice
 from billing_pipeline.documents.view import DocumentFailure, InvoiceView, build_views
 from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.period import Month
@@ -65,6 +66,34 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
     return {"documents/month_documents": Report(metadata, [complete])}
 
 
+def add_document(billing: Billing, month: Month, payer: str) -> Path:
+    """Make the document of one payer that was released after the others were issued; theirs stay as they are.
+
+    Returns:
+        Where people look for it, without its ending.
+
+    Raises:
+        NoSuchInvoice: the payer has no invoice in the month.
+        RuntimeError: the document could not be made.
+    """
+    read, invoices = _invoices(billing, month)
+    invoice, outcome = _render_one(billing, month, read, invoices, payer)
+    older = billing.warehouse.current("documents/month_documents", partition(month))
+    rows = invoice.select("payer_id", "number", "payable_cents", "currency")
+    with billing.warehouse.publishing(
+        "documents/month_documents", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
+    ) as publication:
+        publication.write_bytes(f"{payer}.html", outcome.html)
+        publication.write_bytes(f"{payer}.pdf", outcome.pdf)
+        others = rows.clear()
+        if older:
+            others = older.read().filter(pl.col("number").is_not_null(), pl.col("payer_id") != payer)
+            for name in (f"{other}.{kind}" for other in others["payer_id"] for kind in _FORMATS):
+                os.link(older.file(name), publication.path(name))
+        publication.write("rows", pl.concat([others, rows]).sort("payer_id"))
+    return _link(billing, month, publication.generation, rows) / _name(rows.row(0, named=True))
+
+
 @dg.asset(
     key_prefix="documents",
     group_name="documents",
@@ -82,13 +111,7 @@ def invoice_documents(context: dg.AssetExecutionContext, billing: dg.ResourcePar
     keys = context.partition_key.keys_by_dimension
     month, payer = Month.parse(keys["month"]), keys["organisation"]
     read, invoices = _invoices(billing, month)
-    invoice = invoices.filter(pl.col("payer_id") == payer)
-    if invoice.is_empty():
-        message = f"{payer} has no invoice in {month}; billing status {month} says who is parked or owes nothing"
-        raise NoSuchInvoice(message)
-    outcome = next(render_all(_views(billing, read, invoice), 1))
-    if isinstance(outcome, DocumentFailure):
-        raise RuntimeError(outcome.detail)
+    invoice, outcome = _render_one(billing, month, read, invoices, payer)
     files = {f"{_name(invoice.row(0, named=True))}.{kind}": getattr(outcome, kind) for kind in _FORMATS}
     number = invoice["number"][0]
     if number:
@@ -108,6 +131,20 @@ def _invoices(billing: Billing, month: Month) -> tuple[dict[str, Generation], pl
     read[source] = billing.read(source, month)
     schema = Invoices if is_issued else Drafts
     return read, schema.validate(read[source].read(), cast=True)
+
+
+def _render_one(
+    billing: Billing, month: Month, read: Mapping[str, Generation], invoices: pl.DataFrame, payer: str
+) -> tuple[pl.DataFrame, RenderedInvoice]:
+    """The invoice of one payer, and its document."""
+    invoice = invoices.filter(pl.col("payer_id") == payer)
+    if invoice.is_empty():
+        message = f"{payer} has no invoice in {month}; billing status {month} says who is parked or owes nothing"
+        raise NoSuchInvoice(message)
+    outcome = next(render_all(_views(billing, read, invoice), 1))
+    if isinstance(outcome, DocumentFailure):
+        raise RuntimeError(outcome.detail)
+    return invoice, outcome
 
 
 def _views(

@@ -31,11 +31,11 @@ from billing_pipeline.rules.tax import decide_taxes
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.credits import Adjustments, CreditMovements, CreditStatements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
 
 #: What an issued month was issued from, kept in the books: the month after settles on exactly these.
-_ISSUED_FROM = (
+ISSUED_FROM = (
     "credits/credit_statements",
     "credits/adjustments",
     "credits/credit_movements",
@@ -205,27 +205,13 @@ def _with_statement(
     )
 )
 def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
-    """Number the month's drafts; once more changes nothing."""
+    """Number the month's drafts; an issued month stays as it is, however often it was closed since."""
     del context
-    read = {table: billing.read(table, month) for table in _ISSUED_FROM}
-    drafts = Drafts.validate(read["invoices/drafts"].read(), cast=True)
-    lines = InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True)
-    statements = CreditStatements.validate(read["credits/credit_statements"].read(), cast=True)
-    _require_issuable(billing, month, drafts)
-    hashes = hash_drafts(drafts, lines, statements)
-    requests = [_request(row, month, hashes[row["payer_id"]]) for row in drafts.sort("payer_id").iter_rows(named=True)]
-    as_of, series = billing.as_of(month), billing.settings.series
-    issued = billing.books.issue(requests, series, billing.issue_date(month), as_of=as_of)
-    organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
-    invoices = issue_drafts(
-        drafts,
-        {invoice.request.payer_id: (invoice.number, invoice.issued_on) for invoice in issued},
-        current_organisations(organisations),
-        billing.settings.payment_terms_days,
-    )
-    billing.warehouse.publish("invoices/invoices", partition(month), invoices, as_of=as_of, inputs=inputs_of(read))
-    billing.books.record_month_issued(month, inputs_of(read), as_of=as_of)
-    year = billing.issue_date(month).year
+    if not billing.books.is_issued(month):
+        _number_and_freeze(billing, month)
+    invoices = Invoices.validate(billing.read("invoices/invoices", month).read(), cast=True)
+    drafts = Drafts.validate(billing.settled("invoices/drafts", month).read(), cast=True)
+    series, year = billing.settings.series, billing.issue_date(month).year
     serials = [i.serial for i in billing.books.issued() if i.series == series and i.issued_on.year == year]
     equations = [numbers_are_gapless(serials, f"{series}-{year}"), invoices_are_their_drafts(drafts, invoices)]
     return {
@@ -233,6 +219,41 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
             {"dagster/row_count": invoices.height} | total_amounts(invoices, *_TOTALS), equations
         )
     }
+
+
+def _number_and_freeze(billing: Billing, month: Month) -> None:
+    """Give the drafts their numbers, publish the invoices and keep what they were issued from."""
+    read = {table: billing.read(table, month) for table in ISSUED_FROM}
+    drafts = Drafts.validate(read["invoices/drafts"].read(), cast=True)
+    lines = InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True)
+    statements = CreditStatements.validate(read["credits/credit_statements"].read(), cast=True)
+    require_issuable(billing, month, drafts)
+    invoices = number_drafts(billing, month, drafts, lines, statements)
+    as_of = billing.as_of(month)
+    billing.warehouse.publish("invoices/invoices", partition(month), invoices, as_of=as_of, inputs=inputs_of(read))
+    billing.books.record_month_issued(month, inputs_of(read), as_of=as_of)
+
+
+def number_drafts(
+    billing: Billing,
+    month: Month,
+    drafts: dy.DataFrame[Drafts],
+    lines: dy.DataFrame[InvoiceLines],
+    statements: dy.DataFrame[CreditStatements],
+) -> dy.DataFrame[Invoices]:
+    """The drafts with the next numbers of the series; one that was numbered before keeps its number and date."""
+    hashes = hash_drafts(drafts, lines, statements)
+    requests = [_request(row, month, hashes[row["payer_id"]]) for row in drafts.sort("payer_id").iter_rows(named=True)]
+    issued = billing.books.issue(
+        requests, billing.settings.series, billing.issue_date(month), as_of=billing.as_of(month)
+    )
+    organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
+    return issue_drafts(
+        drafts,
+        {invoice.request.payer_id: (invoice.number, invoice.issued_on) for invoice in issued},
+        current_organisations(organisations),
+        billing.settings.payment_terms_days,
+    )
 
 
 def _request(row: Mapping[str, object], month: Month, content_hash: str) -> IssueRequest:
@@ -249,7 +270,7 @@ def _request(row: Mapping[str, object], month: Month, content_hash: str) -> Issu
     )
 
 
-def _require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> None:
+def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> None:
     """The month before is issued, the drafts still rest on it, and the date is no earlier than the period's end.
 
     Raises:

@@ -29,6 +29,8 @@ class Report:
     metadata: Mapping[str, object] = field(default_factory=dict)
     #: Results of the equations that the table's checks name.
     equations: Sequence[Equation] = ()
+    #: Results of what the table's warnings name.
+    warnings: Sequence[Equation] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Table:
     deps: Sequence[str] = ()
     #: Blocking equations it is published under: name and sentence.
     checks: Mapping[str, str] = field(default_factory=dict)
+    #: What somebody should look at without anything having to wait: name and sentence.
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> list[str]:
@@ -61,10 +65,10 @@ class Table:
         )
 
     def check_specs(self) -> list[dg.AssetCheckSpec]:
-        """The equations as checks."""
+        """The equations as checks that block, the warnings as checks that do not."""
         return [
-            dg.AssetCheckSpec(name, asset=self.path, description=sentence, blocking=True)
-            for name, sentence in self.checks.items()
+            dg.AssetCheckSpec(name, asset=self.path, description=sentence, blocking=name in self.checks)
+            for name, sentence in {**self.checks, **self.warnings}.items()
         ]
 
 
@@ -113,18 +117,17 @@ def monthly_assets(*tables: Table, kind: str = "polars") -> Callable[[Step], dg.
 
 
 def _check_results(table: Table, reports: Mapping[str, Report]) -> Iterator[dg.AssetCheckResult]:
-    """One result per equation; the figures of every month stand in its metadata."""
+    """One result per equation and warning; the figures of every month stand in its metadata."""
     by_name: dict[str, dict[str, Equation]] = {}
     for month, report in reports.items():
-        for equation in report.equations:
+        for equation in (*report.equations, *report.warnings):
             by_name.setdefault(equation.name, {})[month] = equation
     for name, equations in by_name.items():
         yield dg.AssetCheckResult(
             asset_key=table.path,
             check_name=name,
             passed=all(equation.holds and not equation.broken for equation in equations.values()),
-            # Payers for whom it does not hold are parked already: that is a warning, which stops nothing.
-            severity=_severity(equations.values()),
+            severity=_severity(equations.values()) if name in table.checks else dg.AssetCheckSeverity.WARN,
             description="; ".join(f"{month}: {equation.sentence}" for month, equation in equations.items()),
             metadata={
                 f"{month} {figure}": value

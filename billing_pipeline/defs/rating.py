@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import polars as pl
@@ -19,8 +21,11 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 
+from billing_pipeline.defs.admission import refused_usage, without_refused
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.partitions import billing_month
+from billing_pipeline.defs.usage import USAGE_TABLES
+from billing_pipeline.intake.contracts import FEEDS
 from billing_pipeline.rules.accounts import Accounts, enter_one_shots, enter_vendor_charges
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month
@@ -29,6 +34,7 @@ from billing_pipeline.warehouse import Generation
 from billing_pipeline.warehouse.work_file import copy_table
 
 _PROJECT = REPOSITORY / "dbt_project"
+_WORK_FILE = "rating.duckdb"
 _MANIFEST = _PROJECT / "target" / "manifest.json"
 _PARSED = _MANIFEST.with_name("partial_parse.msgpack")
 
@@ -203,21 +209,33 @@ def _work_folder(billing: Billing, run_id: str) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def rate_otherwise(billing: Billing, month: Month, instead: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The marts of a month under other inputs, by name; nothing is published.
+
+    Args:
+        billing: the home; the tables that it reads are the inputs.
+        month: a month whose usage and accounts are published.
+        instead: dbt source -> the rows it has instead of the published ones.
+
+    Raises:
+        RatingFailed: a model could not be built or a test failed.
+    """
+    with _work_folder(billing, f"otherwise-{uuid4()}") as work:
+        _build(billing, month, work, instead)
+        for mart, order in MARTS.items():
+            file = work / f"{mart}.parquet"
+            copy_table(work / _WORK_FILE, mart, order, file, threads=billing.settings.workers)
+        return {mart: pl.read_parquet(work / f"{mart}.parquet") for mart in MARTS}
+
+
 def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
     """Build and publish one month.
 
     Raises:
         RatingFailed: a model could not be built or a test failed.
     """
-    read = _link_inputs(billing, month, work / "inputs")
-    database = work / "rating.duckdb"
-    database.unlink(missing_ok=True)
-    outcome = build_models(work, work / "target", billing.settings)
-    failed = [result for result in outcome.result or [] if result.status not in ("success", "pass", "warn")]
-    if failed or not outcome.success:
-        words = "; ".join(f"{result.node.name}: {result.message}" for result in failed if result.status != "skipped")
-        message = f"{month} was not rated, and nothing of it was published: {words}"
-        raise RatingFailed(message)
+    read, outcome = _build(billing, month, work)
+    database = work / _WORK_FILE
     rows = {}
     for mart, order in MARTS.items():
         with billing.warehouse.publishing(
@@ -231,6 +249,29 @@ def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
         tests={name: str(result.message or result.status) for name, result in nodes.items()},
         rows=rows,
     )
+
+
+def _build(
+    billing: Billing, month: Month, work: Path, instead: Mapping[str, pl.DataFrame] = MappingProxyType({})
+) -> tuple[dict[str, Generation], dbtRunnerResult]:
+    """Build one month in the work folder, and say what it was built from.
+
+    Raises:
+        RatingFailed: a model could not be built or a test failed.
+    """
+    read = _link_inputs(billing, month, work / "inputs")
+    for source, rows in instead.items():
+        # Away with the link first: what it links to is published.
+        (work / "inputs" / f"{source}.parquet").unlink()
+        rows.write_parquet(work / "inputs" / f"{source}.parquet")
+    (work / _WORK_FILE).unlink(missing_ok=True)
+    outcome = build_models(work, work / "target", billing.settings)
+    failed = [result for result in outcome.result or [] if result.status not in ("success", "pass", "warn")]
+    if failed or not outcome.success:
+        words = "; ".join(f"{result.node.name}: {result.message}" for result in failed if result.status != "skipped")
+        message = f"{month} was not rated, and nothing of it was published: {words}"
+        raise RatingFailed(message)
+    return read, outcome
 
 
 def _link_inputs(billing: Billing, month: Month, inputs: Path) -> dict[str, Generation]:
@@ -247,6 +288,7 @@ def _link_inputs(billing: Billing, month: Month, inputs: Path) -> dict[str, Gene
         located = pl.concat([events.select("source", "event_id"), landed.read("sources")], how="horizontal")
         exact = enter(events.rename({f"{instant}_us": f"{instant}_at"})).rows
         exact.join(located, on=["source", "event_id"]).write_parquet(inputs / f"{feed}.parquet")
+    _leave_out_refused(billing, month, read, inputs)
     period = billing.period(month)
     pl.DataFrame(
         {
@@ -274,3 +316,21 @@ def _heartbeat_limits(settings: Settings) -> pl.DataFrame:
         schema={"source": pl.String, "nominal_us": pl.Int64, "gap_us": pl.Int64},
         orient="row",
     )
+
+
+def _leave_out_refused(billing: Billing, month: Month, read: Mapping[str, Generation], inputs: Path) -> None:
+    """Write the inputs anew that hold usage of unknown organisations, or dated after one closed, without it."""
+    for table, usage in read.items():
+        refused = refused_usage(billing, month, usage) if table in USAGE_TABLES else pl.DataFrame()
+        if refused.is_empty():
+            continue
+        feed = table.removeprefix("usage/")
+        if not FEEDS[feed].is_metered:
+            file = inputs / f"{feed}.parquet"
+            pl.read_parquet(file).join(refused, on=["source", "event_id"], how="anti").write_parquet(file)
+            continue
+        for source, (origin, part) in _SOURCES.items():
+            if origin == table and part in ("events", "sources"):
+                # Away with the link first: what it links to is published.
+                (inputs / f"{source}.parquet").unlink()
+                without_refused(usage.read(part), refused).write_parquet(inputs / f"{source}.parquet")

@@ -7,7 +7,9 @@ import polars as pl
 
 from billing_pipeline.adapters.landing import day_end
 from billing_pipeline.defs.accounts import ACCOUNTS
+from billing_pipeline.defs.admission import quarantine_strangers, refused_usage, usage_has_an_owner
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.flagging import flag_usage, nothing_is_flagged
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.intake.contracts import FEEDS, USAGE_FEEDS, Feed
 from billing_pipeline.intake.months import publish_usage
@@ -99,6 +101,13 @@ usage_assets = [_feed_asset(feed) for feed in USAGE_FEEDS]
         "usage/quarantine",
         "Raw rows that were refused, with the reason. One row per refused raw row.",
         deps=[*USAGE_TABLES, *ACCOUNTS],
+        warnings={"usage_has_an_owner": "All usage is of organisations that are known and not closed yet."},
+    ),
+    Table(
+        "usage/flags",
+        "Usage that looks wrong but is billed as it stands. One row per feed, owner and reason.",
+        deps=[*USAGE_TABLES, *ACCOUNTS],
+        warnings={"nothing_is_flagged": "No usage or name looks wrong."},
     ),
     Table(
         "usage/late_arrivals",
@@ -115,9 +124,17 @@ def receipts(context: dg.AssetExecutionContext, billing: Billing, month: Month) 
     unread = receipts_of_unread(billing.landing, window)
     if unread.height:
         context.log.warning("%s files of feeds that are not read: %s", unread.height, unread["feed"].unique().to_list())
-    files = FileReceipts.validate(pl.concat([_gather(read, "receipts"), unread]), cast=True)
-    refused = Quarantine.validate(_gather(read, "quarantine"), cast=True)
+    strangers = {table: refused_usage(billing, month, read[table]) for table in USAGE_TABLES}
+    quarantined = quarantine_strangers(_gather(read, "receipts"), read, strangers)
+    files = FileReceipts.validate(pl.concat([quarantined.receipts, unread]), cast=True)
+    refused = Quarantine.validate(pl.concat([_gather(read, "quarantine"), quarantined.rows]), cast=True)
     late = LateArrivals.validate(_gather(read, "late"), cast=True)
+    flags = flag_usage(billing, month, read)
+    with billing.warehouse.publishing(
+        "usage/flags", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
+    ) as publication:
+        publication.write("rows", flags.rows)
+        publication.write("problems", flags.problems)
     published = {"usage/file_receipts": files, "usage/quarantine": refused, "usage/late_arrivals": late}
     for table, rows in published.items():
         billing.warehouse.publish(table, partition(month), rows, as_of=billing.as_of(month), inputs=inputs_of(read))
@@ -130,9 +147,13 @@ def receipts(context: dg.AssetExecutionContext, billing: Billing, month: Month) 
                 "duplicate_rows": int(files["duplicate_rows"].sum()),
                 "superseded_rows": int(files["superseded_rows"].sum()),
             },
-            [rows_are_conserved(files, refused.height)],
+            [rows_are_conserved(files, refused.height - quarantined.landed_before)],
         ),
-        "usage/quarantine": Report({"dagster/row_count": refused.height, "reasons": reasons}),
+        "usage/quarantine": Report(
+            {"dagster/row_count": refused.height, "reasons": reasons},
+            warnings=[usage_has_an_owner(strangers, billing.period(month))],
+        ),
+        "usage/flags": Report({"dagster/row_count": flags.rows.height}, warnings=[nothing_is_flagged(flags.rows)]),
         "usage/late_arrivals": Report({"dagster/row_count": late.height, "late_rows": int(late["late_rows"].sum())}),
     }
 

@@ -5,17 +5,20 @@ problem of its owner; everything else about a row was checked when it landed.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from datetime import timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import dataframely as dy
 import polars as pl
 from stdnum import bic, iban
 
 from billing_pipeline.rules.currencies import MINOR_DIGITS
-from billing_pipeline.rules.period import Month, Period
+from billing_pipeline.rules.period import Month, Period, midnight
 from billing_pipeline.tables.accounts import (
     CreditGrants,
     Organisations,
+    Owners,
     PaymentMethods,
     Payments,
     RefillAgreements,
@@ -40,6 +43,25 @@ class Accounts(NamedTuple):
 
     rows: pl.DataFrame
     problems: dy.DataFrame[ParkedOrganisations]
+
+
+def list_owners(landed: pl.DataFrame, zone: ZoneInfo) -> dy.DataFrame[Owners]:
+    """Every organisation that has a version, from when on its usage is refused, and whether its texts are safe.
+
+    The last version says so.
+
+    Args:
+        landed: the columns of the feed `organisations`, one row per owner and `valid_from`.
+        zone: where days are cut: an organisation closes at the end of its last day.
+    """
+    last = landed.sort("owner_id", "valid_from").unique("owner_id", keep="last", maintain_order=True)
+    closes_at = [None if day is None else midnight(day + timedelta(days=1), zone) for day in last["closed_on"]]
+    unsafe = pl.any_horizontal(pl.col(name).str.contains(_UNPRINTABLE).fill_null(value=False) for name in _PRINTED)
+    return Owners.validate(
+        last.select("owner_id", has_unsafe_text=unsafe)
+        .with_columns(closes_at=pl.Series(closes_at, dtype=pl.Datetime("us", "UTC")))
+        .select(Owners.column_names())
+    )
 
 
 def version_organisations(landed: pl.DataFrame, period: Period) -> Accounts:
@@ -71,6 +93,7 @@ def version_organisations(landed: pl.DataFrame, period: Period) -> Accounts:
     nameless = versions.filter(pl.col("name") == "").select(
         payer_id="payer_id", reason=pl.lit("name_length"), detail=pl.format("organisation {} has no name", "owner_id")
     )
+    versions = versions.join(list_owners(landed, period.zone), on="owner_id", how="left")
     rows = versions.filter(~inexact).select(Organisations.column_names()).sort("owner_id", "valid_from")
     return Accounts(Organisations.validate(rows, cast=True), _problems([problems, nameless]))
 

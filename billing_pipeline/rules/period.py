@@ -76,7 +76,7 @@ class Month:
 
     def period(self, zone: ZoneInfo) -> "Period":
         """The instants at which this month starts and ends in ``zone``."""
-        return Period(self, _midnight(self.first_day, zone), _midnight(self.next.first_day, zone), zone)
+        return Period(self, midnight(self.first_day, zone), midnight(self.next.first_day, zone), zone)
 
 
 def parse_months(text: str) -> list[Month]:
@@ -123,5 +123,6 @@ def microseconds(instant: datetime) -> int:
     return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """The instant at which a day begins in a zone, in UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)

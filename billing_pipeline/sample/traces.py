@@ -56,20 +56,78 @@ def import_alibaba(trace: Path, landing: Path, *, start: datetime, organisations
         zone=pl.lit("par"),
         started_at=_instant("creation_time", start).fill_null(oldest),
         stopped_at=_instant("deletion_time", start),
-    ).join(_deal_applications(instances["app_name"], owners, rng), on="resource_id", validate="m:1")
+    ).join(_deal(instances["app_name"], owners, rng), on="resource_id", validate="m:1")
     land(landing, "runtime_intervals", _reported(usage_runs), name="alibaba")
-    known_at = microseconds(oldest)
-    _land_accounts(landing, owners, usage_runs["flavour"].unique().sort().to_list(), known_at)
+    _land_accounts(landing, owners, "alibaba", "gpu", usage_runs["flavour"].unique().to_list(), oldest)
     return usage_runs.height
+
+
+def import_bitbrains(trace: Path, landing: Path, *, organisations: int, seed: int) -> int:
+    """Write the Bitbrains trace "Rnd" (GWA-T-12, 2013) as landing files that can be billed.
+
+    Every metering sample of a machine is a heartbeat of service `vm`; its flavour is the number of cores (`c2`), empty
+    where the machine is powered off. Duplicates, gaps, jitter and resizes stay as recorded: a sample lands on the UTC
+    day on which it was taken in, one minute after it, and a repeated one is the same event again. Organisations (French
+    businesses, of which a few use most) and one flat price per flavour land on the day before the first sample.
+
+    Args:
+        trace: the Parquet file of the trace; its times are UTC without saying so.
+        landing: the landing folder; created when missing.
+        organisations: among how many the machines are dealt.
+        seed: where every draw comes from.
+
+    Returns:
+        The number of samples.
+    """
+    rng = Random(f"{seed} bitbrains")
+    samples = pl.read_parquet(trace, columns=["vm", "sampled_at", "cpu_cores"]).with_columns(
+        sampled_at=pl.col("sampled_at").cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    )
+    known_at = samples.select(pl.col("sampled_at").min() - timedelta(days=1)).item()
+    owners = invent_businesses(organisations, known_at.date() - timedelta(days=30), rng)
+    machines = samples.select("vm").unique().sort("vm").with_columns(resource_id=pl.format("vm-{}", _padded("vm", 4)))
+    machines = machines.join(_deal(machines["resource_id"], owners, rng), on="resource_id", validate="1:1")
+    cores = samples["cpu_cores"].unique().sort().to_list()
+    of_day = (pl.col("sampled_at") + _TAKEN_IN_AFTER).dt.date().alias("arrival_date")
+    # Day by day: texts of twelve million samples at once would fill the memory.
+    for taken_in in samples.with_columns(of_day).partition_by("arrival_date", maintain_order=True):
+        land(landing, "runtime_heartbeats", _heartbeats(taken_in, machines), name="bitbrains")
+    _land_accounts(landing, owners, "bitbrains", "vm", [f"c{count}" for count in cores if count], known_at)
+    return samples.height
+
+
+def _heartbeats(samples: pl.DataFrame, machines: pl.DataFrame) -> pl.DataFrame:
+    """Samples of some days as rows of the feed."""
+    is_on = pl.col("cpu_cores") > 0
+    return (
+        samples.join(machines, on="vm")
+        .with_columns(
+            event_id=pl.format("{}@{}", "vm", pl.col("sampled_at").dt.epoch("s")),
+            source=pl.lit("bitbrains"),
+            ingested_at=pl.col("sampled_at") + _TAKEN_IN_AFTER,
+            is_deleted=pl.lit(value=False),
+            resource_name="resource_id",
+            instance_id="resource_id",
+            service=pl.lit("vm"),
+            flavour=pl.when(is_on).then(pl.format("c{}", "cpu_cores")).otherwise(pl.lit("")),
+            zone=pl.lit("par"),
+        )
+        .sort("ingested_at", "vm", "cpu_cores")
+        .select(*FEEDS["runtime_heartbeats"], "arrival_date")
+    )
+
+
+def _padded(name: str, digits: int) -> pl.Expr:
+    return pl.col(name).cast(pl.String).str.zfill(digits)
 
 
 def _instant(seconds: str, start: datetime) -> pl.Expr:
     return (pl.lit(start, INSTANT) + pl.duration(seconds=seconds)).cast(INSTANT)
 
 
-def _deal_applications(applications: pl.Series, owners: list[Row], rng: Random) -> pl.DataFrame:
-    """Deal each application to an organisation; the k-th one is drawn with weight 1/k (Zipf), in whole numbers."""
-    names = applications.unique().sort().to_list()
+def _deal(resources: pl.Series, owners: list[Row], rng: Random) -> pl.DataFrame:
+    """Deal each resource to an organisation; the k-th one is drawn with weight 1/k (Zipf), in whole numbers."""
+    names = resources.unique().sort().to_list()
     weights = [10**6 // rank for rank in range(1, len(owners) + 1)]
     drawn = rng.choices([owner["owner_id"] for owner in owners], weights=weights, k=len(names))
     return pl.DataFrame({"resource_id": names, "owner_id": drawn})
@@ -96,13 +154,17 @@ def _reported(usage_runs: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _land_accounts(landing: Path, owners: list[Row], flavours: list[str], known_at: int) -> None:
+def _land_accounts(
+    landing: Path, owners: list[Row], trace: str, service: str, flavours: list[str], instant: datetime
+) -> None:
+    """Land the organisations, and a price of each flavour (`c8`: eight cores), as known from an instant on."""
+    known_at = microseconds(instant)
     prices: list[Row] = [
         {
-            "price_id": f"alibaba.gpu.{flavour}",
+            "price_id": f"{trace}.{service}.{flavour}",
             "currency": "EUR",
             "valid_from": known_at,
-            "slug": f"gpu.{flavour}",
+            "slug": f"{service}.{flavour}",
             "basis": "runtime",
             "per_quantity": 1,
             "per_seconds": 3600,
@@ -110,7 +172,7 @@ def _land_accounts(landing: Path, owners: list[Row], flavours: list[str], known_
             "tier_from": 0,
             "unit_price": str(_EUR_PER_CPU_HOUR * int(flavour.removeprefix("c"))),
         }
-        for flavour in flavours
+        for flavour in sorted(flavours)
     ]
     for feed, rows in (("organisations", owners), ("price_tiers", prices)):
         known = [

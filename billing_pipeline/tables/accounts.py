@@ -33,6 +33,8 @@ class Organisations(dy.Schema):
     cost_centre = dy.String(nullable=True)
     opened_on = dy.Date()
     closed_on = dy.Date(nullable=True)
+    #: The first instant after the day on which it closed: usage from then on is refused.
+    closes_at = instant(nullable=True)
     payment_terms_days = dy.Int64(nullable=True)
     is_trusted = dy.Bool()
     #: One negative line over the whole invoice.
@@ -45,6 +47,16 @@ class Organisations(dy.Schema):
     def a_version_lasts(cls) -> pl.Expr:
         """A version ends after it starts."""
         return cls.valid_from.col < cls.valid_to.col
+
+
+class Owners(dy.Schema):
+    """One row per organisation that has a version, whether or not one is in force in the month."""
+
+    owner_id = organisation_id(primary_key=True)
+    #: As in `Organisations`.
+    closes_at = instant(nullable=True)
+    #: Whether a text to be printed held characters that hide or turn text around; they are taken out.
+    has_unsafe_text = dy.Bool()
 
 
 class Prices(dy.Schema):

@@ -44,6 +44,19 @@ class Quarantine(dy.Schema):
     raw = dy.String()
 
 
+class UsageFlags(dy.Schema):
+    """One row per owner and thing that looks wrong but is billed as it stands: somebody should look at it."""
+
+    #: The feed of the rows concerned.
+    feed = dy.String(primary_key=True)
+    owner_id = dy.String(primary_key=True)
+    #: Reason code, lower snake case: see `rules.flags`.
+    reason = dy.String(primary_key=True)
+    detail = dy.String()
+    #: How many rows are concerned.
+    rows = dy.Int64(min=1)
+
+
 class LateArrivals(dy.Schema):
     """One row per feed and older month: usage that arrived after that month was closed. Billed as corrections."""
 

@@ -106,8 +106,13 @@ class Publication:
 
 
 @contextmanager
-def publishing(folder: PartitionFolder, header: Mapping[str, object], filesystem: FileSystem) -> Generator[Publication]:
-    """Publish what the block writes; a block that raises publishes nothing and leaves CURRENT as it was."""
+def publishing(
+    folder: PartitionFolder, header: Mapping[str, object], filesystem: FileSystem, *, is_aside: bool = False
+) -> Generator[Publication]:
+    """Publish what the block writes; a block that raises publishes nothing and leaves CURRENT as it was.
+
+    So does a publish aside: its generation lies there for whoever knows its id.
+    """
     _make_durable_folder(folder, filesystem)
     with ExitStack() as until_published:
         with locked(folder.path):
@@ -119,7 +124,9 @@ def publishing(folder: PartitionFolder, header: Mapping[str, object], filesystem
         publication = Publication(private, filesystem)
         try:
             yield publication
-            publication._generation = _publish(folder, private, publication._names, header, filesystem)
+            publication._generation = _publish(
+                folder, private, publication._names, header, filesystem, is_aside=is_aside
+            )
         except BaseException:
             # What caused it is worth more than what cleaning up may add; the next publish cleans up, too.
             with suppress(OSError), locked(folder.path):
@@ -128,7 +135,13 @@ def publishing(folder: PartitionFolder, header: Mapping[str, object], filesystem
 
 
 def _publish(
-    folder: PartitionFolder, private: Path, names: list[str], header: Mapping[str, object], filesystem: FileSystem
+    folder: PartitionFolder,
+    private: Path,
+    names: list[str],
+    header: Mapping[str, object],
+    filesystem: FileSystem,
+    *,
+    is_aside: bool,
 ) -> Generation:
     written = sorted(file.name for file in private.iterdir())
     if written != sorted(names):
@@ -144,7 +157,8 @@ def _publish(
     with locked(folder.path):
         _begin_first(folder, filesystem)
         _settle(folder, private, manifest_sha256[:ID_LENGTH], filesystem)
-        _point(folder, point_at(manifest_sha256), filesystem)
+        if not is_aside:
+            _point(folder, point_at(manifest_sha256), filesystem)
     return read_generation(folder, manifest_sha256[:ID_LENGTH])
 
 

@@ -1,7 +1,7 @@
 """The warehouse as the stages see it: publish a table's month, read a table's month."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +30,20 @@ class Warehouse:
         self.root = root.absolute()
         self.code_version = code_version
         self._filesystem = filesystem
+        self._aside: str | None = None
+        #: Table -> generation id of what this view published aside.
+        self.published_aside: dict[str, str] = {}
 
+    def aside(self, partition: str) -> "Warehouse":
+        """A view in which publishes of one partition do not become current: this view alone reads them as such.
+
+        So a month can be computed anew beside the one that was issued, which stays what every other reader sees.
+        """
+        view = Warehouse(self.root, code_version=self.code_version, filesystem=self._filesystem)
+        view._aside = partition
+        return view
+
+    @contextmanager
     def publishing(
         self,
         table: str,
@@ -39,7 +52,7 @@ class Warehouse:
         as_of: datetime | None,
         inputs: Mapping[str, str] = _NONE,
         facts: Mapping[str, object] = _NONE,
-    ) -> AbstractContextManager[Publication]:
+    ) -> Generator[Publication]:
         """Publish what a `with` block writes, all of it or (when it raises) nothing.
 
         Publishing once more what counts already changes nothing; if it is damaged, that repairs it.
@@ -58,7 +71,11 @@ class Warehouse:
         """
         folder = PartitionFolder(self.root, table, partition)
         header = describe_publish(folder, code_version=self.code_version, as_of=as_of, inputs=inputs, facts=facts)
-        return publishing(folder, header, self._filesystem)
+        is_aside = partition == self._aside
+        with publishing(folder, header, self._filesystem, is_aside=is_aside) as publication:
+            yield publication
+        if is_aside:
+            self.published_aside[table] = publication.id
 
     def publish(
         self,
@@ -82,6 +99,8 @@ class Warehouse:
         Raises:
             DamagedGeneration: something was published, but CURRENT or the manifest is missing or altered.
         """
+        if partition == self._aside and table in self.published_aside:
+            return self.generation(table, partition, self.published_aside[table])
         return read_current(PartitionFolder(self.root, table, partition))
 
     def require(self, table: str, partition: str) -> Generation:

@@ -231,6 +231,29 @@ def ran(owner_id: str, slug: str, started_at: datetime, stopped_at: datetime | N
     } | columns
 
 
+def _sampled(owner_id: str, metric: str, columns: dict[str, object]) -> Row:
+    """What every measurement of a metric says of its resource."""
+    return {"owner_id": owner_id, "resource_id": f"{owner_id}-{metric}", "metric": metric, "zone": "par"} | columns
+
+
+def stored(owner_id: str, metric: str, size: int, sampled_at: datetime, **columns: object) -> Row:
+    """A size in bytes that was read."""
+    own = {"sampled_at": sampled_at, "bytes": size, "ingested_at": sampled_at}
+    return _sampled(owner_id, metric, own | columns)
+
+
+def moved(owner_id: str, metric: str, size: int, started_at: datetime, stopped_at: datetime, **columns: object) -> Row:
+    """Bytes that were moved in an interval."""
+    own = {"started_at": started_at, "stopped_at": stopped_at, "bytes": size, "ingested_at": stopped_at}
+    return _sampled(owner_id, metric, own | columns)
+
+
+def counted(owner_id: str, metric: str, quantity: int, sampled_at: datetime, **columns: object) -> Row:
+    """Users or seats that were counted."""
+    own = {"sampled_at": sampled_at, "quantity": str(quantity), "ingested_at": sampled_at}
+    return _sampled(owner_id, metric, own | columns)
+
+
 def one_shot(owner_id: str, description: str, amount: str, performed_at: datetime, **columns: object) -> Row:
     """A service performed once, in EUR."""
     return {

@@ -13,7 +13,8 @@ select
     payers.currency,
     currencies.minor_unit_e26,
     greatest(owners.valid_from_us, payers.valid_from_us) as from_us,
-    least(owners.valid_to_us, payers.valid_to_us) as to_us
+    -- A closed organisation uses nothing any more; what it pays for others goes on.
+    least(owners.valid_to_us, payers.valid_to_us, owners.closes_us) as to_us
 from organisations as owners
 inner join organisations as payers
     on
@@ -22,3 +23,4 @@ inner join organisations as payers
         and owners.valid_to_us > payers.valid_from_us
 left join currencies
     on payers.currency = currencies.currency
+where owners.closes_us > greatest(owners.valid_from_us, payers.valid_from_us)

@@ -10,8 +10,20 @@ price_tiers as (
     select * from {{ ref('stg_accounts__price_tiers') }}
 ),
 
+organisations as (
+    select * from {{ ref('stg_accounts__organisations') }}
+),
+
 period as (
     select * from {{ ref('stg_run__period') }}
+),
+
+-- Nothing is used after an organisation closed: spans there are no fault of anyone.
+closings as (
+    select distinct
+        owner_id,
+        closes_us
+    from organisations
 ),
 
 price_keys as (
@@ -115,6 +127,7 @@ ranked as (
         contracts.price_factor_ppm,
         contracts.currency as payer_currency,
         contracts.minor_unit_e26,
+        coalesce(pieces.from_us >= closings.closes_us, false) as is_closed,
         candidates.price_id,
         candidates.currency as price_currency,
         rank() over (
@@ -127,6 +140,8 @@ ranked as (
     from pieces
     inner join price_keys
         on pieces.price_key_id = price_keys.price_key_id
+    left join closings
+        on price_keys.owner_id = closings.owner_id
     left join contracts
         on
             price_keys.owner_id = contracts.owner_id
@@ -149,13 +164,14 @@ priced as (
         price_factor_ppm,
         payer_currency,
         minor_unit_e26,
+        is_closed,
         count(price_id) as equal_prices,
         min(price_id) as price_id,
         min(price_currency) as price_currency,
         string_agg(price_id, ', ' order by price_id) as price_ids
     from ranked
     where specificity = 1
-    group by price_key_id, from_us, to_us, payer_id, price_factor_ppm, payer_currency, minor_unit_e26
+    group by price_key_id, from_us, to_us, payer_id, price_factor_ppm, payer_currency, minor_unit_e26, is_closed
 ),
 
 judged as (
@@ -167,6 +183,7 @@ judged as (
         price_factor_ppm,
         price_id,
         case
+            when is_closed then 'after_close'
             when payer_id is null then 'org_unknown'
             when price_id is null then 'price_missing'
             when price_currency <> payer_currency or minor_unit_e26 is null then 'currency'

@@ -87,7 +87,8 @@ unpriced as (
             used_spans.basis = meter_spans.basis
             and used_spans.meter_id = meter_spans.meter_id
             and used_spans.span_number = meter_spans.span_number
-    where meter_spans.reason is not null
+    -- What is used after closing is refused before rating, and what was used before ends there.
+    where meter_spans.reason <> 'after_close'
 ),
 
 uncharged as (

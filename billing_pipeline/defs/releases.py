@@ -1,0 +1,222 @@
+"""Releasing a parked payer after its month was issued: its bill is computed anew, everyone else's stays as it is.
+
+The month is computed a second time, aside: with what had landed since, in generations that never become current. Of
+these only the payer's rows are taken. Together with the rows that were issued they are the month's new generations,
+which the next months settle on; the books keep both, so that the released invoice leads to its own usage.
+"""
+
+from collections.abc import Mapping
+
+import dagster as dg
+import polars as pl
+
+from billing_pipeline.defs.billing import Billing, partition, released_table
+from billing_pipeline.defs.documents import add_document
+from billing_pipeline.defs.invoices import ISSUED_FROM, number_drafts, require_issuable
+from billing_pipeline.rules.period import Month
+from billing_pipeline.tables.credits import CreditStatements
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices
+from billing_pipeline.warehouse import Generation
+
+#: What is computed anew; `invoices/invoices` and documents are made for the payer alone.
+_STAGES = ("accounts", "usage", "rating", "credits", "invoices")
+
+
+class NotReleasable(RuntimeError):
+    """The payer cannot be billed for the month: it is not parked, still faulty, or another month comes first."""
+
+
+def require_parked(billing: Billing, payer: str, month: Month) -> None:
+    """Check that a payer is parked in the month and no longer in the one before.
+
+    Raises:
+        NotReleasable: it is not parked, or another month must be released first.
+    """
+    if payer not in _parked(billing, month):
+        customers = billing.read("accounts/organisations", month).read().filter(owner_id=payer)
+        payers = customers["payer_id"].unique().sort().to_list()
+        if payers not in ([], [payer]):
+            message = f"{payer} does not pay for itself in {month}; release who pays: {', '.join(payers)}"
+            raise NotReleasable(message)
+        message = f"{payer} is not parked in {month}; billing status {month} says who is"
+        raise NotReleasable(message)
+    first = billing.books.first_month()
+    if first is not None and month > first and payer in _parked(billing, month.previous):
+        message = (
+            f"{payer} is parked in {month.previous}, too, and {month} settles on it; "
+            f"run: billing release {payer} {month.previous}"
+        )
+        raise NotReleasable(message)
+
+
+def require_mended(billing: Billing, payer: str, month: Month) -> None:
+    """Check that a month, closed again, does not park the payer.
+
+    Raises:
+        NotReleasable: it does; the message has the reasons.
+    """
+    reasons = _reasons(billing.read("invoices/parked_organisations", month)).get(payer)
+    if reasons:
+        message = f"{payer} still cannot be billed for {month}: {'; '.join(reasons)}; mend that, land it, release again"
+        raise NotReleasable(message)
+
+
+def rerate(billing: Billing, month: Month, assets: list[dg.AssetsDefinition]) -> Billing:
+    """Compute a month anew, aside, up to its drafts.
+
+    Args:
+        billing: the home, with the later `as_of`.
+        month: an issued month.
+        assets: all assets of the pipeline.
+
+    Returns:
+        The home as the second computation sees it.
+    """
+    aside = billing.aside(month)
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize(
+            assets,
+            partition_key=str(month),
+            instance=instance,
+            resources={"billing": aside},
+            selection=dg.AssetSelection.groups(*_STAGES) - dg.AssetSelection.assets(["invoices", "invoices"]),
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    return aside
+
+
+def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[str, object] | None:
+    """Issue the invoice of one payer out of a month that was computed anew; run once more after a crash, it goes on.
+
+    Args:
+        billing: the home, with the later `as_of`.
+        aside: the same after `rerate`.
+        payer: who is parked in the issued month.
+        month: the issued month.
+
+    Returns:
+        The invoice, or None where nothing is due.
+
+    Raises:
+        NotReleasable: the payer is still faulty, or was billed to another payer that is issued.
+    """
+    require_mended(aside, payer, month)
+    _require_counted_once(billing, aside, payer, month)
+    numbered = _number(aside, payer, month)
+    released = {table: _merge(billing, aside, table, payer, month) for table in ISSUED_FROM}
+    invoices = billing.read("invoices/invoices", month)
+    others = Invoices.validate(invoices.read(), cast=True).filter(pl.col("payer_id") != payer)
+    _publish(billing, invoices, {"rows": pl.concat([others, numbered]).sort("number")}, aside, payer, month)
+    before = billing.books.issued_month(month)
+    generations = {
+        **(dict(before.generations) if before else {}),
+        **{table: generation.id for table, generation in released.items()},
+        **{released_table(payer, table): name for table, name in aside.warehouse.published_aside.items()},
+    }
+    billing.books.record_month_issued(month, generations, as_of=billing.as_of(month))
+    if numbered.is_empty():
+        return None
+    add_document(billing, month, payer)
+    return numbered.row(0, named=True)
+
+
+def _parked(billing: Billing, month: Month) -> dict[str, list[str]]:
+    """Why payers are parked in a month as it was issued or is drafted."""
+    return _reasons(billing.settled("invoices/parked_organisations", month))
+
+
+def _reasons(parked: Generation) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for row in parked.read().sort("payer_id", "reason").iter_rows(named=True):
+        reasons.setdefault(row["payer_id"], []).append(f"{row['reason']} ({row['detail']})")
+    return reasons
+
+
+def _require_counted_once(billing: Billing, aside: Billing, payer: str, month: Month) -> None:
+    """Nothing that the payer is billed for now was billed to, or counted for, another one that is issued.
+
+    Raises:
+        NotReleasable: a correction changed who pays, so the others' invoices would have to change with it.
+    """
+    if aside.read("credits/credit_statements", month).read().filter(payer_id=payer).is_empty():
+        message = f"{payer} pays for nobody in {month} any more; whoever pays in its place has been issued without it"
+        raise NotReleasable(message)
+    issued, anew = (
+        {table: home.settled(table, month) if home is billing else home.read(table, month) for table in ISSUED_FROM}
+        for home in (billing, aside)
+    )
+    own_grants = anew["credits/opened_grants"].read().filter(payer_id=payer)
+    elsewhere = issued["credits/opened_grants"].read().filter(pl.col("payer_id") != payer)
+    twice = own_grants.join(elsewhere, on="grant_id", how="semi")["grant_id"].to_list()
+    lines = {name: tables["invoices/invoice_lines"].read() for name, tables in (("issued", issued), ("anew", anew))}
+    owners = lines["anew"].filter(payer_id=payer)["owner_id"].unique().to_list()
+    amounts = {
+        name: set(
+            rows.filter(pl.col("payer_id") != payer, pl.col("owner_id").is_in(owners))
+            .select("line_id", "amount_cents")
+            .iter_rows()
+        )
+        for name, rows in lines.items()
+    }
+    if twice or amounts["issued"] != amounts["anew"]:
+        what = f"the grants {', '.join(twice)}" if twice else "usage of its organisations"
+        message = (
+            f"{what} of {payer} went to another payer whose invoice of {month} is issued; "
+            f"move who pays only from {month.next} on"
+        )
+        raise NotReleasable(message)
+
+
+def _number(aside: Billing, payer: str, month: Month) -> pl.DataFrame:
+    """The payer's draft with its number; no row where nothing is due."""
+    drafts = Drafts.validate(aside.read("invoices/drafts", month).read().filter(payer_id=payer), cast=True)
+    if drafts.is_empty():
+        return Invoices.create_empty()
+    lines = aside.read("invoices/invoice_lines", month).read().filter(payer_id=payer)
+    statements = aside.read("credits/credit_statements", month).read().filter(payer_id=payer)
+    require_issuable(aside, month, drafts)
+    return number_drafts(
+        aside,
+        month,
+        drafts,
+        InvoiceLines.validate(lines, cast=True),
+        CreditStatements.validate(statements, cast=True),
+    )
+
+
+def _merge(billing: Billing, aside: Billing, table: str, payer: str, month: Month) -> Generation:
+    """Publish what was issued together with the payer's own rows, part by part."""
+    issued, anew = billing.settled(table, month), aside.read(table, month)
+    parts = {
+        part: _with_rows_of(issued.read(part), anew.read(part), payer)
+        for part in (name.removesuffix(".parquet") for name in issued.files)
+    }
+    return _publish(billing, issued, parts, aside, payer, month)
+
+
+def _with_rows_of(issued: pl.DataFrame, anew: pl.DataFrame, payer: str) -> pl.DataFrame:
+    """What was issued, the payer's rows replaced by those computed anew; refills belong to who holds them now."""
+    whose = "holder_id" if "holder_id" in issued.columns else "payer_id"
+    rows = pl.concat([issued.filter(pl.col(whose) != payer), anew.filter(pl.col(whose) == payer)])
+    return rows.sort("payer_id", maintain_order=True)
+
+
+def _publish(
+    billing: Billing,
+    issued: Generation,
+    parts: Mapping[str, pl.DataFrame],
+    aside: Billing,
+    payer: str,
+    month: Month,
+) -> Generation:
+    """Publish a table of the issued month anew; its inputs name what was issued and what the payer's rows are from."""
+    inputs = dict(issued.manifest["inputs"]) | {"issued before": issued.id}
+    own = aside.warehouse.published_aside.get(issued.table)
+    if own:
+        inputs[released_table(payer, issued.table)] = own
+    with billing.warehouse.publishing(
+        issued.table, partition(month), as_of=billing.as_of(month), inputs=inputs
+    ) as publication:
+        for part, rows in parts.items():
+            publication.write(part, rows)
+    return publication.generation

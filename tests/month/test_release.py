@@ -1,0 +1,197 @@
+"""A parked payer is released once its cause is mended: billed like everyone else, while nobody else's bill changes."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import pytest
+from click.testing import Result
+from provider_home import ProviderHome, at, grant, hourly, organisation, ran
+
+from billing_pipeline.definitions import defs
+from billing_pipeline.defs.releases import _number, rerate
+from billing_pipeline.rules.period import Month
+
+JANUARY, FEBRUARY, MARCH = "2026-01", "2026-02", "2026-03"
+#: Apps all month at 0.10, and a day of what had no price, at 1.00.
+FEES = {JANUARY: 744 * 10 + 24 * 100, FEBRUARY: 672 * 10, MARCH: 744 * 10}
+
+
+@dataclass
+class Story:
+    """What was printed while parked payers were released, and what others had on paper before and after."""
+
+    home: ProviderHome
+    printed: dict[str, Result] = field(default_factory=dict)
+    papers: list[dict[str, bytes]] = field(default_factory=list)
+    others: list[list[dict]] = field(default_factory=list)
+    interrupted: str = ""
+
+    def release(self, name: str, *arguments: str) -> None:
+        self.printed[name] = self.home.command("release", *arguments)
+
+    def look(self) -> None:
+        """Keep what the payers who were never parked have."""
+        folder = self.home.folder / "documents" / "INV"
+        steady = {issued.number for issued in self.home.billing.books.issued() if issued.request.payer_id != "unpriced"}
+        self.papers.append({file.name: file.read_bytes() for file in folder.iterdir() if file.stem in steady})
+        self.others.append(
+            [
+                row
+                for table in ("invoices/invoices", "invoices/invoice_lines", "credits/credit_statements")
+                for month in (JANUARY, FEBRUARY)
+                for row in self.home.rows(table, month)
+                if row["payer_id"] != "unpriced"
+            ]
+        )
+
+
+@pytest.fixture(scope="module")
+def story(new_home: Callable[..., ProviderHome]) -> Story:
+    """Everyone runs one instance all the time; two of them for a day something that has no price yet."""
+    home = new_home("release")
+    home.land(
+        "organisations",
+        *(organisation(owner) for owner in ("early", "steady", "unpriced")),
+        organisation("branch", payer_id="unpriced"),
+        organisation("stranger", kind="consumer", country="DE", postcode="10115", city="Berlin"),
+    )
+    home.land("price_tiers", hourly("apps.s", "0.10"))
+    home.land("credit_grants", grant("steady", "steady-20", "20.00"), grant("unpriced", "unpriced-20", "20.00"))
+    fifth, sixth = at("2026-01-05"), at("2026-01-06")
+    home.land(
+        "runtime_intervals",
+        *(ran(owner, "apps.s", at("2026-01-01"), None) for owner in ("early", "steady", "stranger", "unpriced")),
+        ran("early", "apps.rare", fifth, sixth),
+        ran("branch", "apps.exotic", fifth, sixth),
+    )
+    story = Story(home)
+    home.close(JANUARY)
+    home.land("price_tiers", hourly("apps.rare", "1.00"), known_at=at("2026-02-04"))
+    story.release("before the issue", "early", JANUARY)
+    home.issue(JANUARY, as_of=at("2026-02-05"))
+    home.bill(FEBRUARY)
+    home.draft(MARCH)
+    story.look()
+    story.release("still faulty", "unpriced", JANUARY)
+    home.land("price_tiers", hourly("apps.exotic", "1.00"), known_at=at("2026-04-10"))
+    story.release("not parked", "steady", JANUARY)
+    story.release("unknown", "nobody", JANUARY)
+    story.release("a branch", "branch", JANUARY)
+    story.release("out of order", "unpriced", FEBRUARY)
+    story.release("January", "unpriced", JANUARY)
+    story.release("once more", "unpriced", JANUARY)
+    story.interrupted = give_number_only(home, "unpriced", FEBRUARY)
+    story.release("February", "unpriced", FEBRUARY, "--as-of", "2026-04-30")
+    story.look()
+    home.bill(MARCH, as_of=at("2026-04-12"))
+    home.issue(f"{JANUARY}..{MARCH}", as_of=at("2026-04-12"))
+    story.look()
+    return story
+
+
+def give_number_only(home: ProviderHome, payer: str, month: str) -> str:
+    """What a release leaves that was killed right after the number was given."""
+    with home.environment():
+        later = replace(home.billing, chosen_as_of=at("2026-04-11"), chosen_issue_date=date(2026, 4, 12))
+        aside = rerate(later, Month.parse(month), list(defs().assets or []))
+        return str(_number(aside, payer, Month.parse(month))["number"][0])
+
+
+@pytest.fixture(scope="module")
+def home(story: Story) -> ProviderHome:
+    return story.home
+
+
+def test_before_the_issue_a_release_closes_the_month_again(story, home):
+    printed = story.printed["before the issue"]
+
+    assert printed.exit_code == 0, printed.output
+    assert "2026-01 is closed again as of 2026-02-05T00:00:00Z; early is billed in it" in printed.output
+    assert home.row("invoices/invoices", JANUARY, payer_id="early")["fees_cents"] == FEES[JANUARY]
+
+
+def test_after_the_issue_a_release_gives_the_next_number_and_the_document(story, home):
+    printed = story.printed["January"]
+
+    assert printed.exit_code == 0, printed.output
+    assert "INV-2026-000005 of unpriced for 2026-01 asks for" in printed.output
+    assert "Next: billing release unpriced 2026-02" in printed.output
+    issued = home.row("invoices/invoices", JANUARY, payer_id="unpriced")
+    assert (issued["number"], issued["issued_on"], issued["fees_cents"]) == (
+        "INV-2026-000005", date(2026, 4, 11), FEES[JANUARY],
+    )  # fmt: skip
+    assert "INV-2026-000005" in home.printed("INV-2026-000005")
+
+
+@pytest.mark.parametrize("month", [JANUARY, FEBRUARY, MARCH])
+def test_a_released_payer_is_billed_in_every_month_what_it_used(home, month):
+    assert home.row("invoices/invoices", month, payer_id="unpriced")["fees_cents"] == FEES[month]
+    assert home.reasons(month) == {"stranger": "tax_unknown" if month == JANUARY else "predecessor_parked"}
+
+
+def test_the_months_after_settle_on_the_released_statement(home):
+    january, february, march = (
+        home.row("credits/credit_statements", month, payer_id="unpriced") for month in (JANUARY, FEBRUARY, MARCH)
+    )
+
+    assert (january["free_used_cents"], january["refill_cents"]) == (-20_00, FEES[JANUARY])
+    assert (february["free_before_cents"], february["pending_cents"]) == (0, january["refill_cents"])
+    assert march["pending_cents"] == january["refill_cents"] + february["refill_cents"]
+
+
+def test_a_payer_is_released_month_by_month_in_order(story):
+    assert "billing release unpriced 2026-01" in story.printed["out of order"].output
+    assert "2026-02 asks for" in story.printed["February"].output
+    assert "Next: billing close 2026-03 --as-of 2026-04-11T00:00:00Z" in story.printed["February"].output
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("still faulty", r"unpriced still cannot be billed for 2026-01: price_missing \(apps\.exotic in par"),
+        ("not parked", "steady is not parked in 2026-01"),
+        ("unknown", "nobody is not parked in 2026-01"),
+        ("a branch", "branch does not pay for itself in 2026-01; release who pays: unpriced"),
+        ("once more", "unpriced is not parked in 2026-01"),
+    ],
+)
+def test_a_release_that_cannot_be_says_why(story, name, reason):
+    assert story.printed[name].exit_code == 1
+    assert re.search(reason, story.printed[name].output)
+
+
+def test_invoices_that_were_issued_before_a_release_do_not_change(story):
+    before, released, after = story.papers
+    assert len(before) == 2 * 4
+    assert {name: released[name] for name in before} == before
+    assert {name: after[name] for name in before} == before
+    assert story.others[0] == story.others[1] == story.others[2]
+
+
+def test_numbers_have_no_gap_whatever_was_released_in_between(story, home):
+    numbers = [issued.number for issued in home.billing.books.issued()]
+
+    assert numbers == [f"INV-2026-{serial:06d}" for serial in range(1, len(numbers) + 1)]
+    assert story.interrupted == "INV-2026-000006"
+
+
+def test_a_release_that_stopped_after_its_number_goes_on_with_it(home):
+    issued = home.row("invoices/invoices", FEBRUARY, payer_id="unpriced")
+
+    assert (issued["number"], issued["issued_on"]) == ("INV-2026-000006", date(2026, 4, 12))
+
+
+def test_a_released_line_is_explained_by_its_own_price_and_rows(home):
+    (line,) = home.rows("invoices/invoice_lines", JANUARY, payer_id="unpriced", slug="apps.exotic")
+
+    explained = home.command("explain", "INV-2026-000005", str(line["line_number"])).output
+
+    assert "price version list.apps.exotic" in explained
+    assert re.search(r"branch-apps-exotic 2026-01-05T\S+ \.\. 2026-01-06T.* runtime_intervals/\S+ row \d+", explained)
+    assert "as of 2026-04-11T00:00:00Z" in explained
+
+
+def test_the_books_hold_after_releases(home):
+    home.billing.books.verify()
