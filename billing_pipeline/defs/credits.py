@@ -127,7 +127,7 @@ def _accounts_table(billing: Billing, month: Month, noun: str) -> pl.DataFrame:
     return _SCHEMAS[noun].validate(billing.read(f"accounts/{noun}", month).read(), cast=True)
 
 
-_RATED = tuple(f"rating/{mart}" for mart in ("charges", "charge_sources", "runs", "segments", "unrated"))
+_RATED = tuple(f"rating/{mart}" for mart in ("charges", "charge_sources", "runs", "segments", "unrated", "unusable"))
 _INPUTS = (*_RATED, *(f"accounts/{noun}" for noun in _ACCOUNTS))
 
 CREDIT_TABLES = (

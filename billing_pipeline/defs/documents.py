@@ -19,6 +19,7 @@ from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.credits import CreditLots, CreditStatements
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices
+from billing_pipeline.tables.rating import Unusable
 from billing_pipeline.warehouse import Generation
 
 _FORMATS = ("html", "pdf")
@@ -124,7 +125,7 @@ def invoice_documents(context: dg.AssetExecutionContext, billing: dg.ResourcePar
 
 def _invoices(billing: Billing, month: Month) -> tuple[dict[str, Generation], pl.DataFrame]:
     """What documents are made from: the issued invoices and what they were issued from, or else the drafts."""
-    tables = ("credits/credit_statements", "credits/credit_lots", "invoices/invoice_lines")
+    tables = ("credits/credit_statements", "credits/credit_lots", "invoices/invoice_lines", "rating/unusable")
     is_issued = billing.books.is_issued(month)
     source = "invoices/invoices" if is_issued else "invoices/drafts"
     read = {table: billing.settled(table, month) for table in tables}
@@ -156,12 +157,14 @@ def _views(
         "invoices/invoice_lines": InvoiceLines,
         "credits/credit_statements": CreditStatements,
         "credits/credit_lots": CreditLots,
+        "rating/unusable": Unusable,
     }
-    frames = [
+    *frames, unusable = (
         schema.validate(read[table].read(), cast=True).join(payers, on="payer_id", how="semi")
         for table, schema in tables.items()
-    ]
-    return build_views(invoices, *frames, billing.settings.invoicing_seller, billing.settings.zone)
+    )
+    seller, zone = billing.settings.invoicing_seller, billing.settings.zone
+    return build_views(invoices, *frames, seller, zone, unusable=unusable)
 
 
 def _name(invoice: Mapping[str, object]) -> str:

@@ -36,6 +36,7 @@ from billing_pipeline.tables.rating import Charges
 
 #: What an issued month was issued from, kept in the books: the month after settles on exactly these.
 ISSUED_FROM = (
+    "rating/unusable",
     "credits/credit_statements",
     "credits/adjustments",
     "credits/credit_movements",
