@@ -351,7 +351,7 @@ def _typed_select(feed: Feed, types: dict[str, pa.DataType], numbers: list[int],
     columns = (*feed.columns, *BOOKKEEPING)
     is_staged = "row_problem" in types
     selected, problems = [], ["when landed.row_problem is not null then landed.row_problem "] if is_staged else []
-    deferred = {column.name for column in _meter_ids(feed)}
+    deferred = {column.name for column in _meter_ids(feed)} if feed.is_metered else set()
     for column in columns:
         value, problem = _typed(column, types.get(column.name))
         selected.append(f"{value} as {column.name}")

@@ -22,6 +22,7 @@ ROWS = {
     "row_cast": "a value of a type that its column does not take",
     "row_encoding": "text that is not UTF-8, or holds a NUL",
     "row_shape": "a line that is no row of the file's columns, or no JSON object with each key once",
+    "spend_rule_shape": "a spend rule without what its kind needs",
     "stop_before_start": "an interval that ends before it starts",
     "tier_shape": "a tier mode that is none of flat, graduated, slab, package",
     "time_local": "an instant in the time of a named zone; send UTC or an offset",

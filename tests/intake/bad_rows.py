@@ -22,6 +22,8 @@ GOOD: dict[str, Row] = {
     "price_tiers": KNOWN
     | {"price_id": "p1", "currency": "EUR", "slug": "apps.S", "basis": "runtime", "per_quantity": 1}
     | {"per_seconds": 3600, "tier_mode": "flat", "tier_from": 0, "unit_price": "0.01"},
+    "spend_rules": KNOWN
+    | {"rule_id": "r1", "name": "Partner", "currency": "EUR", "kind": "minimum", "amount": "10"},
     "credit_grants": {key: value for key, value in KNOWN.items() if key != "valid_from"}
     | {"grant_id": "g1", "owner_id": "orga_1", "kind": "free", "name": "Welcome", "amount": "10", "currency": "EUR"}
     | {"starts_at": at("2026-01-01"), "priority": 1},
@@ -89,6 +91,11 @@ REFUSED: list[tuple[str, Row, str]] = [
     ("price_tiers", {"basis": "guessed"}, "basis_unknown"),
     ("price_tiers", {"tier_mode": "volume"}, "tier_shape"),
     ("price_tiers", {"currency": "EURO"}, "currency_syntax"),
+    ("spend_rules", {"kind": "discount", "amount": None}, "spend_rule_shape"),
+    ("spend_rules", {"owner_id": "../orga"}, "id_syntax"),
+    ("one_shots", {"owner_id": "../orga"}, "id_syntax"),
+    ("vendor_charges", {"owner_id": "a/b"}, "id_syntax"),
+    ("organisations", {"owner_id": "orga 1"}, "id_syntax"),
     ("credit_grants", {"kind": "gift"}, "kind_unknown"),
     ("credit_grants", {"amount": "-1"}, "negative"),
     ("credit_grants", {"expires_at": at("2025-01-01")}, "stop_before_start"),
