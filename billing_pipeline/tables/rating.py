@@ -12,6 +12,7 @@ class Runs(dy.Schema):
     Overlaps are united and unusable time is taken out: the runs of an instance are disjoint.
     """
 
+    #: The meter of `usage/runtime_intervals`; beyond its last one, of `usage/runtime_heartbeats`, counted on from there.
     meter_id = dy.Int64()
     instance_id = dy.String(primary_key=True)
     started_at = instant(primary_key=True)
