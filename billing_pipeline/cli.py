@@ -276,7 +276,7 @@ def show(table: str, month: Month, organisation: str | None, form: str) -> None:
         events = pl.concat([generation.read("events"), generation.read("sources")], how="horizontal")
         rows = instants(_with_meters(generation, events))
     if table == "rating/runs":
-        rows = _with_meters(billing.read("usage/runtime_intervals", month), rows)
+        rows = billing.read("rating/run_meters", month).read().join(rows, on="meter_id").drop("meter_id")
     if organisation:
         names = [name for name in ("owner_id", "payer_id") if name in rows.columns]
         rows = rows.filter(pl.any_horizontal(pl.col(name) == organisation for name in names)) if names else rows

@@ -41,6 +41,7 @@ _PARSED = _MANIFEST.with_name("partial_parse.msgpack")
 #: The published marts, each with the total order that its bytes are written in.
 MARTS = {
     "runs": ("meter_id", "started_at", "instance_id"),
+    "run_meters": ("meter_id",),
     "overlapped_time": ("owner_id", "reason"),
     "unusable": ("payer_id", "owner_id", "resource_id", "instance_id", "started_at"),
     "segments": (

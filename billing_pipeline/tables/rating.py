@@ -12,10 +12,23 @@ class Runs(dy.Schema):
     Overlaps are united and unusable time is taken out: the runs of an instance are disjoint.
     """
 
+    #: Who ran what where: see `RunMeters`.
     meter_id = dy.Int64()
     instance_id = dy.String(primary_key=True)
     started_at = instant(primary_key=True)
     stopped_at = instant()
+
+
+class RunMeters(dy.Schema):
+    """One row per owner, resource, slug and zone that ran, as intervals and heartbeats tell it together."""
+
+    #: The id in `usage/runtime_intervals`; beyond its last one, what only heartbeats tell of.
+    meter_id = dy.Int64(primary_key=True)
+    owner_id = organisation_id()
+    resource_id = dy.String()
+    resource_name = dy.String(nullable=True)
+    slug = dy.String()
+    zone = dy.String()
 
 
 class OverlappedTime(dy.Schema):

@@ -26,6 +26,7 @@ from billing_pipeline.tables.rating import (
     ChargeShares,
     ChargeSources,
     OverlappedTime,
+    RunMeters,
     Runs,
     Segments,
     Unrated,
@@ -36,6 +37,7 @@ from billing_pipeline.tables.usage import OneShots, VendorCharges
 PROJECT = Path(__file__).parents[2] / "dbt_project"
 MARTS = {
     "runs": Runs,
+    "run_meters": RunMeters,
     "overlapped_time": OverlappedTime,
     "unusable": Unusable,
     "segments": Segments,

@@ -75,6 +75,7 @@ def test_heartbeats_and_intervals_of_an_instance_are_united(rated: RatedMonth):
     runs = rated.marts["runs"].filter(instance_id="told-twice-i")
     assert runs.select("started_at", "stopped_at").rows() == [(at(0), at(30))]
     assert rated.seconds(told_twice) == [(30 + 10) * 60]
+    assert rated.of("run_meters", told_twice)["meter_id"].to_list() == runs["meter_id"].to_list()
     (line_id,) = rated.of("charges", told_twice)["line_id"]
     sources = rated.marts["charge_sources"].filter(line_id=line_id).sort("feed")
     assert sources.select("feed", "source_rows").rows() == [("runtime_heartbeats", 3), ("runtime_intervals", 2)]
