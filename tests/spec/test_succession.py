@@ -91,7 +91,8 @@ def test_prepaid_credits_are_the_new_payers_next_month_and_are_booked_out_and_in
     ]
     held = taken_over(given.statements(*statements), opened.takeovers)
     settled = settle_credits(given.fees(), given.lots(), opened.accounts, given.period()).statements
-    assert balances_continue(settled, held, 0).holds
+    nothing = pl.DataFrame(schema={"payer_id": pl.String, "opening_cents": pl.Int64})
+    assert balances_continue(settled, held, nothing).broken == {}
     assert transfers_cancel_out(opened.movements).holds
 
 
