@@ -21,8 +21,8 @@ from billing_pipeline.defs.evidence import receipts_of_files
 from billing_pipeline.documents.formatting import format_money, format_rate
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.evidence import (
+    event_line_id,
     instants,
-    one_shot_line_id,
     price_windows,
     series_of_line,
     usage_of_line,
@@ -57,7 +57,7 @@ _FORMULAS = {
     "free_used": "−Σ min(left in the lot, unpaid fees it may pay)",
     "free_expired": "−Σ left of lots that end in the period",
     "prepaid_used": "−min(b, F + c)",
-    "forecast": "−recurring part of F, by the strategy",
+    "forecast": "−what is expected of the next month",
     "refill": "max(0, −(A + c + d + e + f + g))",
     "balance_after": "A + c + d + e + h",
     "change": "B − A",
@@ -70,6 +70,8 @@ _LABELS = {
     "measured": "measured",
     "unusable": "unusable, not billed",
     "granules": "to whole granules",
+    "minimum": "to the least time of a run",
+    "resource": "of this",
     "whole_seconds": "to whole seconds, once",
     "tier": "part in the tier",
     "free_quantity": "free",
@@ -78,6 +80,11 @@ _LABELS = {
     "tier_entry": "on entering the tier",
     "line_discount": "the line's own discount",
     "rate": "rate",
+    "base": "base",
+    "limit": "limit",
+    "beyond_base": "less",
+    "lowered": "lowered by",
+    "top_up": "topped up by",
     "rounded": "rounded once, half away from zero",
     "line": "amount of the line",
     "discount_share": "share of the discount",
@@ -90,11 +97,15 @@ _LABELS = {
     "carried": "left",
     "refill_paid": "paid",
     "opening": "opening balance",
+    "transferred_in": "taken over",
+    "transferred_out": "given away",
     "recurring": "recurring",
-    "strategy": "strategy",
-    "closed": "closed",
+    "strategy": "estimated, rounded once",
+    "commitment": "committed to",
+    "closed": "nothing is estimated",
     "pending_invoice": "asked for in",
     "agreement": "agreed",
+    "not_yet": "not asked for yet",
     "surplus": "surplus",
     "vat_on_lines": "on what the lines ask for",
     "vat_on_refill": "on the refill",
@@ -185,8 +196,8 @@ class _Explained:
     def _money(self, cents: int | None) -> str:
         return "" if cents is None else format_money(cents, self._draft["currency"])
 
-    def _command(self, *options: str, month: Month | None = None) -> str:
-        return " ".join(["billing explain", str(month or self.month), "--organisation", self.payer, *options])
+    def _command(self, *options: str, month: Month | None = None, payer: str = "") -> str:
+        return " ".join(["billing explain", str(month or self.month), "--organisation", payer or self.payer, *options])
 
     # The whole invoice.
 
@@ -219,7 +230,9 @@ class _Explained:
         if figure == "vat":
             return f"{format_rate(self._draft['vat_ppm'])} ({self._draft['vat_reason']}), rounded once"
         if figure == "refill" and self._statement["is_custom_refill"]:
-            return "negotiated"
+            return "custom"
+        if figure == "forecast":
+            return f"{_FORMULAS[figure]}: {self._statement['estimate_basis'].replace('_', ' ')}"
         return _FORMULAS.get(figure, "")
 
     # One figure.
@@ -246,16 +259,17 @@ class _Explained:
         match step["what"]:
             case "figure" if step["text"] in _TITLES:
                 return self._command("--figure", STATEMENT_FIGURES.get(step["text"], step["text"]))
-            case "lines" | "discount" | "recurring" | "vat_on_lines":
+            case "lines" | "discount" | "top_up" | "recurring" | "vat_on_lines":
                 return self._command()
-            case "lot" | "opening" | "prepaid_credit":
+            case "lot" | "opening" | "prepaid_credit" | "transferred_in" | "transferred_out":
                 return f"billing show credits/credit_movements {self.month} --organisation {self.payer}"
+            case "commitment":
+                return f"billing show accounts/spend_rules {self.month}"
             case "vat_on_refill":
                 return self._command("--figure", "h")
-            case "refill_paid":
-                return self._command("--figure", "h", month=Month.parse(step["text"].removeprefix("refill of ")))
-            case "pending_invoice":
-                return self._command("--figure", "h", month=Month.parse(step["text"]))
+            case "refill_paid" | "pending_invoice":
+                month, _, payer = step["text"].removeprefix("refill of ").partition(" of ")
+                return self._command("--figure", "h", month=Month.parse(month), payer=payer)
             case "carried":
                 return self._command("--figure", "e", month=Month.parse(step["text"].removeprefix("after ")))
         return None
@@ -285,11 +299,17 @@ class _Explained:
             return quantity, ""
         exact = worth_of_step(step, self._draft["currency"])
         if is_money:
-            rate = Fraction(step["unit_price"]) * 10**6
-            return quantity, f"× {format_rate(int(rate))} = {_decimal(exact)}"
+            return quantity, f"× {self._times(step)} = {_decimal(exact)}"
         per = "" if step["per"] == 1 else f" / {int(step['per']):,}"
         price = f"{step['unit_price'].normalize():f} {self._draft['currency']}"
         return quantity, f"× {price}{per} = {_decimal(exact)}"
+
+    def _times(self, step: Mapping[str, Any]) -> str:
+        """What an amount of money is multiplied by: whole numbers as they are, rates in per cent."""
+        times = Fraction(step["unit_price"])
+        if times.denominator > 1:
+            return format_rate(int(times * 10**6))
+        return f"{times}" + ("" if step["per"] == 1 else f" / {int(step['per'])}")
 
     # One line.
 
@@ -333,7 +353,8 @@ class _Explained:
             return
         for window in self._windows(line).iter_rows():
             yield "  price and payer in force " + " .. ".join(map(_instant, window))
-        kind = "intervals" if line["basis"] == "runtime" else "measurements"
+        feeds = set(rows["feed"])
+        kind = "intervals" if feeds == {"runtime_intervals"} else "measurements"
         yield (
             f"  {rows.height:,} {kind}:"
             if line["duration_s"] is None
@@ -343,11 +364,33 @@ class _Explained:
         for row in rows.iter_rows(named=True):
             shown.add_row(row["what"], f"{row['path']} row {row['file_row']}")
         yield _indented(shown)
+        yield from self._unusable_shown(line)
         files = _grid("left", "left")
         for path, checksum in rows.select("path", "sha256").unique().sort("path").iter_rows():
             files.add_row(path, f"sha256 {checksum}")
         yield "  raw files:"
         yield _indented(files)
+
+    def _unusable_shown(self, line: Mapping[str, Any]) -> Iterator[RenderableType]:
+        """Parts of the line's runs that are not billed, as the annex of the invoice prints them."""
+        if line["basis"] != "runtime":
+            return
+        key = ("owner_id", "slug", "zone")
+        parts = self._own(self._made_from("rating/unusable")).filter(
+            pl.col("resource_id").is_in(self._resources(line)), **{name: line[name] for name in key}
+        )
+        inside = parts.join(self._windows(line), how="cross").filter(
+            (pl.col("started_at") < pl.col("window_end")) & (pl.col("stopped_at") > pl.col("window_start"))
+        )
+        if inside.is_empty():
+            return
+        yield f"  {inside.height:,} parts of them not billed:"
+        shown = _grid("left", "left")
+        for row in inside.sort("started_at", "instance_id").iter_rows(named=True):
+            shown.add_row(
+                row["instance_id"], f"{_instant(row['started_at'])} .. {_instant(row['stopped_at'])}", row["reason"]
+            )
+        yield _indented(shown)
 
     # Its raw rows.
 
@@ -389,12 +432,14 @@ class _Explained:
 
     def _rows_of_feed(self, feed: str, line: Mapping[str, Any], sources: pl.DataFrame) -> pl.DataFrame:
         generation = self._rated_from(f"usage/{feed}")
-        if "meters.parquet" in generation.files and line["resource_id"]:
-            series = series_of_line(generation.read("meters"), line)
+        if "meters.parquet" in generation.files:
+            series = series_of_line(feed, generation.read("meters"), line, self._resources(line))
             events = instants(_events_of(generation, series["meter_id"])).join(series, on="meter_id")
+            if feed == "runtime_heartbeats":
+                events = self._with_limits(events)
             period = self.billing.period(self.month)
             usage = usage_of_line(feed, events, self._windows(line), self._tier(line), period).drop(
-                "meter_id", "is_own"
+                "meter_id", "series", "is_own"
             )
         else:
             usage = self._unmetered(feed, generation, line, sources)
@@ -419,17 +464,36 @@ class _Explained:
     def _unmetered(
         self, feed: str, generation: Generation, line: Mapping[str, Any], sources: pl.DataFrame
     ) -> pl.DataFrame:
-        """Rows that are no meter's: the one event of a one-off charge, else all of the owner in the line's files."""
+        """The one event of a charge that no meter measured."""
         events = pl.concat([generation.read("events"), generation.read("sources")], how="horizontal")
-        files = sources["file_id"].implode()
-        if "owner_id" in events.columns:
-            events = events.filter(owner_id=line["owner_id"])
-        own = instants(events.filter(pl.col("file_id").is_in(files)))
-        if feed != "one_shots":
-            return own
-        ids = [one_shot_line_id(str(self.month), source, event) for source, event in own[["source", "event_id"]].rows()]
-        columns = ("source", "event_id", "description", "performed_at", "quantity", "unit_price", "file_id", "file_row")
-        return own.filter(pl.Series(ids, dtype=pl.String) == line["line_id"]).select(columns)
+        own = events.filter(pl.col("file_id").is_in(sources["file_id"].implode()), owner_id=line["owner_id"])
+        ids = [event_line_id(feed, str(self.month), *event) for event in own[["source", "event_id"]].rows()]
+        found = instants(own.filter(pl.Series(ids, dtype=pl.String) == line["line_id"]))
+        columns = (
+            "source", "event_id", "vendor", "description", "performed_at", "charged_at", "quantity", "unit_price",
+            "amount", "file_id", "file_row",
+        )  # fmt: skip
+        return found.select(name for name in columns if name in found.columns)
+
+    def _resources(self, line: Mapping[str, Any]) -> list[str]:
+        """The resource of a line, or those that share it."""
+        if line["resource_id"]:
+            return [line["resource_id"]]
+        shares = self._made_from("rating/charge_shares").read()
+        return shares.filter(line_id=line["line_id"])["resource_id"].to_list()
+
+    def _with_limits(self, heartbeats: pl.DataFrame) -> pl.DataFrame:
+        """Heartbeats with how long they hold and how far apart two of one run may be, by their source."""
+        settings = self.billing.settings
+        limits = pl.DataFrame(
+            [(source, own.period_s * 10**6, own.gap_s * 10**6) for source, own in settings.heartbeat_sources.items()],
+            schema={"source": pl.String, "nominal_us": pl.Int64, "gap_us": pl.Int64},
+            orient="row",
+        )
+        return heartbeats.join(limits, on="source", how="left").with_columns(
+            pl.col("nominal_us").fill_null(settings.heartbeat_period_s * 10**6),
+            pl.col("gap_us").fill_null(settings.heartbeat_gap_s * 10**6),
+        )
 
     def _windows(self, line: Mapping[str, Any]) -> pl.DataFrame:
         if line["price_id"] is None:

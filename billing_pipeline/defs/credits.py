@@ -186,7 +186,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     )
     charges = Charges.validate(without(charges, parked), cast=True)
     rules = without(assigned.rules, parked)
-    fees, adjustments = adjust_charges(charges, rules, current, period)
+    fees, adjustments, shares = adjust_charges(charges, rules, current, period)
     accounts = provision_accounts(
         without(opened.accounts, parked),
         fees,
@@ -217,8 +217,8 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     ]
     broken = park_broken(equations)
     parked = ParkedOrganisations.validate(pl.concat([parked, broken]).sort("payer_id", "reason"))
-    statements, fees, adjustments, lots, movements = (
-        without(rows, broken) for rows in (statements, fees, adjustments, settlement.lots, movements)
+    statements, fees, adjustments, shares, lots, movements = (
+        without(rows, broken) for rows in (statements, fees, adjustments, shares, settlement.lots, movements)
     )
 
     inputs = inputs_of({table: billing.read(table, month) for table in _INPUTS}) | {
@@ -233,8 +233,12 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         publication.write("basis", without(basis, broken))
         publication.write("pending", without(opened.refills, parked, "holder_id"))
         publication.write("parked", parked)
+    with billing.warehouse.publishing(
+        "credits/adjustments", partition(month), as_of=as_of, inputs=inputs
+    ) as publication:
+        publication.write("rows", adjustments)
+        publication.write("shares", shares)
     others = {
-        "credits/adjustments": adjustments,
         "credits/credit_movements": movements,
         "credits/credit_lots": lots,
         "credits/opened_grants": entered.opened,
@@ -251,6 +255,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
             },
             equations,
         ),
+        "credits/adjustments": Report({"dagster/row_count": adjustments.height}),
         **{table: Report({"dagster/row_count": rows.height}) for table, rows in others.items()},
     }
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import dagster as dg
+import dataframely as dy
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
@@ -13,8 +14,11 @@ from billing_pipeline.rules.equations import explanations_add_up
 from billing_pipeline.rules.explanation import MonthOfFigures, explain_month, figures_to_explain
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.scores import MonthToScore, score_month
-from billing_pipeline.tables.accounts import Organisations, Prices, RefillAgreements
+from billing_pipeline.rules.spending import InvoiceRules, assign_spend_rules
+from billing_pipeline.tables.accounts import Organisations, Prices, RefillAgreements, SpendRules
 from billing_pipeline.tables.credits import (
+    Adjustments,
+    AdjustmentShares,
     CreditLots,
     CreditMovements,
     CreditStatements,
@@ -24,7 +28,7 @@ from billing_pipeline.tables.credits import (
 )
 from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
-from billing_pipeline.tables.rating import Segments
+from billing_pipeline.tables.rating import ChargeShares, Segments
 from billing_pipeline.tables.usage import FileReceipts, LateArrivals
 from billing_pipeline.warehouse import Generation
 
@@ -32,14 +36,18 @@ _EXPLAINED_FROM = (
     "invoices/drafts",
     "invoices/invoice_lines",
     "credits/credit_statements",
+    "credits/adjustments",
     "credits/credit_movements",
     "credits/credit_lots",
     "credits/opened_grants",
     "accounts/refill_agreements",
+    "accounts/spend_rules",
     "accounts/organisations",
     "accounts/prices",
     "rating/charges",
+    "rating/charge_shares",
     "rating/segments",
+    "rating/unusable",
     "rating/charge_sources",
 )
 
@@ -73,29 +81,52 @@ def _figures(billing: Billing, month: Month, read: Mapping[str, Generation]) -> 
     """What the invoices were made from, of payers with an invoice."""
     drafts = Drafts.validate(read["invoices/drafts"].read(), cast=True)
 
-    def invoiced(rows: pl.DataFrame) -> pl.DataFrame:
-        return rows.join(drafts, on="payer_id", how="semi")
+    def invoiced(rows: pl.DataFrame, payer: str = "payer_id") -> pl.DataFrame:
+        return rows.join(drafts, left_on=payer, right_on="payer_id", how="semi")
 
-    settled = read["credits/credit_statements"]
+    settled, adjusted = read["credits/credit_statements"], read["credits/adjustments"]
+    lines = InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True)
+    statements = CreditStatements.validate(invoiced(settled.read()))
     is_first = billing.predecessor("invoices/drafts", month) is None
     before = None if is_first else billing.settled("invoices/lifetimes", month.previous)
-    customers = current_organisations(Organisations.validate(read["accounts/organisations"].read(), cast=True))
-    closed = customers.filter(pl.col("closed_on") <= month.last_day)
     return MonthOfFigures(
+        month=month,
         drafts=drafts,
-        lines=InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True),
-        statements=CreditStatements.validate(invoiced(settled.read())),
+        lines=lines,
+        adjustments=Adjustments.validate(invoiced(adjusted.read()), cast=True),
+        adjustment_shares=AdjustmentShares.validate(invoiced(adjusted.read("shares"))),
+        statements=statements,
         fees=Fees.validate(invoiced(settled.read("fees"))),
-        movements=CreditMovements.validate(invoiced(read["credits/credit_movements"].read()), cast=True),
+        movements=CreditMovements.validate(read["credits/credit_movements"].read(), cast=True),
         lots=CreditLots.validate(invoiced(read["credits/credit_lots"].read()), cast=True),
         opened_grants=OpenedGrants.validate(read["credits/opened_grants"].read(), cast=True),
-        pending=Refills.validate(invoiced(settled.read("pending"))),
+        pending=Refills.validate(invoiced(settled.read("pending"), "holder_id")),
         agreements=RefillAgreements.validate(read["accounts/refill_agreements"].read(), cast=True),
         lifetimes_before=Lifetimes.validate(invoiced(before.read())) if before else Lifetimes.create_empty(),
-        closed=closed.select(payer_id="owner_id"),
+        commitments=_commitments(read, statements),
         segments=Segments.validate(read["rating/segments"].read(), cast=True),
+        charge_shares=ChargeShares.validate(
+            read["rating/charge_shares"].read().join(lines, on="line_id", how="semi"), cast=True
+        ),
         prices=Prices.validate(read["accounts/prices"].read(), cast=True),
+        provision_from_month=billing.settings.provision_from_month,
     )
+
+
+def _commitments(
+    read: Mapping[str, Generation], statements: dy.DataFrame[CreditStatements]
+) -> dy.DataFrame[InvoiceRules]:
+    """The commitments of payers whose estimate they are."""
+    committed = statements.filter(pl.col("estimate_basis").cast(pl.String) == "committed")
+    if committed.is_empty():
+        return InvoiceRules.create_empty()
+    assigned = assign_spend_rules(
+        SpendRules.validate(read["accounts/spend_rules"].read(), cast=True),
+        read["rating/charges"].read(),
+        current_organisations(Organisations.validate(read["accounts/organisations"].read(), cast=True)),
+    )
+    is_commitment = pl.col("kind").cast(pl.String) == "commitment"
+    return InvoiceRules.validate(assigned.rules.filter(is_commitment).join(committed, on="payer_id", how="semi"))
 
 
 _SCORED_FROM = (

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -73,10 +73,25 @@ def _applies(
     return bool(offered) and offered[-1]["price_id"] == line["price_id"]
 
 
-def series_of_line(meters: pl.DataFrame, line: Mapping[str, Any]) -> pl.DataFrame:
-    """The meters whose values a line may rest on: its own (`is_own`), and others of the same resource and slug."""
-    is_own = pl.all_horizontal(pl.col(name) == line[name] for name in ("owner_id", "zone"))
-    return meters.filter(resource_id=line["resource_id"], slug=line["slug"]).select("meter_id", is_own=is_own)
+def series_of_line(
+    feed: str, meters: pl.DataFrame, line: Mapping[str, Any], resources: Collection[str]
+) -> pl.DataFrame:
+    """The meters whose values a line may rest on: its own (`is_own`), and others that say how long those held.
+
+    Args:
+        feed: the usage feed.
+        meters: its meters.
+        line: the invoice line.
+        resources: the resources it is of; several where they share it.
+
+    Returns:
+        `meter_id`, `series`, `is_own`: a value holds until the next one of its series.
+    """
+    is_own = pl.all_horizontal(pl.col(name) == line[name] for name in ("owner_id", "zone", "slug"))
+    of_resources = meters.filter(pl.col("resource_id").is_in(list(resources)))
+    # A heartbeat holds no longer than until the next one of its instance, whatever that runs as.
+    others = of_resources if feed == "runtime_heartbeats" else of_resources.filter(slug=line["slug"])
+    return others.select("meter_id", series="resource_id", is_own=is_own)
 
 
 def usage_of_line(
@@ -86,7 +101,8 @@ def usage_of_line(
 
     Args:
         feed: the usage feed.
-        events: clean rows of the line's series with `is_own`, instants as columns `…_at`.
+        events: clean rows of the line's series with `series` and `is_own`, instants as columns `…_at`; heartbeats with
+            `nominal_us` and `gap_us` of their source.
         windows: as `price_windows` returns them.
         tier: the line's tier (`tier_from`, `tier_to`, `tier_mode`); null where it has no price version.
         period: the billed month.
@@ -98,8 +114,11 @@ def usage_of_line(
     match feed:
         case "runtime_intervals":
             return _inside(events.filter(own), windows, "started_at", "stopped_at")
+        case "runtime_heartbeats":
+            return _inside(_held_heartbeats(events).filter(own), windows, "sampled_at", "until").drop("until")
         case "storage_samples":
-            held = events.sort("sampled_at").with_columns(until=pl.col("sampled_at").shift(-1).fill_null(period.end))
+            following = pl.col("sampled_at").shift(-1).over("series")
+            held = events.sort("sampled_at").with_columns(until=following.fill_null(period.end))
             return _inside(held.filter(own & _reaches(tier)), windows, "sampled_at", "until").drop("until")
         case "traffic_deltas":
             counted = pl.max_horizontal("started_at", pl.col("stopped_at") - _MICROSECOND)
@@ -110,6 +129,18 @@ def usage_of_line(
             # Every count took part in finding the largest; other feeds are shown as they are.
             instants = [name for name in events.columns if name.endswith("_at")]
             return events.sort(instants)
+
+
+def _held_heartbeats(heartbeats: pl.DataFrame) -> pl.DataFrame:
+    """Until when each heartbeat holds: the next one of its run, or the nominal period, but not beyond the next one."""
+    following = (pl.col(name).shift(-1).over("instance_id") for name in ("sampled_at", "is_own"))
+    next_at, is_next_own = following
+    ordered = heartbeats.sort("sampled_at").with_columns(next_at=next_at, is_next_own=is_next_own)
+    gap = (pl.col("next_at") - pl.col("sampled_at")).dt.total_microseconds()
+    is_run_on = (gap <= pl.col("gap_us")) & pl.col("is_next_own")
+    nominal = pl.col("sampled_at") + pl.duration(microseconds="nominal_us")
+    until = pl.when(is_run_on).then("next_at").otherwise(pl.min_horizontal(nominal, "next_at"))
+    return ordered.with_columns(until=until).drop("next_at", "is_next_own", "nominal_us", "gap_us")
 
 
 def _reaches(tier: Mapping[str, Any] | None) -> pl.Expr:
@@ -146,7 +177,8 @@ def instants(events: pl.DataFrame) -> pl.DataFrame:
     ).drop(columns)
 
 
-def one_shot_line_id(month: str, source: str, event_id: str) -> str:
-    """The id of the line that a one-off charge became, as rating computes it."""
-    key = json.dumps([month, source, event_id], separators=(",", ":"))
+def event_line_id(feed: str, month: str, source: str, event_id: str) -> str:
+    """The id of the line that a one-off or a vendor's charge became, as rating computes it."""
+    parts = [month, *(["vendor"] if feed == "vendor_charges" else []), source, event_id]
+    key = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(key.encode()).hexdigest()[:32]

@@ -3,12 +3,15 @@
 Nothing is computed a second time to decide an amount; what earlier stages published is taken apart, and the steps must
 add up to it. Three kinds of steps make the amount of a line:
 
-- quantities, from what was measured to what is paid for: granules, whole seconds, the tier's part, started blocks;
+- quantities, from what was measured to what is paid for: granules, whole seconds, the tier's part, started blocks; of
+  small resources on one line the quantity of each;
 - prices, each worth quantity × unit price / per, exactly: the price, a tier's entry price, the line's own discount;
-- `rounded`: the worth of these, rounded once, which is the amount.
+- `rounded`: the worth of these, rounded once, which is the amount; small resources share it instead.
 
-What a line still asks for (`due`) is its amount less its share of discounts and the credits that paid it; the VAT of an
-invoice is shared over these and the refill by largest remainder.
+The line of a spend rule is worth its rate of its base, or the difference of its limit and its base.
+
+What a line still asks for (`due`) is its amount less its share of each discount and the credits that paid it; the VAT
+of an invoice is shared over these and the refill by largest remainder.
 """
 
 from collections.abc import Iterator
@@ -18,8 +21,13 @@ from decimal import Decimal
 import dataframely as dy
 import polars as pl
 
+from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.spending import InvoiceRules
 from billing_pipeline.tables.accounts import Prices, RefillAgreements
 from billing_pipeline.tables.credits import (
+    ESTIMATE_BASES,
+    Adjustments,
+    AdjustmentShares,
     CreditLots,
     CreditMovements,
     CreditStatements,
@@ -34,7 +42,7 @@ from billing_pipeline.tables.explanations import (
     Lifetimes,
 )
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines
-from billing_pipeline.tables.rating import Segments
+from billing_pipeline.tables.rating import ChargeShares, Segments
 
 _LINE_KEY = ("payer_id", "owner_id", "resource_id", "slug", "zone", "price_id", "price_factor_ppm")
 
@@ -49,10 +57,14 @@ _TYPES = {name: _SCHEMA[name] for name in ("text", "quantity", "unit", "unit_pri
 class MonthOfFigures:
     """Everything that a month's invoices were made from; of payers with an invoice."""
 
+    month: Month
     drafts: dy.DataFrame[Drafts]
     lines: dy.DataFrame[InvoiceLines]
+    adjustments: dy.DataFrame[Adjustments]
+    adjustment_shares: dy.DataFrame[AdjustmentShares]
     statements: dy.DataFrame[CreditStatements]
     fees: dy.DataFrame[Fees]
+    #: Of all payers: who gives credits away may have no invoice.
     movements: dy.DataFrame[CreditMovements]
     lots: dy.DataFrame[CreditLots]
     opened_grants: dy.DataFrame[OpenedGrants]
@@ -61,12 +73,13 @@ class MonthOfFigures:
     agreements: dy.DataFrame[RefillAgreements]
     #: What payers held after the month before.
     lifetimes_before: dy.DataFrame[Lifetimes]
-    #: Payers that have closed by the period's end: `payer_id`.
-    closed: pl.DataFrame
+    #: What payers have committed themselves to spend; rules of kind `commitment`.
+    commitments: dy.DataFrame[InvoiceRules]
     segments: dy.DataFrame[Segments]
+    charge_shares: dy.DataFrame[ChargeShares]
     prices: dy.DataFrame[Prices]
-    #: How the next month is estimated.
-    strategy: str = "same_as_last_month"
+    #: How many statements of a payer go without a refill.
+    provision_from_month: int = 0
 
 
 def explain_month(month: MonthOfFigures) -> dy.DataFrame[Explanations]:
@@ -108,7 +121,7 @@ def _steps(
     unit_price: pl.Expr | None = None,
     per: pl.Expr | None = None,
     text: pl.Expr | None = None,
-    rank: int = 0,
+    rank: int | pl.Expr = 0,
 ) -> pl.DataFrame:
     """One step of a figure for each row, in the columns that all steps have; `rank` orders steps of one kind."""
     values = {"text": text, "quantity": quantity, "unit": unit, "unit_price": unit_price, "per": per}
@@ -119,7 +132,7 @@ def _steps(
         line_id=line_id,
         figure=pl.lit(figure, _FIGURE),
         what=pl.lit(what, _STEP),
-        rank=pl.lit(rank),
+        rank=(pl.lit(rank) if isinstance(rank, int) else rank).cast(pl.Int32),
         **{name: (pl.lit(None) if value is None else value).cast(_TYPES[name]) for name, value in values.items()},
         amount_cents=(pl.lit(None) if amount is None else amount).cast(pl.Int64),
     )
@@ -131,11 +144,23 @@ def _steps(
 def _amounts(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     """The amount of every line."""
     yield from _quantities(_measured(month))
-    lines = _priced(month)
-    is_rate = pl.col("basis").cast(pl.String) == "discount"
-    yield from _prices(lines.filter(~is_rate))
-    yield from _rates(month, lines.filter(is_rate))
-    yield _steps(lines, "amount", "rounded", amount=pl.col("amount_cents"))
+    lines = _priced(month).join(month.adjustments, on=["payer_id", "line_id"], how="anti")
+    yield from _prices(lines)
+    yield from _adjustments(month)
+    is_shared = (pl.col("resources") > 1).fill_null(value=False)
+    yield _steps(lines.filter(~is_shared), "amount", "rounded", amount=pl.col("amount_cents"))
+    shared = lines.filter(is_shared)
+    yield _steps(shared, "amount", "rounded", text=pl.lit("shared over the resources by largest remainder"))
+    units = shared.select("payer_id", "line_id", "unit")
+    yield _steps(
+        month.charge_shares.join(units, on="line_id"),
+        "amount",
+        "resource",
+        quantity=pl.col("quantity"),
+        unit=pl.col("unit").cast(pl.String),
+        amount=pl.col("share_cents"),
+        text=pl.format("{} ({})", pl.coalesce("resource_name", pl.lit("resource")), "resource_id"),
+    )
 
 
 def _priced(month: MonthOfFigures) -> pl.DataFrame:
@@ -150,6 +175,8 @@ def _priced(month: MonthOfFigures) -> pl.DataFrame:
         "valid_to",
         "block_quantity",
         "block_seconds",
+        "granularity_seconds",
+        "minimum_seconds",
         negotiated_for="owner_id",
         exact_price=_at_scale_26("unit_price_e26"),
         tier_price=_at_scale_26("tier_price_e26"),
@@ -167,7 +194,7 @@ def _priced(month: MonthOfFigures) -> pl.DataFrame:
 
 
 def _measured(month: MonthOfFigures) -> pl.DataFrame:
-    """Metered lines with what was measured for them; groups of small lines have no resource and are left out."""
+    """Metered lines with what was measured for them; lines that small resources share are told by resource."""
     segments = month.segments.with_columns(pl.col("basis").cast(pl.String))
     by_tier = pl.col("tier_from").is_not_null()
     columns = [*_LINE_KEY, "tier_from"]
@@ -191,11 +218,11 @@ def _quantities(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
     granulated = pl.col("granulated_us").cast(_QUANTITY) * _MILLIONTH
     blocks_held = pl.col("block_us").cast(_QUANTITY) * _MILLIONTH * pl.col("block_quantity").cast(_QUANTITY)
     held = pl.coalesce(blocks_held, pl.col("part_byte_us").cast(_QUANTITY) * _MILLIONTH)
-    counted = pl.coalesce("moved_bytes", "units_max").cast(_QUANTITY)
+    told = pl.coalesce("moved_bytes", "units_max").cast(_QUANTITY)
     nothing = pl.lit(Decimal(0)).cast(_QUANTITY)
     ran = basis == "runtime"
     known = lines.with_columns(
-        measured=pl.when(ran).then(usable + unusable).when(basis == "stored").then(held).otherwise(counted),
+        measured=pl.when(ran).then(usable + unusable).when(basis == "stored").then(held).otherwise(told),
         unusable=pl.when(ran).then(nothing - unusable).otherwise(nothing),
         granules=pl.when(ran).then((granulated - usable).fill_null(nothing)).otherwise(nothing),
         whole_unit=pl.when(pl.col("block_us").is_not_null()).then("block_quantity").otherwise(1),
@@ -207,7 +234,8 @@ def _quantities(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
         rest=pl.col("quantity") - pl.col("part"),
     )
     place = pl.format("tier from {} to {}, {}", "tier_from", pl.col("tier_to").cast(pl.String).fill_null("∞"), mode)
-    is_blocked = pl.any_horizontal(pl.col("block_quantity", "block_seconds").is_not_null()) & (basis != "stored")
+    has_blocks = pl.any_horizontal(pl.col("block_quantity", "block_seconds").is_not_null()) & (basis != "stored")
+    is_blocked = has_blocks & (pl.col("rest") > 0)
     yield _steps(
         known,
         "amount",
@@ -216,8 +244,16 @@ def _quantities(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
         unit=unit,
         text=pl.when(basis == "units").then(pl.format("largest count, first reached {}", _instant("units_max_at"))),
     )
-    for what in ("unusable", "granules", "whole_seconds"):
-        yield _steps(known.filter(pl.col(what) != 0), "amount", what, quantity=pl.col(what), unit=unit)
+    yield _steps(known.filter(pl.col("unusable") != 0), "amount", "unusable", quantity=pl.col("unusable"), unit=unit)
+    whole, least = pl.col("granularity_seconds"), pl.col("minimum_seconds")
+    counted = known.filter(pl.col("granules") != 0)
+    in_granules = pl.concat_str(
+        pl.format("granules of {} s", whole), pl.format("at least {} s a run", least), separator=", ", ignore_nulls=True
+    )
+    for what, rows in (("granules", counted.filter(whole.is_not_null())), ("minimum", counted.filter(whole.is_null()))):
+        yield _steps(rows, "amount", what, quantity=pl.col("granules"), unit=unit, text=in_granules)
+    whole_seconds = known.filter(pl.col("whole_seconds") != 0)
+    yield _steps(whole_seconds, "amount", "whole_seconds", quantity=pl.col("whole_seconds"), unit=unit)
     tiered = known.filter(~mode.is_in(["flat", "package"]))
     yield _steps(tiered, "amount", "tier", quantity=pl.col("tier"), unit=unit, text=place)
     changed = known.filter(pl.col("rest") != 0)
@@ -287,21 +323,41 @@ def _prices(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
     )
 
 
-def _rates(month: MonthOfFigures, discounts: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The discount over a whole invoice: its rate of the sum of the charges."""
-    charged = month.fees.group_by("payer_id").agg(base=pl.col("charge_cents").cast(pl.Int128).sum())
-    rates = month.drafts.select("payer_id", "discount_ppm")
-    known = discounts.join(charged, on="payer_id").join(rates, on="payer_id")
-    yield _steps(
-        known,
-        "amount",
-        "rate",
-        quantity=pl.col("base"),
-        unit=pl.lit("cent"),
-        unit_price=0 - pl.col("discount_ppm").cast(_PRICE) * _MILLIONTH.cast(_PRICE),
-        per=pl.lit(1),
-        text=pl.concat_str(pl.lit("of the sum of the lines"), pl.col("description"), separator=": ", ignore_nulls=True),
+def _adjustments(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
+    """The lines of spend rules and invoice discounts: a rate of their base, or their limit against it."""
+    kind, base, limit = pl.col("kind").cast(pl.String), pl.col("base_cents"), pl.col("limit_cents")
+    is_rate, is_amount = pl.col("rate_ppm").is_not_null(), kind.is_in(["discount", "invoice_discount"])
+    rates = month.adjustments.filter(is_rate)
+    amounts, limits = (month.adjustments.filter(~is_rate, chosen) for chosen in (is_amount, ~is_amount))
+
+    def worth(rows: pl.DataFrame, what: str, cents: pl.Expr, times: int | pl.Expr, text: pl.Expr) -> pl.DataFrame:
+        unit_price = pl.lit(times) if isinstance(times, int) else times
+        return _steps(
+            rows, "amount", what, quantity=cents, unit=pl.lit("cent"), unit_price=unit_price, per=pl.lit(1), text=text
+        )
+
+    concerned = pl.concat_str(
+        pl.lit("what the lines concerned come to"), "slug", "owner_id", separator=", ", ignore_nulls=True
     )
+    named = pl.when(pl.col("name") != "").then("name").otherwise(kind)
+    less = 0 - pl.col("rate_ppm").cast(_PRICE) * _MILLIONTH.cast(_PRICE)
+    yield worth(rates, "rate", base, less, pl.concat_str(concerned, named, separator=": "))
+    yield _steps(rates, "amount", "rounded", amount=pl.col("amount_cents"))
+    # A fixed discount takes no more than there is.
+    yield _steps(amounts, "amount", "base", quantity=base, unit=pl.lit("cent"), text=concerned)
+    yield worth(amounts, "limit", limit, -1, named)
+    capped = amounts.filter(base < limit)
+    yield worth(capped, "beyond_base", limit - base, 1, pl.lit("more than there is"))
+    # Others stand in for what is above or below them.
+    yield worth(limits, "base", base, -1, concerned)
+    yield worth(limits, "limit", limit, 1, named)
+    yield _steps(
+        pl.concat([amounts, limits.filter(pl.col("amount_cents") < 0)]),
+        "amount",
+        "lowered",
+        amount=pl.col("amount_cents"),
+    )
+    yield _steps(limits.filter(pl.col("amount_cents") > 0), "amount", "top_up", amount=pl.col("amount_cents"))
 
 
 # Lines: who pays them.
@@ -311,7 +367,15 @@ def _due(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     """What of every line is invoiced now: its charge less its share of discounts and what credits paid."""
     fees = month.fees.join(month.drafts, on="payer_id", how="semi")
     yield _steps(fees, "due", "line", amount=pl.col("charge_cents"))
-    yield _steps(fees.filter(pl.col("discount_cents") != 0), "due", "discount_share", amount=pl.col("discount_cents"))
+    adjustments = month.adjustments.select("name", "kind", "application_order", adjustment_line_id="line_id")
+    yield _steps(
+        month.adjustment_shares.join(adjustments, on="adjustment_line_id"),
+        "due",
+        "discount_share",
+        amount=pl.col("share_cents"),
+        text=pl.when(pl.col("name") != "").then("name").otherwise(pl.col("kind").cast(pl.String)),
+        rank=pl.col("application_order"),
+    )
     named = month.movements.join(month.lots.select("grant_id", "name"), on="grant_id", how="left")
     kind = named["kind"].cast(pl.String)
     for movement, what in (("free_used", "free_credit"), ("prepaid_used", "prepaid_credit")):
@@ -375,11 +439,8 @@ def _statement_figures(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     yield from _fees(month)
     yield from _prepaid_before(month)
     ending = pl.format("{} ends {}", _lot(), _instant("expires_at").fill_null("with the organisation"))
-    for figure, column, text in (
-        ("free_before", "left_before_cents", _lot()),
-        ("free_used", "used_cents", _lot()),
-        ("free_expired", "expired_cents", ending),
-    ):
+    yield from _free_before(month, lots)
+    for figure, column, text in (("free_used", "used_cents", _lot()), ("free_expired", "expired_cents", ending)):
         yield _steps(lots.filter(pl.col(column) != 0), figure, "lot", amount=pl.col(column), text=text)
     yield from _terms(statements, "balance_before", "free_before", "prepaid_before")
     unpaid = statements.with_columns(unpaid_cents=pl.col("fees_cents") + pl.col("free_used_cents"))
@@ -401,9 +462,10 @@ def _statement_figures(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
         text=pl.lit("the smaller of the two"),
     )
     yield from _forecast(month)
-    yield _steps(
-        month.pending, "pending", "pending_invoice", amount=pl.col("refill_cents"), text=pl.col("billing_month")
-    )
+    is_own = pl.col("payer_id") == pl.col("holder_id")
+    asked = pl.when(is_own).then("billing_month").otherwise(pl.format("{} of {}", "billing_month", "payer_id"))
+    pending = month.pending.with_columns(asked=asked, payer_id="holder_id")
+    yield _steps(pending, "pending", "pending_invoice", amount=pl.col("refill_cents"), text=pl.col("asked"))
     yield from _refill(month)
     yield from _terms(
         statements, "balance_after", "balance_before", "free_used", "free_expired", "prepaid_used", "refill"
@@ -428,10 +490,10 @@ def _terms(rows: pl.DataFrame, figure: str, *terms: str) -> Iterator[pl.DataFram
 
 
 def _fees(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
-    """F: the lines of each owner, and each discount."""
-    is_discount = pl.col("amount_cents") < 0
+    """F: the lines of each owner, and each line of a spend rule or discount."""
+    rules = month.lines.filter(pl.col("rule_kind").is_not_null()).drop("line_id")
     owners = (
-        month.lines.filter(~is_discount)
+        month.lines.filter(pl.col("rule_kind").is_null())
         .group_by("payer_id", "owner_id", "owner_name")
         .agg(amount=pl.col("amount_cents").cast(pl.Int128).sum(), lines=pl.len())
     )
@@ -444,13 +506,28 @@ def _fees(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
         unit=pl.lit("piece"),
         text=pl.format("{} ({})", "owner_name", "owner_id"),
     )
-    told = pl.coalesce("description", "slug")
-    discounts = month.lines.filter(is_discount).drop("line_id")
-    yield _steps(discounts, "fees", "discount", amount=pl.col("amount_cents"), text=told)
+    told = pl.format("line {}: {}", "line_number", pl.coalesce("description", "slug"))
+    for what, chosen in (("discount", pl.col("amount_cents") < 0), ("top_up", pl.col("amount_cents") > 0)):
+        yield _steps(
+            rules.filter(chosen), "fees", what, amount=pl.col("amount_cents"), text=told, rank=pl.col("line_number")
+        )
+
+
+def _free_before(month: MonthOfFigures, lots: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """a: every lot, and whose it was where it was taken over this month."""
+    kind = pl.col("kind").cast(pl.String)
+    taken = month.movements.filter(kind == "transferred_in").select("payer_id", "grant_id")
+    givers = month.movements.filter(kind == "transferred_out").select("grant_id", giver="payer_id")
+    amount = pl.col("left_before_cents")
+    own = lots.join(taken, on=["payer_id", "grant_id"], how="anti")
+    yield _steps(own, "free_before", "lot", amount=amount, text=_lot())
+    others = lots.join(taken, on=["payer_id", "grant_id"]).join(givers, on="grant_id")
+    text = pl.format("{} ({}) of {}", "name", "grant_id", "giver")
+    yield _steps(others, "free_before", "transferred_in", amount=amount, text=text)
 
 
 def _prepaid_before(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
-    """b: what the month before left, refills that were paid, and opening balances."""
+    """b: what the month before left, refills that were paid, opening balances, and what changed its payer."""
     held = month.lifetimes_before.join(month.drafts, on="payer_id", how="semi").filter(pl.col("prepaid_cents") != 0)
     yield _steps(
         held, "prepaid_before", "carried", amount=pl.col("prepaid_cents"), text=pl.format("after {}", "billed_month")
@@ -472,31 +549,91 @@ def _prepaid_before(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
         amount=pl.col("amount_cents"),
         text=pl.format("grant {}", "grant_id"),
     )
+    # Free lots that changed their payer are no part of b; ids of grants hold no blank.
+    moved = arrivals.filter(pl.col("grant_id").str.starts_with("prepaid of "))
+    for movement in ("transferred_in", "transferred_out"):
+        yield _steps(
+            moved.filter(kind == movement),
+            "prepaid_before",
+            movement,
+            amount=pl.col("amount_cents"),
+            text=pl.col("grant_id"),
+        )
 
 
 def _forecast(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
-    """f: the recurring part of F, and what the strategy makes of it."""
-    recurring = (
-        month.fees.filter("is_recurring").group_by("payer_id").agg(recurring=pl.col("fee_cents").cast(pl.Int128).sum())
-    )
-    known = month.statements.join(recurring, on="payer_id", how="left").with_columns(
-        recurring=0 - pl.col("recurring").fill_null(0)
-    )
+    """f: what recurs, and what the strategy of the statement makes of it; steps with a price are rounded once."""
+    basis = pl.col("estimate_basis").cast(pl.String)
+    stated = {name: month.statements.filter(basis == name) for name in ESTIMATE_BASES}
+    recurring = 0 - pl.col("recurring_cents")
+    text = pl.lit("minus the recurring part of F")
+    for name in ("same_as_last_month", "final"):
+        yield _steps(stated[name], "forecast", "recurring", amount=recurring, text=text)
+    nothing = pl.when(pl.col("successor_id").is_null()).then(pl.lit("closed: nothing is estimated"))
     yield _steps(
-        known, "forecast", "recurring", amount=pl.col("recurring"), text=pl.lit("minus the recurring part of F")
+        stated["final"],
+        "forecast",
+        "closed",
+        amount=pl.col("recurring_cents"),
+        text=nothing.otherwise(pl.format("{} pays from now on", "successor_id")),
     )
-    other = known.with_columns(rest=pl.col("forecast_cents") - pl.col("recurring")).filter(pl.col("rest") != 0)
-    closed = other.join(month.closed, on="payer_id", how="semi")
-    yield _steps(closed, "forecast", "closed", amount=pl.col("rest"), text=pl.lit("closed: nothing is estimated"))
-    others = other.join(month.closed, on="payer_id", how="anti")
-    yield _steps(others, "forecast", "strategy", amount=pl.col("rest"), text=pl.lit(month.strategy))
+
+    def term(rows: pl.DataFrame, column: str, times: int, per: pl.Expr, text: str, rank: int = 0) -> pl.DataFrame:
+        known = rows.filter(pl.col(column).is_not_null())
+        return _steps(
+            known,
+            "forecast",
+            "recurring",
+            quantity=pl.col(column),
+            unit=pl.lit("cent"),
+            unit_price=pl.lit(times),
+            per=per,
+            text=pl.lit(text),
+            rank=rank,
+        )
+
+    days, days_next = _days(month.month), _days(month.month.next)
+    of_days = f"of F: × {days_next} days of {month.month.next} / {days} days of {month.month}"
+    yield term(stated["daily_rate"], "recurring_cents", -days_next, pl.lit(days), of_days)
+    mean = stated["mean_of_three"]
+    before = ("recurring_1_before_cents", "recurring_2_before_cents")
+    known = 1 + pl.sum_horizontal(pl.col(name).is_not_null().cast(pl.Int64) for name in before)
+    told = ("of F", "of the statement before", "of the one before that")
+    for rank, (column, text_of) in enumerate(zip(("recurring_cents", *before), told, strict=True)):
+        yield term(mean, column, -1, known, text_of, rank)
+    for name in ("daily_rate", "mean_of_three"):
+        yield _steps(stated[name], "forecast", "strategy", amount=pl.col("forecast_cents"), text=pl.lit(name))
+    committed = month.commitments.join(stated["committed"], on="payer_id", how="semi")
+    yield _steps(
+        committed,
+        "forecast",
+        "commitment",
+        amount=0 - pl.col("amount_cents"),
+        text=pl.format("{} ({})", "name", "rule_id"),
+    )
+
+
+def _days(month: Month) -> int:
+    return (month.next.first_day - month.first_day).days
 
 
 def _refill(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
-    """h: what was agreed, or max(0, -(A + c + d + e + f + g))."""
-    agreed = month.statements.filter("is_custom_refill").join(
-        month.agreements, left_on="payer_id", right_on="owner_id", how="left", suffix="_agreed"
+    """h: what was agreed, nothing where it is too early to ask, or max(0, -(A + c + d + e + f + g))."""
+    custom = month.statements.filter("is_custom_refill")
+    agreements = month.agreements.select("author", "reason", payer_id="owner_id")
+    early = custom.join(agreements, on="payer_id", how="anti")
+    yield _steps(
+        early,
+        "refill",
+        "not_yet",
+        amount=pl.col("refill_cents"),
+        text=pl.format(
+            "statement {} of the first {}, which ask for no refill",
+            pl.col("billed_months_before") + 1,
+            pl.lit(month.provision_from_month),
+        ),
     )
+    agreed = custom.join(agreements, on="payer_id")
     yield _steps(
         agreed,
         "refill",

@@ -25,7 +25,7 @@ from billing_pipeline.rules.rounding import rounded_half_away
 from billing_pipeline.rules.succession import find_takeovers, is_closed
 from billing_pipeline.tables.accounts import Organisations, SpendRules
 from billing_pipeline.tables.columns import cents, organisation_id
-from billing_pipeline.tables.credits import Adjustments, Fees
+from billing_pipeline.tables.credits import Adjustments, AdjustmentShares, Fees
 from billing_pipeline.tables.invoices import ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
 
@@ -72,6 +72,7 @@ class AdjustedCharges(NamedTuple):
 
     fees: dy.DataFrame[Fees]
     adjustments: dy.DataFrame[Adjustments]
+    shares: dy.DataFrame[AdjustmentShares]
 
 
 def assign_spend_rules(
@@ -208,13 +209,16 @@ def adjust_charges(
     ).with_columns(fee=pl.col("charge_cents").cast(pl.Int128))
     placed = _placed(pl.concat([rules, _invoice_discounts(organisations)]), organisations, period)
     applied: list[pl.DataFrame] = []
+    shared: list[pl.DataFrame] = []
     for step in placed.partition_by("on_everything", "place", "on_everyone", maintain_order=True):
         keys = _scope_keys(step)
         scoped = _scoped(lines, step, placed, keys)
         amounts = _amounts(step, scoped, period)
-        lines = _topped_up(_lowered(lines, scoped, amounts), amounts)
+        shares = _shared(scoped, amounts)
+        lines = _topped_up(_lowered(lines, shares), amounts)
         applied.append(amounts)
-    return AdjustedCharges(_as_fees(lines), _as_adjustments(applied, organisations))
+        shared.append(shares)
+    return AdjustedCharges(_as_fees(lines), _as_adjustments(applied, organisations), _as_shares(shared))
 
 
 def commitments(rules: dy.DataFrame[InvoiceRules]) -> pl.DataFrame:
@@ -319,20 +323,27 @@ def _line_id(part: str, payer_id: str, rule_id: str | None, period: Period) -> s
     return sha256(key.encode()).hexdigest()[:32]
 
 
-def _lowered(lines: pl.DataFrame, scoped: pl.DataFrame, amounts: pl.DataFrame) -> pl.DataFrame:
-    """The lines less their shares of what lowers them."""
-    less = amounts.filter(pl.col("amount") < 0).select("number", "base", less=0 - pl.col("amount"))
+def _shared(scoped: pl.DataFrame, amounts: pl.DataFrame) -> pl.DataFrame:
+    """What lowers the lines, shared over those that each rule looks at."""
+    less = amounts.filter(pl.col("amount") < 0).select(
+        "number", "payer_id", "base", adjustment_line_id="line_id", less=0 - pl.col("amount")
+    )
     share, base, fee = pl.col("share"), pl.col("base"), pl.col("fee")
-    shares = (
+    return (
         scoped.join(less, on="number")
         .with_columns(share=pl.col("less") * fee // base, remainder=pl.col("less") * fee % base)
         .with_columns(units_left=pl.col("less") - share.sum().over("number"))
         .sort("number", "remainder", "printed", descending=[False, True, False])
         .with_columns(share=share + (pl.int_range(pl.len()).over("number") < pl.col("units_left")).cast(pl.Int128))
-        .select("line_id", "share")
+        .select("payer_id", "adjustment_line_id", "line_id", "share")
     )
-    left = lines.join(shares, on="line_id", how="left", maintain_order="left")
-    return left.with_columns(fee=fee - share.fill_null(0)).drop("share")
+
+
+def _lowered(lines: pl.DataFrame, shares: pl.DataFrame) -> pl.DataFrame:
+    """The lines less their shares of what lowers them."""
+    own = shares.select("line_id", "share")
+    left = lines.join(own, on="line_id", how="left", maintain_order="left")
+    return left.with_columns(fee=pl.col("fee") - pl.col("share").fill_null(0)).drop("share")
 
 
 def _topped_up(lines: pl.DataFrame, amounts: pl.DataFrame) -> pl.DataFrame:
@@ -373,6 +384,18 @@ def _as_adjustments(applied: list[pl.DataFrame], organisations: pl.DataFrame) ->
         )
     )
     return Adjustments.validate(adjustments.select(Adjustments.column_names()), cast=True)
+
+
+def _as_shares(shared: list[pl.DataFrame]) -> dy.DataFrame[AdjustmentShares]:
+    if not shared:
+        return AdjustmentShares.create_empty()
+    shares = (
+        pl.concat(shared)
+        .with_columns(share_cents=(0 - pl.col("share")).cast(pl.Int64))
+        .filter(pl.col("share_cents") != 0)
+        .sort("payer_id", "adjustment_line_id", "line_id")
+    )
+    return AdjustmentShares.validate(shares.select(AdjustmentShares.column_names()))
 
 
 def _refuse(ordered: pl.DataFrame, organisations: pl.DataFrame) -> None:

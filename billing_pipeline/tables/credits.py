@@ -42,6 +42,17 @@ class Adjustments(dy.Schema):
         return pl.when(is_true_up).then(cls.amount_cents.col > 0).otherwise(cls.amount_cents.col < 0)
 
 
+class AdjustmentShares(dy.Schema):
+    """One row per adjustment that lowers fees and line that bears a part of it; the parts add up to its amount."""
+
+    payer_id = organisation_id()
+    #: The printed line of the adjustment.
+    adjustment_line_id = dy.String(primary_key=True)
+    #: The line that costs less for it.
+    line_id = dy.String(primary_key=True)
+    share_cents = cents(highest=-1)
+
+
 class Fees(dy.Schema):
     """One row per charged line, true-ups included, with its shares of all discounts: what credits may pay."""
 

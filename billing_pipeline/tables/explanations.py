@@ -30,18 +30,21 @@ INVOICE_FIGURES = ("used_credits", "subtotal", "vat", "payable")
 #: What a step is: see `rules.explanation`.
 STEPS = (
     # From what was measured to what is paid for: quantities that add up.
-    "measured", "unusable", "granules", "whole_seconds", "tier", "free_quantity", "blocks",
+    "measured", "unusable", "granules", "minimum", "whole_seconds", "tier", "free_quantity", "blocks",
+    # A part of a line that small resources share, with its share of the amount.
+    "resource",
     # What that is worth: quantity × unit price / per, exactly.
-    "price", "tier_entry", "line_discount", "rate",
-    # The one rounding of a line.
-    "rounded",
+    "price", "tier_entry", "line_discount", "rate", "base", "limit", "beyond_base",
+    # The one rounding of a line; what a rule that needs none lowers fees by, or tops them up.
+    "rounded", "lowered", "top_up",
     # Other figures that make this one.
     "figure",
     # Who pays a line.
     "line", "discount_share", "free_credit", "prepaid_credit", "vat_share",
     # Other terms of a figure.
-    "lines", "discount", "lot", "carried", "refill_paid", "opening", "recurring", "strategy", "closed",
-    "pending_invoice", "agreement", "surplus", "vat_on_lines", "vat_on_refill",
+    "lines", "discount", "lot", "carried", "refill_paid", "opening", "transferred_in", "transferred_out",
+    "recurring", "strategy", "commitment", "closed", "pending_invoice", "agreement", "not_yet", "surplus",
+    "vat_on_lines", "vat_on_refill",
 )  # fmt: skip
 
 
@@ -49,8 +52,8 @@ class Explanations(dy.Schema):
     """One row per step that leads to a figure, in order.
 
     The amounts of a figure's steps add up to it exactly. Steps with a unit price are worth quantity × unit price / per,
-    and that of a line, rounded half away from zero once, is its amount. Steps with a quantity alone add up to the
-    quantity that is paid for.
+    and that of a figure, rounded half away from zero once, is its amount. Steps of a line with a quantity alone add up
+    to the quantity that is paid for; those in cents are only compared.
     """
 
     payer_id = organisation_id(primary_key=True)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import dataframely as dy
@@ -140,8 +141,19 @@ def _period(text: str = "2026-10") -> Period:
     return Month.parse(text).period(ZoneInfo("UTC"))
 
 
-def _adjust(charges, organisations, *spend_rules, period=None) -> AdjustedCharges:
+class Adjusted(NamedTuple):
+    """What most rules are about; whose line bears which part is asked for by `adjust_and_share`."""
+
+    fees: pl.DataFrame
+    adjustments: pl.DataFrame
+
+
+def _adjust(charges, organisations, *spend_rules, period=None) -> Adjusted:
     """Apply spend rules and the organisations' discounts; no rule parks anybody."""
+    return Adjusted(*_adjust_and_share(charges, organisations, *spend_rules, period=period)[:2])
+
+
+def _adjust_and_share(charges, organisations, *spend_rules, period=None) -> AdjustedCharges:
     assigned = assign_spend_rules(_spend_rules(*spend_rules), charges, organisations)
     assert assigned.problems.is_empty()
     return adjust_charges(charges, assigned.rules, organisations, period or _period())
@@ -152,7 +164,7 @@ def _bill(charges, lots, accounts, *, vat_ppm=0, organisations=None, period=None
     payers = accounts["payer_id"].to_list()
     period = period or _period()
     organisations = organisations if organisations is not None else _organisations(*({"owner_id": p} for p in payers))
-    fees, adjustments = adjust_charges(charges, InvoiceRules.create_empty(), organisations, period)
+    fees, adjustments, _ = adjust_charges(charges, InvoiceRules.create_empty(), organisations, period)
     settlement = settle_credits(fees, lots, accounts, period)
     vat = _vat(*({"payer_id": payer, "vat_ppm": vat_ppm} for payer in payers))
     drafted = draft_invoices(charges, adjustments, settlement.statements, organisations, vat, _basis(payers), period)
@@ -182,6 +194,7 @@ def given() -> SimpleNamespace:
         takeovers=lambda *rows: _table(Takeovers, rows),
         spend_rules=_spend_rules,
         adjust=_adjust,
+        adjust_and_share=_adjust_and_share,
         refill_invoices=lambda *rows: _table(RefillInvoices, rows, {"payer_id": "acme"}),
         agreements=lambda *rows: _table(RefillAgreements, rows, {"author": "sales", "reason": "contract"}),
         vat=_vat,

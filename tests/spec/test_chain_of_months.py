@@ -406,7 +406,7 @@ def bill_history(given, histories: History, plan: Plan = NO_PLAN) -> list[Billed
         assert accounts.problems.is_empty()
         assigned = assign_spend_rules(spend_rules, charges, current)
         assert assigned.problems.is_empty()
-        fees, adjustments = adjust_charges(charges, assigned.rules, current, period)
+        fees, adjustments, _ = adjust_charges(charges, assigned.rules, current, period)
         lots = open_lots(previous.lots, opened_grants, granted, accounts.takeovers, period)
         provisioned = provision_accounts(
             accounts.accounts, fees, commitments(assigned.rules), plan.strategy, plan.from_month, period

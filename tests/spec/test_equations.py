@@ -4,7 +4,6 @@ from datetime import date
 
 import polars as pl
 import pytest
-from billing_pipeline.rules.discounts import share_discounts
 
 from billing_pipeline.rules.equations import (
     Equation,
@@ -67,7 +66,7 @@ def bill(given, charges):
     accounts = given.accounts(*({"payer_id": payer, "prepaid_before_cents": 300} for payer in PAYERS))
     organisations = given.organisations(*({"owner_id": payer, "discount_ppm": 100_000} for payer in PAYERS))
     settlement, drafted = given.bill(charges, lots, accounts, vat_ppm=200_000, organisations=organisations)
-    return settlement, drafted, share_discounts(charges, organisations)
+    return settlement, drafted, given.adjust(charges, organisations).adjustments
 
 
 def test_every_raw_row_is_accounted_for():
@@ -129,11 +128,24 @@ def test_a_file_without_its_receipt_or_with_another_checksum_parks_who_was_bille
 
 
 def test_lines_less_discounts_are_the_fees(charges, bill):
-    settlement, _, fees = bill
+    settlement, _, adjustments = bill
 
-    assert nobody(lines_make_fees(charges, fees, settlement.statements))
-    assert only(["zeta"], lines_make_fees(add(charges, "charge_cents"), fees, settlement.statements))
-    assert only(["zeta"], lines_make_fees(charges, fees, add(settlement.statements, "fees_cents")))
+    assert adjustments["amount_cents"].to_list() == [-103, -103]
+    assert nobody(lines_make_fees(charges, adjustments, settlement.statements))
+    assert only(["zeta"], lines_make_fees(add(charges, "charge_cents"), adjustments, settlement.statements))
+    assert only(["zeta"], lines_make_fees(charges, add(adjustments, "amount_cents"), settlement.statements))
+    assert only(["zeta"], lines_make_fees(charges, adjustments, add(settlement.statements, "fees_cents")))
+
+
+def test_a_commitment_without_a_line_is_fees_too(given):
+    organisations = given.organisations(*({"owner_id": payer} for payer in PAYERS))
+    commitment = {"rule_id": "reserved", "owner_id": "zeta", "kind": "commitment", "amount_cents": 100}
+    charges = given.charges({"payer_id": "acme", "charge_cents": 700})
+    adjustments = given.adjust(charges, organisations, commitment).adjustments
+    statements = given.statements({"payer_id": "acme", "fees_cents": 700}, {"payer_id": "zeta", "fees_cents": 100})
+
+    assert nobody(lines_make_fees(charges, adjustments, statements))
+    assert only(["zeta"], lines_make_fees(charges, adjustments.clear(), statements))
 
 
 @pytest.mark.parametrize("letter", ["balance_before", "balance_after", "change", "refill"])
@@ -242,7 +254,13 @@ def lifetimes(given, bill):
           for payer in PAYERS)
     )  # fmt: skip
     first = extend_lifetimes(
-        Lifetimes.create_empty(), settlement.statements, drafted.drafts, openings, opened, Month(2026, 10)
+        Lifetimes.create_empty(),
+        settlement.statements,
+        drafted.drafts,
+        openings,
+        opened,
+        given.takeovers(),
+        Month(2026, 10),
     )
     second = given.statements(
         *(
@@ -252,7 +270,9 @@ def lifetimes(given, bill):
     )
     nothing = given.movements()
     assert first["prepaid_cents"].to_list() == [0, 0]
-    return first, extend_lifetimes(first, second, drafted.drafts.clear(), nothing, opened, Month(2026, 11))
+    return first, extend_lifetimes(
+        first, second, drafted.drafts.clear(), nothing, opened, given.takeovers(), Month(2026, 11)
+    )
 
 
 def test_what_was_ever_invoiced_is_what_was_consumed_or_is_still_held(lifetimes):
@@ -267,7 +287,7 @@ def test_who_has_no_statement_keeps_what_it_had(lifetimes, given):
 
     later = extend_lifetimes(
         first, given.statements(), pl.DataFrame(schema={"payer_id": pl.String, "subtotal_cents": pl.Int64}),
-        given.movements(), OpenedGrants.create_empty(), Month(2026, 11),
+        given.movements(), OpenedGrants.create_empty(), given.takeovers(), Month(2026, 11),
     )  # fmt: skip
 
     assert later.equals(first)

@@ -2,7 +2,6 @@
 
 import polars as pl
 import pytest
-from billing_pipeline.rules.discounts import share_discounts
 
 from billing_pipeline.rules.lifetimes import extend_lifetimes
 from billing_pipeline.rules.period import Month
@@ -28,7 +27,7 @@ def month(given):
         settlement, drafted = given.bill(charges, lots, accounts, vat_ppm=200_000)
         lifetimes = extend_lifetimes(
             Lifetimes.create_empty(), settlement.statements, drafted.drafts, settlement.movements,
-            OpenedGrants.create_empty(), Month(2026, 10),
+            OpenedGrants.create_empty(), given.takeovers(), Month(2026, 10),
         )  # fmt: skip
         receipts = [(feed, feed, "path", "sha", *counts, None, None) for feed, *counts in RECEIPTS]
         parked = [("parked", reason, "why")]
@@ -37,7 +36,7 @@ def month(given):
             "late": _frame(LateArrivals, [("runtime_intervals", "2026-09", late)] if late else []),
             "usage_feeds": ("runtime_intervals",),
             "lines": drafted.lines,
-            "fees": share_discounts(charges, organisations),
+            "fees": given.adjust(charges, organisations).fees,
             "movements": settlement.movements,
             "lots": settlement.lots,
             "statements": settlement.statements,
