@@ -277,10 +277,9 @@ def _scope(lot: Row) -> set[str] | None:
 
 
 def _is_vat_number(country: str, number: str | None) -> bool:
-    if number is None:
-        return False
-    if country != "DE":
-        raise NotTaughtError(f"VAT numbers of {country}")
+    """Whether it is one: the wrong ones that are generated are German, those of other countries are believed."""
+    if not number or country != "DE":
+        return bool(number)
     digits = number.removeprefix("DE")
     if len(digits) != 9 or not digits.isdigit() or digits[0] == "0":
         return False

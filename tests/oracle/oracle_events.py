@@ -113,7 +113,9 @@ def _refused_time(row: Row) -> str | None:
         return "time_range"
     if row.get("stopped_at") is not None and row["stopped_at"] < row["started_at"]:
         return "stop_before_start"
-    if any(time > row["ingested_at"] + FUTURE for time in times):
+    # a run may be told with the end that is planned for it, but not before it starts
+    begins = times[0] if times else row.get("performed_at", row.get("charged_at", 0))
+    if begins > row["ingested_at"] + FUTURE:
         return "future"
     return None
 
