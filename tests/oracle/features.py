@@ -17,6 +17,12 @@ FEATURES = (
     "provision_from_month",
     "org_unknown",
     "after_close",
+    # found by comparing
+    "refused_own_price",
+    "details_at_emission",
+    "payer_merges",
+    "held_conflict",
+    "spaced_scopes",
 )
 
 NOT_BUILT = frozenset(FEATURES)

@@ -67,6 +67,8 @@ def close_months(home: Path, months: Sequence[str]) -> None:
     """Close the months of a home; its folder `tables` then holds what was published."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BILLING_")}
     environment |= {"BILLING_HOME": str(home), "DAGSTER_HOME": str(home / "dagster")}
+    # the pipeline beside these tests, wherever another one is installed
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HERE.parents[1]), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, str(HERE / "close_months.py"), str(home / "tables"), f"{months[0]}..{months[-1]}"]
     closed = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if closed.returncode:

@@ -172,9 +172,7 @@ class _Invoice:
     """The lines of one payer, and what spend rules make of them."""
 
     def __init__(self, charges: Sequence[Charge], currency: str, reached: Counter[str]) -> None:
-        self.lines = [
-            _Line(charge.key.slug, charge.key.owner_id, charge.cents, charge.recurring) for charge in charges
-        ]
+        self.lines = [_Line(charge.key.slug, charge.key.owner_id, charge.cents, charge.recurring) for charge in charges]
         self.currency, self.reached = currency, reached
         self.adjustments: list[Adjustment] = []
 
@@ -208,6 +206,8 @@ class _Invoice:
             case "maximum":
                 self.reached["maximum exactly met"] += amount == total
                 self.lower(rule["rule_id"], "maximum", scope, max(0, total - amount))
+            case "minimum" | "commitment" if is_floor_due and total == amount:
+                self.reached["floor exactly met"] += 1
             case "minimum" | "commitment" if is_floor_due and total < amount:
                 self.reached[f"adjustment {rule['kind']}"] += 1
                 self.reached[f"{rule['kind']} without usage"] += not scope
@@ -390,9 +390,7 @@ def _lots_of_month(grants: list[Row], ledger: _Ledger, month: Piece, currency: s
         ),
         key=lambda row: (row["priority"], row["expires_at"] or far, row["starts_at"], row["grant_id"]),
     )
-    left = {
-        row["grant_id"]: ledger.left.get(row["grant_id"], minor_units(row["amount"], currency)) for row in lots
-    }
+    left = {row["grant_id"]: ledger.left.get(row["grant_id"], minor_units(row["amount"], currency)) for row in lots}
     return [row for row in lots if left[row["grant_id"]]], left
 
 
@@ -432,7 +430,7 @@ def _statement(payer: Row, charges: list[Charge], books: _Books, rate: Fraction)
     printed = []
     for lot in lots:
         remaining = left[lot["grant_id"]] - used[lot["grant_id"]]
-        is_over = lot["expires_at"] is not None and lot["expires_at"] <= books.month[1]
+        is_over = is_closed or (lot["expires_at"] is not None and lot["expires_at"] <= books.month[1])
         expired = -remaining if is_over else 0
         printed.append(Lot(lot["grant_id"], left[lot["grant_id"]], -used[lot["grant_id"]], expired))
         books.ledger.left[lot["grant_id"]] = printed[-1].left_after
@@ -494,7 +492,6 @@ def _note_bill(bill: Bill, payer: Row, *, is_closed: bool, reached: Counter[str]
     reached["only credits"] += bill.is_due and not bill.charges
     reached["fees that do not come again"] += bill.recurring < bill.fees
     reached[f"VAT {float(bill.vat_rate):.0%}"] += bill.is_due
-    reached["VAT rounds a half"] += (bill.vat_rate * bill.subtotal).denominator == 2
     reached["discount over the whole invoice"] += any(not each.rule_id for each in bill.adjustments)
     reached[f"invoice in {payer['currency']}"] += bill.is_due
 
@@ -551,7 +548,9 @@ def _bill_month(name: str, seen: Seen, ledger: _Ledger, known_at: int, plan: Pro
         of_payer[charge.payer_id].append(charge)
     subs_of: dict[str, list[str]] = defaultdict(list)
     for owner_id in organisations.versions:
-        if organisations.starts[owner_id][0] <= known_at and (payer := organisations.at(owner_id, known_at)["payer_id"]):
+        if organisations.starts[owner_id][0] <= known_at and (
+            payer := organisations.at(owner_id, known_at)["payer_id"]
+        ):
             subs_of[payer].append(owner_id)
     bills = {}
     for owner_id in sorted(organisations.versions):
@@ -562,6 +561,8 @@ def _bill_month(name: str, seen: Seen, ledger: _Ledger, known_at: int, plan: Pro
             continue
         if owner_id in ledger.parked:
             parked[owner_id].add("predecessor_parked")
+        if not payer["name"]:
+            parked[owner_id].add("name_length")
         if reasons := rating.rules.reasons_to_park(payer, subs_of[owner_id]) | _unprecise(payer, books):
             parked[owner_id] |= reasons
         if owner_id in parked:
@@ -570,8 +571,6 @@ def _bill_month(name: str, seen: Seen, ledger: _Ledger, known_at: int, plan: Pro
         statement = _statement(payer, of_payer[owner_id], books, rate or Fraction(0))
         if statement.is_due and rate is None:
             parked[owner_id].add("tax_unknown")
-        if statement.is_due and not payer["name"]:
-            parked[owner_id].add("name_length")
         if statement.is_due and owner_id not in parked:
             bills[owner_id] = statement
     ledger.bills[name] = bills

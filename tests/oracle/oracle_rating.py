@@ -181,6 +181,7 @@ class Prices:
         for row in sorted(rows, key=lambda row: row["tier_from"]):
             tiers[row["price_id"]].append(row)
         self.of: dict[tuple[str, str | None], list[list[Row]]] = defaultdict(list)
+        self.refused = {price_id for price_id, price in tiers.items() if not is_well_formed(price)}
         for price in tiers.values():
             self.of[price[0]["slug"].lower(), price[0]["owner_id"]].append(price)
 
@@ -209,13 +210,13 @@ class Prices:
                 if head["currency"] == owner["currency"]:
                     ranked[head["owner_id"] is not None, head["zone"] is not None].append(price)
                 else:
-                    foreign |= is_well_formed(price)
+                    foreign |= head["price_id"] not in self.refused
         if not ranked:
             raise UnpricedError("currency" if foreign else "price_missing")
         best = ranked[max(ranked)]
         if len(best) > 1:
             raise UnpricedError("price_overlap")
-        if not is_well_formed(best[0]):
+        if best[0][0]["price_id"] in self.refused:
             raise UnpricedError("price_missing")
         return best[0]
 
@@ -228,7 +229,7 @@ def is_well_formed(tiers: list[Row]) -> bool:
         and tiers[-1]["tier_to"] is None
         and len({tier["tier_mode"] for tier in tiers}) == 1
         and all(Fraction(tier["unit_price"]) >= 0 for tier in tiers)
-        and all(tier["block_quantity"] for tier in tiers if tier["tier_mode"] == "package")
+        and (tiers[0]["tier_mode"] != "package" or len(tiers) == 1 and bool(tiers[0]["block_quantity"]))
         and not any(tier["per_seconds"] for tier in tiers if tier["basis"] in ("moved", "units"))
     )
 
@@ -327,6 +328,12 @@ class Rating:
         if row.get("owner_id") is None:
             raise NotTaughtError(f"rows of nobody contradict each other: {row}")
         start, stop = _tells_of(row)
+        if "bytes" in row and stop == FOREVER:
+            what = row["resource_id"], row["metric"]
+            later = (each for each in self.seen.rows["storage_samples"] if each["sampled_at"] > start)
+            stop = min(
+                (each["sampled_at"] for each in later if (each["resource_id"], each["metric"]) == what), default=stop
+            )
         if start < self.month[1] and self.month[0] < stop:
             when = min(max(start, self.month[0]), self.month[1] - 1)
             self.parked[self.organisations.payer(row["owner_id"], when)].add("event_conflict")
@@ -437,6 +444,7 @@ class Rating:
         for row in self.seen.rows["runtime_heartbeats"]:
             samples[row["instance_id"]].append(row)
         for instance_id, told in samples.items():
+            self.reached["heartbeats of an instance that also has intervals"] += instance_id in instances
             for meter, piece in self.runs_of_samples(sorted(told, key=lambda row: row["sampled_at"])):
                 instances[instance_id][meter].append(piece)
         return {
@@ -497,7 +505,9 @@ class Rating:
 
     def park_overlaps(self, runs: dict[Meter, list[Piece]]) -> None:
         """Nobody can say as what an instance ran that ran as two things at once."""
-        told = sorted(((*clip(*piece, self.month), meter) for meter in runs for piece in runs[meter]), key=lambda t: t[:2])
+        told = sorted(
+            ((*clip(*piece, self.month), meter) for meter in runs for piece in runs[meter]), key=lambda t: t[:2]
+        )
         told = [each for each in told if each[0] < each[1]]
         for number, (start, stop, meter) in enumerate(told):
             for other_start, _, other in told[number + 1 :]:
@@ -515,6 +525,8 @@ class Rating:
                 payer_id = self.organisations.payer(meter.owner_id, part[0])
                 told = payer_id, meter.owner_id, meter.resource_id, meter.slug, meter.zone, instance_id
                 self.unusable[told].append(part)
+        self.reached["run partly unusable"] += bool(overlap(run, holes)) and bool(subtract([run], holes))
+        self.reached["run wholly unusable"] += not subtract([run], holes)
         self.reached["unusable over the month's edge"] += any(
             start < edge < stop for start, stop in overlap(run, holes) for edge in self.month
         )
@@ -588,14 +600,16 @@ class Rating:
                 self.reached["stored over a price change"] += stop < span[1]
                 for tier, part in self.parts(self.tiers[usage.price_id], Fraction(row["bytes"]), counted=False):
                     block = tier["block_quantity"]
-                    size = started_blocks(part, block) * block if block else part.numerator
+                    size = started_blocks(part, block) if block else part.numerator
                     byte_us[usage, tier["tier_from"]] += size * (stop - start)
                     held_us[usage, tier["tier_from"]] += stop - start
         for (usage, tier_from), product in byte_us.items():
             (tier,) = (each for each in self.tiers[usage.price_id] if each["tier_from"] == tier_from)
             if tier["tier_price"]:
                 raise NotTaughtError(f"tier_price of stored {tier['price_id']}")
-            self.charge(usage, tier, Fraction(product // SECOND), held_us[usage, tier_from] // SECOND)
+            # whole seconds are taken of what is counted: of bytes, or of started blocks
+            quantity = Fraction(product // SECOND * (tier["block_quantity"] or 1))
+            self.charge(usage, tier, quantity, held_us[usage, tier_from] // SECOND)
 
     def held_samples(self) -> Iterator[tuple[Row, Piece]]:
         """Every size above zero, with the time in this month until the next sample or its owner's closing."""
@@ -646,7 +660,7 @@ class Rating:
 
     def one_shots(self) -> None:
         for row in self.seen.rows["one_shots"]:
-            if not self.month[0] <= row["performed_at"] < self.month[1]:
+            if not self.month[0] <= row["performed_at"] < self.month[1] or not Fraction(row["quantity"]):
                 continue
             owner = self.organisations.at(row["owner_id"], row["performed_at"])
             factor = Fraction(owner["price_factor"] or 1)
@@ -664,7 +678,15 @@ class Rating:
                 self.piece(row, owner, "vendor", Fraction(1), amount, Fraction(1), recurring=True)
 
     def piece(
-        self, row: Row, owner: Row, kind: str, quantity: Fraction, amount: Fraction, factor: Fraction, *, recurring: bool
+        self,
+        row: Row,
+        owner: Row,
+        kind: str,
+        quantity: Fraction,
+        amount: Fraction,
+        factor: Fraction,
+        *,
+        recurring: bool,
     ) -> None:
         payer_id = owner["payer_id"] or row["owner_id"]
         if row["currency"] != owner["currency"]:
