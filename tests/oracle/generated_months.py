@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -211,7 +212,7 @@ class Provider:
         name = f"{slug.name}.{currency}.{zone or 'any'}"
         rng = Random(f"{self.seed}/{name}")
         marks = [LONG_AGO, *self.changes, None] if slug.changes else [LONG_AGO, None]
-        for number, (start, stop) in enumerate(zip(marks, marks[1:], strict=False)):
+        for number, (start, stop) in enumerate(pairwise(marks)):
             told = {"currency": currency, "zone": zone, "valid_from": start, "valid_to": stop}
             self.price(slug, rng, f"{name}.{number}", **told)
 
@@ -302,7 +303,7 @@ class Provider:
 
     def pay(self, month: Month) -> None:
         """What was received for the drafts of a month: all, all but one, too much, in parts, back again, or nothing."""
-        start, end = month_bounds(month.name)
+        end = month_bounds(month.name)[1]
         for payer_id, bill in month.bills.items():
             rng = Random(f"{self.seed}/{payer_id}/payments")
             asked = bill.payable

@@ -10,7 +10,7 @@ Instants are whole microseconds since 1970 in UTC; money is whole minor units; l
 
 import calendar
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -308,6 +308,7 @@ class _Ledger:
         self.left: dict[str, int] = {}
         self.bills: dict[str, dict[str, Bill]] = {}
         self.parked: set[str] = set()
+        self.paid: set[tuple[str, str]] = set()  # what was once settled as paid stays so; a refund is a credit note's
 
     def paid_refills(self, payments: list[Row], payer: Row, reached: Counter[str]) -> tuple[int, int]:
         """Refills that are paid, and those that are pending."""
@@ -320,7 +321,8 @@ class _Ledger:
                     * {"succeeded": 1, "refunded": -1, "failed": 0}[row["outcome"]]
                     for row in told
                 )
-                if received >= bill.payable:
+                if received >= bill.payable or (month, bill.payer_id) in self.paid:
+                    self.paid.add((month, bill.payer_id))
                     paid += bill.h
                 else:
                     pending += bill.h
@@ -363,7 +365,6 @@ def _next(name: str) -> tuple[int, int]:
 class _Books:
     """What every statement of one month is made from."""
 
-    seen: Seen
     ledger: _Ledger
     organisations: Organisations
     rules: SpendRules
@@ -520,22 +521,17 @@ def _by_owner(rows: Iterable[Row], key: str = "owner_id") -> dict[str, list[Row]
     return of_owner
 
 
-def _bill_month(name: str, seen: Seen, ledger: _Ledger, known_at: int, plan: Provision) -> Month:
-    bounds = month_bounds(name)
-    rating = Rating(seen, bounds)
-    charges = rating.charges()
-    parked, organisations = rating.parked, rating.organisations
+def _books(name: str, seen: Seen, ledger: _Ledger, rating: Rating, known_at: int, plan: Provision) -> _Books:
     payments: dict[str, list[Row]] = defaultdict(list)
     for row in seen.rows["payments"]:
         if row["received_at"] <= known_at:
             payments[row["reference"].rpartition("/")[0]].append(row)
-    books = _Books(
-        seen,
+    return _Books(
         ledger,
-        organisations,
+        rating.organisations,
         rating.rules,
         name,
-        bounds,
+        month_bounds(name),
         known_at,
         plan,
         rating.reached,
@@ -543,36 +539,57 @@ def _bill_month(name: str, seen: Seen, ledger: _Ledger, known_at: int, plan: Pro
         _by_owner(row for row in seen.rows["refill_agreements"] if row["billing_month"] == name),
         payments,
     )
+
+
+def _payers(books: _Books, charged: Iterable[str]) -> Iterator[Row]:
+    """Who may get a bill: who pays for himself when the month is closed, and who has a line of his own in it."""
+    charged = set(charged)
+    for owner_id in sorted(books.organisations.versions):
+        if books.organisations.starts[owner_id][0] < books.month[1]:
+            payer = books.organisations.at(owner_id, books.as_of)
+            if not payer["payer_id"] or owner_id in charged:
+                yield payer
+
+
+def _sub_organisations(books: _Books) -> dict[str, list[str]]:
+    """Who is paid for by whom when the month is closed."""
+    subs: dict[str, list[str]] = defaultdict(list)
+    for owner_id, starts in books.organisations.starts.items():
+        if starts[0] <= books.as_of and (payer_id := books.organisations.at(owner_id, books.as_of)["payer_id"]):
+            subs[payer_id].append(owner_id)
+    return subs
+
+
+def _reasons_to_park(payer: Row, owner_ids: list[str], books: _Books) -> set[str]:
+    reasons = books.rules.reasons_to_park(payer, owner_ids) | _unprecise(payer, books)
+    if payer["owner_id"] in books.ledger.parked:
+        reasons.add("predecessor_parked")
+    if not payer["name"]:
+        reasons.add("name_length")
+    return reasons
+
+
+def _bill_month(name: str, seen: Seen, ledger: _Ledger, known_at: int, plan: Provision) -> Month:
+    rating = Rating(seen, month_bounds(name))
+    charges, parked = rating.charges(), rating.parked
+    books = _books(name, seen, ledger, rating, known_at, plan)
     of_payer: dict[str, list[Charge]] = defaultdict(list)
     for charge in charges:
         of_payer[charge.payer_id].append(charge)
-    subs_of: dict[str, list[str]] = defaultdict(list)
-    for owner_id in organisations.versions:
-        if organisations.starts[owner_id][0] <= known_at and (
-            payer := organisations.at(owner_id, known_at)["payer_id"]
-        ):
-            subs_of[payer].append(owner_id)
+    subs = _sub_organisations(books)
     bills = {}
-    for owner_id in sorted(organisations.versions):
-        if organisations.starts[owner_id][0] >= bounds[1]:
-            continue
-        payer = organisations.at(owner_id, known_at)
-        if payer["payer_id"] and owner_id not in of_payer:
-            continue
-        if owner_id in ledger.parked:
-            parked[owner_id].add("predecessor_parked")
-        if not payer["name"]:
-            parked[owner_id].add("name_length")
-        if reasons := rating.rules.reasons_to_park(payer, subs_of[owner_id]) | _unprecise(payer, books):
-            parked[owner_id] |= reasons
-        if owner_id in parked:
+    for payer in _payers(books, of_payer):
+        payer_id = payer["owner_id"]
+        if reasons := _reasons_to_park(payer, subs[payer_id], books):
+            parked[payer_id] |= reasons
+        if payer_id in parked:
             continue
         rate = vat_rate(payer)
-        statement = _statement(payer, of_payer[owner_id], books, rate or Fraction(0))
+        statement = _statement(payer, of_payer[payer_id], books, rate or Fraction(0))
         if statement.is_due and rate is None:
-            parked[owner_id].add("tax_unknown")
-        if statement.is_due and owner_id not in parked:
-            bills[owner_id] = statement
+            parked[payer_id].add("tax_unknown")
+        elif statement.is_due:
+            bills[payer_id] = statement
     ledger.bills[name] = bills
     ledger.parked |= set(parked)
     rating.reached.update(f"parked {reason}" for reasons in parked.values() for reason in reasons)

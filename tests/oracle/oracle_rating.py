@@ -229,7 +229,7 @@ def is_well_formed(tiers: list[Row]) -> bool:
         and tiers[-1]["tier_to"] is None
         and len({tier["tier_mode"] for tier in tiers}) == 1
         and all(Fraction(tier["unit_price"]) >= 0 for tier in tiers)
-        and (tiers[0]["tier_mode"] != "package" or len(tiers) == 1 and bool(tiers[0]["block_quantity"]))
+        and (tiers[0]["tier_mode"] != "package" or (len(tiers) == 1 and bool(tiers[0]["block_quantity"])))
         and not any(tier["per_seconds"] for tier in tiers if tier["basis"] in ("moved", "units"))
     )
 
@@ -474,10 +474,7 @@ class Rating:
                 self.reached["heartbeats further apart than the largest gap"] += gap > LARGEST_GAP
                 is_same = after["flavour"] != "" and _meter(after) == meter
                 self.reached["heartbeats change their flavour"] += not is_same and after["flavour"] != ""
-                if is_same and gap <= LARGEST_GAP:
-                    stop = after["sampled_at"]
-                else:
-                    stop = min(stop, after["sampled_at"])
+                stop = after["sampled_at"] if is_same and gap <= LARGEST_GAP else min(stop, after["sampled_at"])
             yield meter, (start, stop)
 
     def runtime(self) -> None:
