@@ -166,13 +166,17 @@ class _Line:
     owner_id: str
     cents: int
     recurring: bool
+    is_usage: bool
 
 
 class _Invoice:
     """The lines of one payer, and what spend rules make of them."""
 
     def __init__(self, charges: Sequence[Charge], currency: str, reached: Counter[str]) -> None:
-        self.lines = [_Line(charge.key.slug, charge.key.owner_id, charge.cents, charge.recurring) for charge in charges]
+        self.lines = [
+            _Line(charge.key.slug, charge.key.owner_id, charge.cents, charge.recurring, is_usage=True)
+            for charge in charges
+        ]
         self.currency, self.reached = currency, reached
         self.adjustments: list[Adjustment] = []
 
@@ -212,7 +216,7 @@ class _Invoice:
                 self.reached[f"adjustment {rule['kind']}"] += 1
                 self.reached[f"{rule['kind']} without usage"] += not scope
                 self.adjustments.append(Adjustment(rule["rule_id"], rule["kind"], amount - total))
-                self.lines.append(_Line(slug or NOBODYS, NOBODYS, amount - total, recurring=True))
+                self.lines.append(_Line(slug or NOBODYS, NOBODYS, amount - total, recurring=True, is_usage=False))
 
 
 KIND_ORDER = ("discount", "maximum", "minimum", "commitment")
@@ -245,7 +249,8 @@ def _adjust(
 
 
 def _is_floor_due(rule: Row, scope: list[_Line], *, is_closed: bool) -> bool:
-    return not is_closed and (rule["owner_id"] is not None or bool(scope))
+    """One's own floor is due also without usage, a public one only where there is some."""
+    return not is_closed and (rule["owner_id"] is not None or any(line.is_usage for line in scope))
 
 
 # ---- credits and the invoice -----------------------------------------------------------------------------------
@@ -409,7 +414,8 @@ def _note_lots(lots: list[Row], printed: list[Lot], month: Piece, reached: Count
 def _statement(payer: Row, charges: list[Charge], books: _Books, rate: Fraction) -> Bill:
     payer_id, currency, reached = payer["owner_id"], payer["currency"], books.reached
     ends = payer["closed_on"] and instant(datetime(*payer["closed_on"].timetuple()[:3], tzinfo=UTC))
-    is_closed = ends is not None and ends < books.month[1]
+    # who has closed, or is paid for by another by now, is provided for no more
+    is_closed = (ends is not None and ends < books.month[1]) or payer["payer_id"] is not None
     charges = sorted(charges, key=lambda charge: charge.key)
     rules = [rule for rule in books.rules.of_payer(payer) if rule["kind"] != "free_quantity"]
     owners = {charge.key.owner_id for charge in charges} - {payer_id}

@@ -192,11 +192,6 @@ class Prices:
         ends = {price[0][name] for price in self.candidates(slug, owner_id) for name in ("valid_from", "valid_to")}
         return ends - {None}
 
-    def has_granules(self, slug: str, owner_id: str) -> bool:
-        return any(
-            price[0]["granularity_seconds"] or price[0]["minimum_seconds"] for price in self.candidates(slug, owner_id)
-        )
-
     def at(self, slug: str, owner: Row, zone: str, when: int) -> list[Row]:
         """The tiers of the most specific price in force."""
         ranked, foreign = defaultdict(list), False
@@ -515,7 +510,7 @@ class Rating:
                     self.parked[self.organisations.payer(each.owner_id, max(start, other_start))].add(reason)
 
     def note_unusable(self, instance_id: str, meter: Meter, run: Piece, holes: list[Piece]) -> None:
-        if not holes or self.prices.has_granules(meter.slug, meter.owner_id):
+        if not holes:
             return
         for start, stop in overlap(clip(*run, self.month), holes):
             for part in cut(start, stop, self.organisations.starts[meter.owner_id]):
