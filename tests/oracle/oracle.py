@@ -166,17 +166,13 @@ class _Line:
     owner_id: str
     cents: int
     recurring: bool
-    is_usage: bool
 
 
 class _Invoice:
     """The lines of one payer, and what spend rules make of them."""
 
     def __init__(self, charges: Sequence[Charge], currency: str, reached: Counter[str]) -> None:
-        self.lines = [
-            _Line(charge.key.slug, charge.key.owner_id, charge.cents, charge.recurring, is_usage=True)
-            for charge in charges
-        ]
+        self.lines = [_Line(charge.key.slug, charge.key.owner_id, charge.cents, charge.recurring) for charge in charges]
         self.currency, self.reached = currency, reached
         self.adjustments: list[Adjustment] = []
 
@@ -216,7 +212,7 @@ class _Invoice:
                 self.reached[f"adjustment {rule['kind']}"] += 1
                 self.reached[f"{rule['kind']} without usage"] += not scope
                 self.adjustments.append(Adjustment(rule["rule_id"], rule["kind"], amount - total))
-                self.lines.append(_Line(slug or NOBODYS, NOBODYS, amount - total, recurring=True, is_usage=False))
+                self.lines.append(_Line(slug or NOBODYS, NOBODYS, amount - total, recurring=True))
 
 
 KIND_ORDER = ("discount", "maximum", "minimum", "commitment")
@@ -249,8 +245,8 @@ def _adjust(
 
 
 def _is_floor_due(rule: Row, scope: list[_Line], *, is_closed: bool) -> bool:
-    """One's own floor is due also without usage, a public one only where there is some."""
-    return not is_closed and (rule["owner_id"] is not None or any(line.is_usage for line in scope))
+    """One's own floor is due also without any line in its scope, a public one only where there is one."""
+    return not is_closed and (rule["owner_id"] is not None or bool(scope))
 
 
 # ---- credits and the invoice -----------------------------------------------------------------------------------
