@@ -455,7 +455,7 @@ def _statement(payer: Row, charges: list[Charge], books: _Books, rate: Fraction)
     f = 0 if is_closed else -_forecast(recurring, before, committing, currency, books.name, books.plan)
     h = 0 if is_closed else max(0, -(a + b + c + d + e + f + g))
     is_custom = False
-    if len(before) < books.plan.from_month:
+    if len(before) < books.plan.from_month and not is_closed:
         h, is_custom = 0, True
         reached["month without provision"] += 1
     for agreed in books.agreements.get(payer_id, []):
