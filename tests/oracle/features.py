@@ -23,6 +23,7 @@ FEATURES = (
     "payer_merges",
     "held_conflict",
     "spaced_scopes",
+    "not_finite",
 )
 
 NOT_BUILT = frozenset(FEATURES)

@@ -98,7 +98,7 @@ def _refused_number(feed: str, row: Row) -> str | None:
     for name in ("quantity", "unit_price", "amount", "discount_rate", "rate", "price_factor"):
         grammar = WHOLE_NUMBER if feed == "unit_counts" and name == "quantity" else DECIMAL_NUMBER
         if row.get(name) is not None and not re.fullmatch(grammar, row[name], re.ASCII):
-            return "number_syntax"
+            return "not_finite" if row[name].lower().lstrip("+-") in ("nan", "inf", "infinity") else "number_syntax"
     if any(row.get(name) is not None and Decimal(row[name]) < 0 for name in NOT_NEGATIVE):
         # a negative price is no wrong row but a wrong price: it is refused with all its tiers
         return None if feed == "price_tiers" else "negative"
