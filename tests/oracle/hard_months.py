@@ -41,6 +41,9 @@ COLUMNS = {
     | dict.fromkeys(("per_quantity", "per_seconds", "block_quantity", "block_seconds"), WHOLE)
     | {"tier_mode": TEXT, "tier_from": WHOLE, "tier_to": WHOLE, "unit_price": TEXT, "tier_price": TEXT}
     | {"granularity_seconds": WHOLE, "minimum_seconds": WHOLE},
+    "spend_rules": _text("rule_id name owner_id slug currency")
+    | {"valid_from": INSTANT, "valid_to": INSTANT}
+    | _text("kind amount rate quantity"),
     "credit_grants": _text("grant_id owner_id kind name amount currency")
     | {"starts_at": INSTANT, "expires_at": INSTANT, "priority": WHOLE, "slugs": TEXT},
     "refill_agreements": _text("owner_id billing_month amount author reason"),
@@ -50,10 +53,14 @@ COLUMNS = {
     "runtime_intervals": RESOURCE
     | _text("instance_id service flavour")
     | {"started_at": INSTANT, "stopped_at": INSTANT},
+    "runtime_heartbeats": RESOURCE | _text("instance_id service flavour") | {"sampled_at": INSTANT},
     "unusable_intervals": {"instance_id": TEXT, "started_at": INSTANT, "stopped_at": INSTANT, "reason": TEXT},
     "storage_samples": RESOURCE | {"metric": TEXT, "sampled_at": INSTANT, "bytes": WHOLE},
     "traffic_deltas": RESOURCE | {"metric": TEXT, "started_at": INSTANT, "stopped_at": INSTANT, "bytes": WHOLE},
     "unit_counts": RESOURCE | {"metric": TEXT, "sampled_at": INSTANT, "quantity": TEXT},
+    "vendor_charges": _text("owner_id resource_id resource_name vendor description")
+    | {"charged_at": INSTANT}
+    | _text("amount currency"),
     "one_shots": _text("owner_id description sub_description")
     | {"performed_at": INSTANT}
     | _text("quantity unit_price currency")

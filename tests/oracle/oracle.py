@@ -3,85 +3,51 @@
 Written from the feed contract and the meaning of the credit statement, without the pipeline's code. It walks sorted
 lists of events with Python's whole numbers and fractions: no SQL, no frames, no shared function. Slow and plain on
 purpose, so that a mistake here is unlikely to be the mistake there. What it was not taught raises `NotTaughtError`.
+`oracle_events` reads and decides rows, `oracle_rating` makes lines of them; here lines become statements.
 
-Instants are whole microseconds since 1970 in UTC; money is whole cents; letters are those of the credit statement.
+Instants are whole microseconds since 1970 in UTC; money is whole minor units; letters are the credit statement's.
 """
 
 import calendar
-import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+from oracle_events import DAY, NotTaughtError, Row, Seen, instant, see
+from oracle_rating import (
+    MINOR_UNITS,
+    Charge,
+    LineKey,
+    Organisations,
+    Piece,
+    Rating,
+    SpendRules,
+    round_half_away,
+    spread,
+)
 
-Row = dict[str, Any]
+__all__ = ["Bill", "Charge", "LineKey", "Lot", "Month", "Provision", "bill_months", "month_bounds"]
 
-SECOND = 1_000_000
-DAY = 86_400 * SECOND
 GRACE = 2 * DAY
-FOREVER = 2**62
-
-USAGE_KEYS = {
-    "runtime_intervals": ("instance_id", "started_at"),
-    "unusable_intervals": ("instance_id", "started_at"),
-    "storage_samples": ("resource_id", "metric", "sampled_at"),
-    "traffic_deltas": ("resource_id", "metric", "started_at"),
-    "unit_counts": ("resource_id", "metric", "sampled_at"),
-    "one_shots": ("source", "event_id"),
-}
-REFERENCE_KEYS = {
-    "organisations": ("owner_id", "valid_from"),
-    "price_tiers": ("price_id", "tier_from"),
-    "credit_grants": ("grant_id",),
-    "refill_agreements": ("owner_id", "billing_month"),
-    "payments": ("payment_id",),
-}
-IGNORED_FEEDS = {"payment_methods"}  # they move money but decide no figure
-IDS = ("event_id", "source", "resource_id", "instance_id", "price_id", "grant_id", "payment_id")
-AMOUNTS_NOT_NEGATIVE = ("bytes",)
+NOBODYS = ""  # the slug of a line over the whole invoice
 
 EU = frozenset(
     {"AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU"}
     | {"IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"}
 )
-
-
-class NotTaughtError(Exception):
-    """The landing holds something whose bill this oracle does not know."""
-
-
-@dataclass(frozen=True, order=True)
-class LineKey:
-    """What makes a line: everything that is summed before the one rounding."""
-
-    owner_id: str
-    resource_id: str
-    slug: str
-    zone: str
-    price_id: str
-    tier_from: int
-    price_factor: Fraction
+COUNTRIES = EU | {"US", "GB", "CH", "JP", "KW", "CA", "BR", "NO"}
 
 
 @dataclass(frozen=True)
-class Charge:
-    """One line before the discount: `quantity` in seconds, byte-seconds, bytes, units or pieces."""
+class Provision:
+    """How the next month is provided for, as settings say."""
 
-    key: LineKey
-    payer_id: str
-    basis: str
-    quantity: Fraction
-    seconds: int | None
-    cents: int
-    recurring: bool
+    strategy: str = "same_as_last_month"
+    from_month: int = 0
 
 
 @dataclass(frozen=True)
@@ -99,12 +65,22 @@ class Lot:
 
 
 @dataclass(frozen=True)
+class Adjustment:
+    """A line that a spend rule or the organisation's own discount makes; `rule_id` is empty for the latter."""
+
+    rule_id: str
+    kind: str
+    cents: int
+
+
+@dataclass(frozen=True)
 class Bill:
-    """One payer's month."""
+    """One payer's month; `recurring` is what of the fees comes again, net of discounts."""
 
     payer_id: str
     charges: tuple[Charge, ...]
-    discount: int
+    adjustments: tuple[Adjustment, ...]
+    recurring: int
     fees: int
     a: int
     b: int
@@ -145,64 +121,31 @@ class Bill:
 
     @property
     def is_due(self) -> bool:
-        return bool(self.charges or self.before or self.h)
+        return bool(self.charges or self.adjustments or self.before or self.h)
 
 
 @dataclass(frozen=True)
 class Month:
-    """Everything that one month bills."""
+    """Everything that one month bills, and which cases that took."""
 
     name: str
-    charges: dict[LineKey, Charge]
+    charges: tuple[Charge, ...]
     bills: dict[str, Bill]
     parked: dict[str, set[str]]
     quarantined: list[tuple[str, str, int, str]]
+    unusable: dict[tuple[str, str, str, str, str, str], list[Piece]]
+    reached: Counter[str]
 
 
-@dataclass
-class _Seen:
-    """What a run sees: rows by feed, and why some were refused or cannot be decided."""
-
-    rows: dict[str, list[Row]] = field(default_factory=dict)
-    quarantined: list[tuple[str, str, int, str]] = field(default_factory=list)
-    conflicting: list[Row] = field(default_factory=list)
+class UnpreciseError(ValueError):
+    """An amount is no whole number of minor units."""
 
 
-# ---- whole numbers ---------------------------------------------------------------------------------------------
-
-
-def round_half_away(amount: Fraction) -> int:
-    """The nearest whole number; a half goes away from zero."""
-    magnitude = (2 * abs(amount.numerator) + amount.denominator) // (2 * amount.denominator)
-    return magnitude if amount >= 0 else -magnitude
-
-
-def started_blocks(quantity: Fraction, block: int) -> int:
-    return -(-quantity.numerator // (quantity.denominator * block))
-
-
-def spread(total: int, weights: Sequence[Fraction]) -> list[int]:
-    """`total` shared out by weight in whole cents: floors first, then the largest remainders, earliest first."""
-    weight = sum(weights, Fraction(0))
-    if not weight:
-        return [0] * len(weights)
-    exact = [total * each / weight for each in weights]
-    shares = [each.numerator // each.denominator for each in exact]
-    largest = sorted(range(len(weights)), key=lambda index: (shares[index] - exact[index], index))
-    for index in largest[: total - sum(shares)]:
-        shares[index] += 1
-    return shares
-
-
-def cents(text: str | Decimal) -> int:
-    exact = Fraction(Decimal(text)) * 100
+def minor_units(text: str | Decimal, currency: str) -> int:
+    exact = Fraction(Decimal(text)) * MINOR_UNITS[currency]
     if exact.denominator != 1:
-        raise NotTaughtError(f"{text} is not whole cents")
+        raise UnpreciseError(f"{text} {currency}")
     return exact.numerator
-
-
-def instant(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def month_bounds(month: str) -> tuple[int, int]:
@@ -212,450 +155,98 @@ def month_bounds(month: str) -> tuple[int, int]:
     return start, start + calendar.monthrange(year, number)[1] * DAY
 
 
-# ---- reading and deciding --------------------------------------------------------------------------------------
+# ---- discounts, caps and floors --------------------------------------------------------------------------------
 
 
-def _plain(table: pa.Table) -> Iterator[Row]:
-    """Rows with instants as whole microseconds."""
-    columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_timestamp(column.type):
-            if column.type.tz is None:
-                raise NotTaughtError(f"column {name} has no zone")
-            column = column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
-        columns[name] = column.to_pylist()
-    for values in zip(*columns.values(), strict=True):
-        yield dict(zip(columns, values, strict=True))
+@dataclass
+class _Line:
+    """A line while it is being discounted: `cents` is net of every discount so far."""
 
-
-def _refusal(row: Row) -> str | None:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", row.get("owner_id") or "any"):
-        return "id_syntax"
-    if any(not re.fullmatch(r"[!-~]{1,128}", row[name]) for name in IDS if row.get(name) is not None):
-        return "id_syntax"
-    if row.get("stopped_at") is not None and row["stopped_at"] < row["started_at"]:
-        return "stop_before_start"
-    if any(row.get(name) is not None and row[name] < 0 for name in AMOUNTS_NOT_NEGATIVE):
-        return "negative"
-    if "sampled_at" in row and "quantity" in row and Decimal(row["quantity"]) < 0:
-        return "negative"
-    return None
-
-
-def _arrivals(landing: Path, feed: str, as_of: int) -> Iterator[tuple[str, int, Row]]:
-    """Rows of the files whose day of arrival has ended by `as_of`, that were ingested by then."""
-    for path in sorted((landing / feed).glob("arrival_date=*/*")):
-        if path.suffix != ".parquet":
-            raise NotTaughtError(f"only Parquet is read here: {path}")
-        arrived = datetime.fromisoformat(path.parent.name.removeprefix("arrival_date=")).replace(tzinfo=UTC)
-        if instant(arrived) + DAY <= as_of:
-            for number, row in enumerate(_plain(pq.ParquetFile(path).read())):
-                if row["ingested_at"] <= as_of:
-                    yield str(path.relative_to(landing)), number, row
-
-
-def _newest(candidates: list[Row], ignoring: tuple[str, ...] = ()) -> tuple[Row, bool]:
-    """The candidate ingested last, and whether another one ingested at that instant says something else."""
-    last = max(row["ingested_at"] for row in candidates)
-    tied = [row for row in candidates if row["ingested_at"] == last]
-    told = [{name: value for name, value in row.items() if name not in ignoring} for row in tied]
-    return min(tied, key=lambda row: row["event_id"]), any(each != told[0] for each in told)
-
-
-def _decide(rows: Iterable[Row], key: tuple[str, ...], conflicting: list[Row]) -> list[Row]:
-    """One row per natural key: first the newest telling of each event, then the newest event of each key."""
-    events, keys = defaultdict(list), defaultdict(list)
-    for row in rows:
-        events[row["source"], row["event_id"]].append(row)
-    for tellings in events.values():
-        row, is_conflict = _newest(tellings)
-        if is_conflict:
-            conflicting.extend(tellings)
-        keys[tuple(row[name] for name in key)].append(row)
-    decided = []
-    for claims in keys.values():
-        row, is_conflict = _newest(claims, ignoring=("event_id",))
-        if is_conflict:
-            conflicting.extend(claims)
-        if not row.get("is_deleted"):
-            decided.append(row)
-    return decided
-
-
-def see(landing: Path, as_of: int) -> _Seen:
-    """The decided rows of every feed as they were known at `as_of`."""
-    seen = _Seen()
-    known = USAGE_KEYS | REFERENCE_KEYS
-    for folder in sorted(landing.iterdir()):
-        if folder.name not in known and folder.name not in IGNORED_FEEDS:
-            raise NotTaughtError(f"feed {folder.name}")
-    for feed, key in known.items():
-        accepted = []
-        for path, number, row in _arrivals(landing, feed, as_of):
-            if reason := _refusal(row):
-                seen.quarantined.append((feed, path, number, reason))
-            else:
-                accepted.append(row)
-        seen.rows[feed] = _decide(accepted, key, seen.conflicting)
-    return seen
-
-
-# ---- organisations and prices ----------------------------------------------------------------------------------
-
-
-class _Organisations:
-    def __init__(self, rows: Iterable[Row]) -> None:
-        self.versions: dict[str, list[Row]] = defaultdict(list)
-        for row in sorted(rows, key=lambda row: row["valid_from"]):
-            self.versions[row["owner_id"]].append(row)
-
-    def at(self, owner_id: str, when: int) -> Row:
-        """The version in force at an instant."""
-        versions = [row for row in self.versions[owner_id] if row["valid_from"] <= when]
-        if not versions:
-            raise NotTaughtError(f"{owner_id} has usage at {when} and no organisation row in force")
-        return versions[-1]
-
-    def payer(self, owner_id: str, when: int) -> str:
-        return self.at(owner_id, when)["payer_id"] or owner_id
-
-    def factor(self, owner_id: str, when: int) -> Fraction:
-        return Fraction(self.at(owner_id, when)["price_factor"] or 1)
-
-    def edges(self, owner_id: str) -> set[int]:
-        return {row["valid_from"] for row in self.versions[owner_id]}
-
-
-class _UnpricedError(Exception):
-    """`price_missing` or `price_overlap`."""
-
-
-class _Prices:
-    def __init__(self, rows: Iterable[Row]) -> None:
-        tiers: dict[str, list[Row]] = defaultdict(list)
-        for row in sorted(rows, key=lambda row: row["tier_from"]):
-            tiers[row["price_id"]].append(row)
-        self.of_slug: dict[str, list[list[Row]]] = defaultdict(list)
-        for price in tiers.values():
-            self.of_slug[price[0]["slug"].lower()].append(price)
-
-    def edges(self, slug: str) -> set[int]:
-        return {
-            edge
-            for price in self.of_slug[slug]
-            for edge in (price[0]["valid_from"], price[0]["valid_to"])
-            if edge is not None
-        }
-
-    def at(self, slug: str, owner: Row, zone: str, when: int) -> list[Row]:
-        """The tiers of the most specific price in force."""
-        ranked = defaultdict(list)
-        for price in self.of_slug[slug]:
-            head = price[0]
-            if (
-                head["currency"] == owner["currency"]
-                and head["owner_id"] in (None, owner["owner_id"])
-                and head["zone"] in (None, zone)
-                and head["valid_from"] <= when
-                and (head["valid_to"] is None or when < head["valid_to"])
-            ):
-                ranked[head["owner_id"] is not None, head["zone"] is not None].append(price)
-        if not ranked:
-            raise _UnpricedError("price_missing")
-        best = ranked[max(ranked)]
-        if len(best) > 1:
-            raise _UnpricedError("price_overlap")
-        return best[0]
-
-
-# ---- usage becomes quantities ----------------------------------------------------------------------------------
-
-Piece = tuple[int, int]  # half-open, microseconds
-
-
-def unite(pieces: Iterable[Piece]) -> list[Piece]:
-    """The same time, each instant once."""
-    united: list[Piece] = []
-    for start, stop in sorted(pieces):
-        if united and start <= united[-1][1]:
-            united[-1] = (united[-1][0], max(united[-1][1], stop))
-        else:
-            united.append((start, stop))
-    return [(start, stop) for start, stop in united if start < stop]
-
-
-def subtract(pieces: Iterable[Piece], holes: Iterable[Piece]) -> list[Piece]:
-    """What is left of the pieces outside the holes."""
-    left = list(pieces)
-    for hole_start, hole_stop in holes:
-        left = [
-            part
-            for start, stop in left
-            for part in ((start, min(stop, hole_start)), (max(start, hole_stop), stop))
-            if part[0] < part[1]
-        ]
-    return left
-
-
-def cut(start: int, stop: int, edges: Iterable[int]) -> Iterator[Piece]:
-    """The piece, parted at every edge inside it."""
-    marks = sorted({start, stop, *(edge for edge in edges if start < edge < stop)})
-    yield from pairwise(marks)
-
-
-def clip(start: int, stop: int | None, month: Piece) -> Piece:
-    return max(start, month[0]), month[1] if stop is None else min(stop, month[1])
-
-
-def _tells_of(row: Row) -> Piece:
-    """The time that a row says something about."""
-    if "started_at" in row:
-        return row["started_at"], FOREVER if row["stopped_at"] is None else row["stopped_at"]
-    start = row.get("sampled_at", row.get("performed_at", 0))
-    return start, start + 1 if "quantity" in row else FOREVER
-
-
-@dataclass(frozen=True, order=True)
-class _Usage:
-    """A line key before its tiers."""
-
-    payer_id: str
-    owner_id: str
-    resource_id: str
     slug: str
-    zone: str
-    price_id: str
-    price_factor: Fraction
+    owner_id: str
+    cents: int
+    recurring: bool
 
 
-class _Rating:
-    """One month's usage, turned into charges."""
+class _Invoice:
+    """The lines of one payer, and what spend rules make of them."""
 
-    def __init__(self, seen: _Seen, month: Piece) -> None:
-        self.seen, self.month = seen, month
-        self.organisations = _Organisations(seen.rows["organisations"])
-        self.prices = _Prices(seen.rows["price_tiers"])
-        self.tiers: dict[str, list[Row]] = {}
-        self.parked: dict[str, set[str]] = defaultdict(set)
-        self.exact: dict[LineKey, tuple[Charge, Fraction]] = {}
-        for row in seen.conflicting:
-            if "owner_id" not in row:
-                raise NotTaughtError(f"rows of nobody contradict each other: {row}")
-            start, stop = _tells_of(row)
-            if start < month[1] and month[0] < stop:
-                self.parked[self.organisations.payer(row["owner_id"], month[0])].add("event_conflict")
+    def __init__(self, charges: Sequence[Charge], currency: str, reached: Counter[str]) -> None:
+        self.lines = [_Line(charge.key.slug, charge.key.owner_id, charge.cents, charge.recurring) for charge in charges]
+        self.currency, self.reached = currency, reached
+        self.adjustments: list[Adjustment] = []
 
-    def edges(self, row: Row, slug: str) -> set[int]:
-        return self.prices.edges(slug) | self.organisations.edges(row["owner_id"])
+    def total(self, scope: Iterable[_Line]) -> int:
+        return sum(line.cents for line in scope)
 
-    def place(self, row: Row, slug: str, when: int) -> _Usage | None:
-        """Which line usage at an instant belongs to; without a price its payer is parked."""
-        owner = self.organisations.at(row["owner_id"], when)
-        payer_id = owner["payer_id"] or owner["owner_id"]
-        try:
-            tiers = self.prices.at(slug, owner, row["zone"], when)
-        except _UnpricedError as reason:
-            self.parked[payer_id].add(str(reason))
-            return None
-        price_id = tiers[0]["price_id"]
-        self.tiers[price_id] = tiers
-        factor = Fraction(owner["price_factor"] or 1)
-        return _Usage(payer_id, row["owner_id"], row["resource_id"], slug, row["zone"], price_id, factor)
+    def lower(self, rule_id: str, kind: str, scope: list[_Line], amount: int) -> None:
+        """A negative line, borne by the lines in scope."""
+        if not amount:
+            return
+        shares = spread(amount, [Fraction(line.cents) for line in scope])
+        for line, share in zip(scope, shares, strict=True):
+            line.cents -= share
+        self.adjustments.append(Adjustment(rule_id, kind, -amount))
+        self.reached[f"adjustment {kind}"] += 1
 
-    def charge(
-        self, usage: _Usage, tier: Row, quantity: Fraction, seconds: int | None, tier_price: Fraction = Fraction(0)
-    ) -> None:
-        """Price one tier of one line; `quantity` already holds the seconds where the price knows time."""
-        per = tier["per_quantity"] * (tier["per_seconds"] or 1)
-        amount = quantity * Fraction(tier["unit_price"]) / per + tier_price
-        key = LineKey(
-            usage.owner_id,
-            usage.resource_id,
-            usage.slug,
-            usage.zone,
-            usage.price_id,
-            tier["tier_from"],
-            usage.price_factor,
-        )
-        charge = Charge(key, usage.payer_id, tier["basis"], quantity, seconds, 0, recurring=True)
-        self.exact[key] = (charge, amount * usage.price_factor * 100)
+    def discount(self, rule_id: str, scope: list[_Line], rate: Fraction) -> None:
+        self.lower(rule_id, "discount", scope, round_half_away(self.total(scope) * rate))
 
-    def parts(self, tiers: list[Row], quantity: Fraction, *, counted: bool) -> Iterator[tuple[Row, Fraction]]:
-        """How a quantity falls into tiers."""
-        for tier in tiers:
-            low, high = tier["tier_from"], tier["tier_to"]
-            match tier["tier_mode"]:
-                case "graduated" if counted:
-                    part = quantity if high is None else min(quantity, Fraction(high - 1))
-                    part -= max(low - 1, 0)
-                case "graduated":
-                    part = (quantity if high is None else min(quantity, Fraction(high))) - low
-                case "flat" | "slab" | "package":
-                    part = quantity if low <= quantity and (high is None or quantity < high) else Fraction(0)
-                case mode:
-                    raise NotTaughtError(f"tier mode {mode}")
-            if part > 0:
-                yield tier, part
+    def apply(self, rule: Row, slug: str | None, scope: list[_Line], *, is_floor_due: bool) -> None:
+        """One rule on the lines in its scope."""
+        total = self.total(scope)
+        amount = None if rule["amount"] is None else minor_units(rule["amount"], self.currency)
+        match rule["kind"]:
+            case "discount":
+                if rule["rate"] is not None:
+                    self.discount(rule["rule_id"], scope, Fraction(rule["rate"]))
+                if amount is not None:
+                    self.reached["discount of more than there is"] += amount > self.total(scope)
+                    self.lower(rule["rule_id"], "discount", scope, min(amount, self.total(scope)))
+            case "maximum":
+                self.reached["maximum exactly met"] += amount == total
+                self.lower(rule["rule_id"], "maximum", scope, max(0, total - amount))
+            case "minimum" | "commitment" if is_floor_due and total == amount:
+                self.reached["floor exactly met"] += 1
+            case "minimum" | "commitment" if is_floor_due and total < amount:
+                self.reached[f"adjustment {rule['kind']}"] += 1
+                self.reached[f"{rule['kind']} without usage"] += not scope
+                self.adjustments.append(Adjustment(rule["rule_id"], rule["kind"], amount - total))
+                self.lines.append(_Line(slug or NOBODYS, NOBODYS, amount - total, recurring=True))
 
-    def charge_parts(self, usage: _Usage, quantity: Fraction, seconds: int | None, *, counted: bool = False) -> None:
-        for tier, part in self.parts(self.tiers[usage.price_id], quantity, counted=counted):
-            blocks = started_blocks(part, tier["block_quantity"]) if tier["block_quantity"] else None
-            once = Fraction(tier["tier_price"] or 0)
-            if tier["tier_mode"] == "package":
-                once *= blocks
-            billed = part if blocks is None else Fraction(blocks * tier["block_quantity"])
-            within = None if seconds is None else min(seconds, part.numerator)
-            self.charge(usage, tier, billed, within, once)
 
-    # -- the bases --
+KIND_ORDER = ("discount", "maximum", "minimum", "commitment")
+FLOORS = ("minimum", "commitment")
 
-    def runtime(self) -> None:
-        instances: dict[str, dict[tuple, list[Piece]]] = defaultdict(lambda: defaultdict(list))
-        for row in self.seen.rows["runtime_intervals"]:
-            what = tuple(row[name] for name in ("owner_id", "resource_id", "service", "flavour", "zone"))
-            instances[row["instance_id"]][what].append((row["started_at"], row["stopped_at"] or FOREVER))
-        broken: dict[str, list[Piece]] = defaultdict(list)
-        for row in self.seen.rows["unusable_intervals"]:
-            broken[row["instance_id"]].append((row["started_at"], row["stopped_at"]))
-        microseconds: dict[_Usage, int] = defaultdict(int)
-        for instance_id, runs in sorted(instances.items()):
-            united = {what: unite(pieces) for what, pieces in runs.items()}
-            if sum(stop - start for pieces in united.values() for start, stop in pieces) != sum(
-                stop - start for start, stop in unite(piece for pieces in united.values() for piece in pieces)
-            ):
-                raise NotTaughtError(f"instance {instance_id} ran as two things at once")
-            for (owner_id, resource_id, service, flavour, zone), pieces in united.items():
-                row = {"owner_id": owner_id, "resource_id": resource_id, "zone": zone}
-                slug = f"{service}.{flavour}".lower()
-                holes = unite(broken[instance_id])
-                for run in pieces:
-                    for usage, duration in self.run(row, slug, run, holes):
-                        microseconds[usage] += duration
-        for usage, duration in microseconds.items():
-            seconds = duration // SECOND
-            block = self.tiers[usage.price_id][0]["block_seconds"] or 1
-            self.charge_parts(usage, Fraction(-(-seconds // block) * block), seconds)
 
-    def run(self, row: Row, slug: str, run: Piece, holes: list[Piece]) -> Iterator[tuple[_Usage, int]]:
-        """What one united run bills in this month, by line: its time, or its granules where the price has some."""
-        starts: dict[str, int] = {}
-        ended = 0
-        for span in cut(*run, self.edges(row, slug) | set(self.month)):
-            if span[1] <= self.month[0] and not self.has_granules(slug):
-                continue
-            if span[0] >= self.month[1] or not (usage := self.place(row, slug, span[0])):
-                continue
-            tier = self.tiers[usage.price_id][0]
-            usable = subtract([span], holes)
-            if not (tier["granularity_seconds"] or tier["minimum_seconds"]):
-                if self.month[0] <= span[0]:
-                    yield usage, sum(stop - start for start, stop in usable)
-                continue
-            granule = (tier["granularity_seconds"] or 0) * SECOND or 1
-            if holes or granule == 1:
-                raise NotTaughtError(f"unusable granules, or a minimum without granules: {slug}")
-            origin = starts.setdefault(usage.price_id, span[0])
-            begun = -(-(span[1] - origin) // granule) - -(-(span[0] - origin) // granule)
-            ended += begun * granule
-            top_up = 0
-            if span[1] == run[1]:
-                if len(starts) > 1 and tier["minimum_seconds"]:
-                    raise NotTaughtError(f"a minimum over two prices: {slug}")
-                top_up = max(0, (tier["minimum_seconds"] or 0) * SECOND - ended)
-            if self.month[0] <= span[0]:
-                yield usage, begun * granule + top_up
+def _adjust(
+    invoice: _Invoice, payer: Row, rules: list[Row], sub_rules: Mapping[str, list[Row]], *, is_closed: bool
+) -> None:
+    """Per slug first, then over everything; of each: discounts, the payer's own discount, cap, floors.
 
-    def has_granules(self, slug: str) -> bool:
-        return any(
-            price[0]["granularity_seconds"] or price[0]["minimum_seconds"] for price in self.prices.of_slug[slug]
-        )
+    A rule of a sub-organisation sees that owner's lines only and goes before its payer's.
+    """
+    told = [(owner_id, rule) for owner_id, own in sorted(sub_rules.items()) for rule in own]
+    told += [(None, rule) for rule in rules]
+    told.sort(key=lambda each: KIND_ORDER.index(each[1]["kind"]))
+    for owner_id, rule in told:
+        if rule["slug"] is not None:
+            slug = rule["slug"].lower()
+            scope = [line for line in invoice.lines if line.slug == slug and owner_id in (None, line.owner_id)]
+            invoice.apply(rule, slug, scope, is_floor_due=_is_floor_due(rule, scope, is_closed=is_closed))
+    whole = [(owner_id, rule) for owner_id, rule in told if rule["slug"] is None]
+    for kind in KIND_ORDER:
+        for owner_id, rule in whole:
+            if rule["kind"] == kind:
+                scope = [line for line in invoice.lines if owner_id in (None, line.owner_id)]
+                invoice.apply(rule, None, scope, is_floor_due=_is_floor_due(rule, scope, is_closed=is_closed))
+        if kind == "discount":
+            invoice.discount("", list(invoice.lines), Fraction(payer["discount_rate"] or 0))
 
-    def stored(self) -> None:
-        byte_us: dict[tuple[_Usage, int], int] = defaultdict(int)
-        held_us: dict[tuple[_Usage, int], int] = defaultdict(int)
-        for row, span in self.held_samples():
-            slug = row["metric"].lower()
-            for start, stop in cut(*span, self.edges(row, slug)):
-                if not (usage := self.place(row, slug, start)):
-                    continue
-                for tier, part in self.parts(self.tiers[usage.price_id], Fraction(row["bytes"]), counted=False):
-                    block = tier["block_quantity"]
-                    size = started_blocks(part, block) * block if block else part.numerator
-                    byte_us[usage, tier["tier_from"]] += size * (stop - start)
-                    held_us[usage, tier["tier_from"]] += stop - start
-        for (usage, tier_from), product in byte_us.items():
-            (tier,) = (each for each in self.tiers[usage.price_id] if each["tier_from"] == tier_from)
-            if tier["tier_price"]:
-                raise NotTaughtError(f"tier_price of stored {tier['price_id']}")
-            self.charge(usage, tier, Fraction(product // SECOND), held_us[usage, tier_from] // SECOND)
 
-    def held_samples(self) -> Iterator[tuple[Row, Piece]]:
-        """Every size above zero, with the time in this month until the next sample."""
-        samples: dict[tuple[str, str], list[Row]] = defaultdict(list)
-        for row in self.seen.rows["storage_samples"]:
-            samples[row["resource_id"], row["metric"]].append(row)
-        for held in samples.values():
-            held.sort(key=lambda row: row["sampled_at"])
-            for row, after in zip(held, [*held[1:], None], strict=True):
-                span = clip(row["sampled_at"], after and after["sampled_at"], self.month)
-                if span[0] < span[1] and row["bytes"]:
-                    yield row, span
-
-    def moved(self) -> None:
-        volumes: dict[_Usage, int] = defaultdict(int)
-        for row in self.seen.rows["traffic_deltas"]:
-            last = max(row["started_at"], row["stopped_at"] - 1)
-            if self.month[0] <= last < self.month[1] and (usage := self.place(row, row["metric"].lower(), last)):
-                volumes[usage] += row["bytes"]
-        for usage, volume in volumes.items():
-            self.charge_parts(usage, Fraction(volume), None)
-
-    def units(self) -> None:
-        largest: dict[tuple[str, str], Row] = {}
-        for row in sorted(self.seen.rows["unit_counts"], key=lambda row: row["sampled_at"]):
-            if self.month[0] <= row["sampled_at"] < self.month[1]:
-                what = row["resource_id"], row["metric"].lower()
-                if what not in largest or Fraction(row["quantity"]) > Fraction(largest[what]["quantity"]):
-                    largest[what] = row
-        for (_, slug), row in largest.items():
-            if usage := self.place(row, slug, row["sampled_at"]):
-                self.charge_parts(usage, Fraction(row["quantity"]), None, counted=True)
-
-    def one_shots(self) -> None:
-        for row in self.seen.rows["one_shots"]:
-            if not self.month[0] <= row["performed_at"] < self.month[1]:
-                continue
-            if row["invoice"] != "monthly" or row["sells_credits"]:
-                continue  # an invoice of its own
-            owner = self.organisations.at(row["owner_id"], row["performed_at"])
-            if row["currency"] != owner["currency"]:
-                raise NotTaughtError("one-shot in another currency")
-            factor = Fraction(owner["price_factor"] or 1)
-            quantity = Fraction(row["quantity"])
-            amount = quantity * Fraction(row["unit_price"]) * factor * (1 - Fraction(row["discount_rate"] or 0))
-            key = LineKey(row["owner_id"], row["event_id"], "one_shot", "", row["source"], 0, factor)
-            payer_id = owner["payer_id"] or row["owner_id"]
-            charge = Charge(key, payer_id, "one_shot", quantity, None, 0, recurring=row["recurring"])
-            self.exact[key] = (charge, amount * 100)
-
-    def charges(self) -> dict[LineKey, Charge]:
-        """Every line in cents. Lines below the cent are rounded together, per owner and slug."""
-        self.runtime()
-        self.stored()
-        self.moved()
-        self.units()
-        self.one_shots()
-        rounded: dict[LineKey, Charge] = {}
-        small: dict[tuple[str, str, str], list[LineKey]] = defaultdict(list)
-        for key, (charge, exact) in sorted(self.exact.items()):
-            if 0 < abs(exact) < 1:
-                small[charge.payer_id, key.owner_id, key.slug].append(key)
-            rounded[key] = replace(charge, cents=round_half_away(exact))
-        for keys in small.values():
-            weights = [self.exact[key][1] for key in keys]
-            for key, share in zip(keys, spread(round_half_away(sum(weights, Fraction(0))), weights), strict=True):
-                rounded[key] = replace(rounded[key], cents=share)
-        return rounded
+def _is_floor_due(rule: Row, scope: list[_Line], *, is_closed: bool) -> bool:
+    """One's own floor is due also without any line in its scope, a public one only where there is one."""
+    return not is_closed and (rule["owner_id"] is not None or bool(scope))
 
 
 # ---- credits and the invoice -----------------------------------------------------------------------------------
@@ -664,14 +255,15 @@ class _Rating:
 def _pay_from_lots(
     lots: list[Row], left: Mapping[str, int], unpaid: dict[str, int], scoped_first: bool
 ) -> dict[str, int]:
-    """What every lot pays, in the order of the lots; a lot for everything starts with or ends on scoped slugs."""
+    """What every lot pays, in the order of the lots, first of slugs that fewer of the scoped lots may pay."""
     unpaid = dict(unpaid)
-    scoped = {slug for lot in lots for slug in _scope(lot) or ()}
+    scopes = [scope for lot in lots if (scope := _scope(lot)) is not None]
+    claims = {slug: sum(slug in scope for scope in scopes) for slug in unpaid}
     used = {}
     for lot in lots:
         scope = _scope(lot)
-        slugs = [slug for slug in sorted(unpaid) if scope is None or slug in scope]
-        slugs.sort(key=lambda slug: (slug in scoped) != scoped_first)
+        slugs = [slug for slug in unpaid if scope is None or slug in scope]
+        slugs.sort(key=lambda slug: (-claims[slug] if scoped_first else claims[slug], slug))
         budget = left[lot["grant_id"]]
         for slug in slugs:
             paid = min(budget, unpaid[slug])
@@ -685,13 +277,29 @@ def _scope(lot: Row) -> set[str] | None:
     return None if not lot["slugs"] else {slug.strip().lower() for slug in lot["slugs"].split(";")}
 
 
+def _is_vat_number(country: str, number: str | None) -> bool:
+    """Whether it is one: the wrong ones that are generated are German, those of other countries are believed."""
+    if not number or country != "DE":
+        return bool(number)
+    digits = number.removeprefix("DE")
+    if len(digits) != 9 or not digits.isdigit() or digits[0] == "0":
+        return False
+    check = 10  # ISO 7064, mod 11, 10
+    for digit in digits[:8]:
+        check = ((check + int(digit)) % 10 or 10) * 2 % 11
+    return (11 - check) % 10 == int(digits[8])
+
+
 def vat_rate(payer: Row) -> Fraction | None:
     """The rate that a French seller owes; None where nobody can say yet."""
+    if payer["country"] not in COUNTRIES:
+        return None
     if payer["country"] == "FR":
         return None if payer["postcode"].startswith(("97", "98")) else Fraction(20, 100)
     if payer["country"] not in EU:
         return Fraction(0)
-    return Fraction(0) if payer["kind"] == "business" and payer["vat_number"] else None
+    is_taxable = payer["kind"] == "business" and _is_vat_number(payer["country"], payer["vat_number"])
+    return Fraction(0) if is_taxable else None
 
 
 class _Ledger:
@@ -701,42 +309,78 @@ class _Ledger:
         self.left: dict[str, int] = {}
         self.bills: dict[str, dict[str, Bill]] = {}
         self.parked: set[str] = set()
+        self.paid: set[tuple[str, str]] = set()  # what was once settled as paid stays so; a refund is a credit note's
 
-    def paid_refills(self, payments: list[Row], payer_id: str) -> tuple[int, int]:
+    def paid_refills(self, payments: list[Row], payer: Row, reached: Counter[str]) -> tuple[int, int]:
         """Refills that are paid, and those that are pending."""
         paid = pending = 0
         for month, bills in self.bills.items():
-            if bill := bills.get(payer_id):
+            if bill := bills.get(payer["owner_id"]):
+                told = [row for row in payments if row["reference"] == f"{payer['owner_id']}/{month}"]
                 received = sum(
-                    cents(row["amount"]) * {"succeeded": 1, "refunded": -1, "failed": 0}[row["outcome"]]
-                    for row in payments
-                    if row["reference"] == f"{payer_id}/{month}"
+                    minor_units(row["amount"], payer["currency"])
+                    * {"succeeded": 1, "refunded": -1, "failed": 0}[row["outcome"]]
+                    for row in told
                 )
-                if received >= bill.payable:
+                if received >= bill.payable or (month, bill.payer_id) in self.paid:
+                    self.paid.add((month, bill.payer_id))
                     paid += bill.h
                 else:
                     pending += bill.h
+                reached["refill paid"] += bill.h > 0 and received >= bill.payable
+                reached["refill pending"] += bill.h > 0 and received < bill.payable
+                reached["paid to the last cent"] += bill.payable == received > 0
+                reached["paid one cent less"] += bill.payable == received + 1
+                reached["paid in parts"] += len(told) > 1
         return paid, pending
 
+    def recurring_before(self, payer_id: str) -> list[int]:
+        """The recurring parts of the statements so far, newest first."""
+        return [bills[payer_id].recurring for bills in reversed(self.bills.values()) if payer_id in bills]
 
-def _statement(  # the letters are the statement's own
-    payer: Row, charges: list[Charge], seen: _Seen, ledger: _Ledger, name: str, month: Piece, as_of: int, rate: Fraction
-) -> Bill:
-    payer_id = payer["owner_id"]
-    charges = sorted(charges, key=lambda charge: charge.key)
-    gross = sum(charge.cents for charge in charges)
-    discount = -round_half_away(gross * Fraction(payer["discount_rate"] or 0))
-    shares = spread(discount, [Fraction(charge.cents) for charge in charges])
-    fees = gross + discount
-    unpaid: dict[str, int] = defaultdict(int)
-    recurring = 0
-    for charge, share in zip(charges, shares, strict=True):
-        unpaid[charge.key.slug] += charge.cents + share
-        recurring += (charge.cents + share) * charge.recurring
 
-    grants = [row for row in seen.rows["credit_grants"] if row["owner_id"] == payer_id]
-    if any(grant["currency"] != payer["currency"] for grant in grants):
-        raise NotTaughtError("credit in another currency")
+def _forecast(recurring: int, before: list[int], rules: list[Row], currency: str, name: str, plan: Provision) -> int:
+    """What the next month will cost."""
+    match plan.strategy:
+        case "same_as_last_month":
+            return recurring
+        case "daily_rate":
+            start, end = month_bounds(name)
+            days, next_days = (end - start) // DAY, calendar.monthrange(*_next(name))[1]
+            return round_half_away(Fraction(recurring * next_days, days))
+        case "mean_of_three":
+            told = [recurring, *before[:2]]
+            return round_half_away(Fraction(sum(told), len(told)))
+        case "committed":
+            committed = [minor_units(rule["amount"], currency) for rule in rules if rule["kind"] == "commitment"]
+            return sum(committed) if committed else recurring
+    raise NotTaughtError(f"strategy {plan.strategy}")
+
+
+def _next(name: str) -> tuple[int, int]:
+    year, number = map(int, name.split("-"))
+    return (year, number + 1) if number < 12 else (year + 1, 1)
+
+
+@dataclass(frozen=True)
+class _Books:
+    """What every statement of one month is made from."""
+
+    ledger: _Ledger
+    organisations: Organisations
+    rules: SpendRules
+    name: str
+    month: Piece
+    as_of: int
+    plan: Provision
+    reached: Counter[str]
+    grants: Mapping[str, list[Row]]
+    agreements: Mapping[str, list[Row]]
+    payments: Mapping[str, list[Row]]
+
+
+def _lots_of_month(grants: list[Row], ledger: _Ledger, month: Piece, currency: str) -> tuple[list[Row], dict[str, int]]:
+    """The free lots that may pay in a month and have something left, in their order."""
     far = 2**63
     lots = sorted(
         (
@@ -748,35 +392,79 @@ def _statement(  # the letters are the statement's own
         ),
         key=lambda row: (row["priority"], row["expires_at"] or far, row["starts_at"], row["grant_id"]),
     )
-    left = {row["grant_id"]: ledger.left.get(row["grant_id"], cents(row["amount"])) for row in lots}
-    lots = [row for row in lots if left[row["grant_id"]]]
+    left = {row["grant_id"]: ledger.left.get(row["grant_id"], minor_units(row["amount"], currency)) for row in lots}
+    return [row for row in lots if left[row["grant_id"]]], left
+
+
+def _note_lots(lots: list[Row], printed: list[Lot], month: Piece, reached: Counter[str]) -> None:
+    for row, lot in zip(lots, printed, strict=True):
+        what = "scoped" if row["slugs"] else "open"
+        use = "whole" if lot.used == -lot.left_before else "partly" if lot.used else "not"
+        reached[f"{what} credit used {use}"] += 1
+        reached[f"{what} credit expires"] += bool(lot.expired)
+        reached["credit ends exactly with the month"] += row["expires_at"] == month[1]
+        reached["credit ends right after the month's start"] += row["expires_at"] == month[0] + 1
+        reached["credit starts inside the month"] += month[0] < row["starts_at"]
+
+
+def _statement(payer: Row, charges: list[Charge], books: _Books, rate: Fraction) -> Bill:
+    payer_id, currency, reached = payer["owner_id"], payer["currency"], books.reached
+    ends = payer["closed_on"] and instant(datetime(*payer["closed_on"].timetuple()[:3], tzinfo=UTC))
+    # who has closed, or is paid for by another by now, is provided for no more
+    is_closed = (ends is not None and ends < books.month[1]) or payer["payer_id"] is not None
+    charges = sorted(charges, key=lambda charge: charge.key)
+    rules = [rule for rule in books.rules.of_payer(payer) if rule["kind"] != "free_quantity"]
+    owners = {charge.key.owner_id for charge in charges} - {payer_id}
+    sub_rules = {
+        owner_id: [rule for rule in books.rules.of_sub_organisation(owner_id) if rule["kind"] != "free_quantity"]
+        for owner_id in owners
+    }
+    invoice = _Invoice(charges, currency, reached)
+    _adjust(invoice, payer, rules, sub_rules, is_closed=is_closed)
+    fees = invoice.total(invoice.lines)
+    recurring = sum(line.cents for line in invoice.lines if line.recurring)
+    unpaid: dict[str, int] = defaultdict(int)
+    for line in invoice.lines:
+        unpaid[line.slug] += line.cents
+
+    grants = books.grants.get(payer_id, [])
+    lots, left = _lots_of_month(grants, books.ledger, books.month, currency)
     used = _pay_from_lots(lots, left, unpaid, scoped_first=False)
     printed = []
     for lot in lots:
         remaining = left[lot["grant_id"]] - used[lot["grant_id"]]
-        ends = lot["expires_at"] is not None and lot["expires_at"] <= month[1]
-        printed.append(Lot(lot["grant_id"], left[lot["grant_id"]], -used[lot["grant_id"]], -remaining if ends else 0))
-        ledger.left[lot["grant_id"]] = printed[-1].left_after
+        is_over = is_closed or (lot["expires_at"] is not None and lot["expires_at"] <= books.month[1])
+        expired = -remaining if is_over else 0
+        printed.append(Lot(lot["grant_id"], left[lot["grant_id"]], -used[lot["grant_id"]], expired))
+        books.ledger.left[lot["grant_id"]] = printed[-1].left_after
+    _note_lots(lots, printed, books.month, reached)
 
-    paid, pending = ledger.paid_refills([row for row in seen.rows["payments"] if row["received_at"] <= as_of], payer_id)
-    opening = sum(cents(row["amount"]) for row in grants if row["kind"] == "prepaid" and row["starts_at"] < month[1])
-    spent = sum(bills[payer_id].e for bills in ledger.bills.values() if payer_id in bills)
+    paid, pending = books.ledger.paid_refills(books.payments.get(payer_id, []), payer, reached)
+    opening = sum(
+        minor_units(row["amount"], currency)
+        for row in grants
+        if row["kind"] == "prepaid" and row["starts_at"] < books.month[1]
+    )
+    spent = sum(bills[payer_id].e for bills in books.ledger.bills.values() if payer_id in bills)
     a, b, g = sum(left.values()), opening + spent + paid, pending
     c = sum(lot.used for lot in printed)
     d = sum(lot.expired for lot in printed)
     e = -min(b, fees + c)
-    is_closed = payer["closed_on"] is not None and instant(_midnight(payer["closed_on"])) < month[1]
-    f = 0 if is_closed else -recurring
+    before = books.ledger.recurring_before(payer_id)
+    committing = rules + [rule for own in sub_rules.values() for rule in own]
+    f = 0 if is_closed else -_forecast(recurring, before, committing, currency, books.name, books.plan)
     h = 0 if is_closed else max(0, -(a + b + c + d + e + f + g))
-    agreed = [
-        row for row in seen.rows["refill_agreements"] if (row["owner_id"], row["billing_month"]) == (payer_id, name)
-    ]
-    if agreed:
-        h = cents(agreed[0]["amount"])
-    return Bill(
+    is_custom = False
+    if len(before) < books.plan.from_month and not is_closed:
+        h, is_custom = 0, True
+        reached["month without provision"] += 1
+    for agreed in books.agreements.get(payer_id, []):
+        h, is_custom = minor_units(agreed["amount"], currency), True
+    bill = Bill(
         payer_id,
         tuple(charges),
-        discount,
+        tuple(invoice.adjustments),
+        recurring,
         fees,
         a,
         b,
@@ -787,48 +475,139 @@ def _statement(  # the letters are the statement's own
         g,
         h,
         tuple(printed),
-        bool(agreed),
+        is_custom,
         rate,
         is_order_felt=used != _pay_from_lots(lots, left, unpaid, scoped_first=True),
     )
+    _note_bill(bill, payer, is_closed=is_closed, reached=reached)
+    return bill
 
 
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+def _note_bill(bill: Bill, payer: Row, *, is_closed: bool, reached: Counter[str]) -> None:
+    reached["closed organisation"] += is_closed
+    reached["order of scoped credits is felt"] += bill.is_order_felt
+    reached["more fees than credits"] += bill.fees + bill.c + bill.e > 0 and bill.before > 0
+    reached["prepaid spent"] += bill.e < 0
+    reached["prepaid kept"] += bill.b + bill.e > 0
+    reached["no refill needed"] += bill.h == 0 and bill.f < 0
+    reached["custom refill"] += bill.is_custom
+    reached["nothing to pay"] += bill.is_due and bill.payable == 0
+    reached["only credits"] += bill.is_due and not bill.charges
+    reached["fees that do not come again"] += bill.recurring < bill.fees
+    reached[f"VAT {float(bill.vat_rate):.0%}"] += bill.is_due
+    reached["discount over the whole invoice"] += any(not each.rule_id for each in bill.adjustments)
+    reached[f"invoice in {payer['currency']}"] += bill.is_due
 
 
-def bill_months(landing: Path, months: Sequence[str], as_of: Mapping[str, datetime] | None = None) -> dict[str, Month]:
+# ---- months ----------------------------------------------------------------------------------------------------
+
+
+def _unprecise(payer: Row, books: _Books) -> set[str]:
+    """What is wrong with the credits of a payer."""
+    reasons = set()
+    grants = books.grants.get(payer["owner_id"], [])
+    if any(grant["currency"] != payer["currency"] for grant in grants):
+        return {"currency"}
+    try:
+        for row in grants + books.agreements.get(payer["owner_id"], []):
+            minor_units(row["amount"], payer["currency"])
+    except UnpreciseError:
+        reasons.add("amount_precision")
+    return reasons
+
+
+def _by_owner(rows: Iterable[Row], key: str = "owner_id") -> dict[str, list[Row]]:
+    of_owner: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        of_owner[row[key]].append(row)
+    return of_owner
+
+
+def _books(name: str, seen: Seen, ledger: _Ledger, rating: Rating, known_at: int, plan: Provision) -> _Books:
+    payments: dict[str, list[Row]] = defaultdict(list)
+    for row in seen.rows["payments"]:
+        if row["received_at"] <= known_at:
+            payments[row["reference"].rpartition("/")[0]].append(row)
+    return _Books(
+        ledger,
+        rating.organisations,
+        rating.rules,
+        name,
+        month_bounds(name),
+        known_at,
+        plan,
+        rating.reached,
+        _by_owner(seen.rows["credit_grants"]),
+        _by_owner(row for row in seen.rows["refill_agreements"] if row["billing_month"] == name),
+        payments,
+    )
+
+
+def _payers(books: _Books, charged: Iterable[str]) -> Iterator[Row]:
+    """Who may get a bill: who pays for himself when the month is closed, and who has a line of his own in it."""
+    charged = set(charged)
+    for owner_id in sorted(books.organisations.versions):
+        if books.organisations.starts[owner_id][0] < books.month[1]:
+            payer = books.organisations.at(owner_id, books.as_of)
+            if not payer["payer_id"] or owner_id in charged:
+                yield payer
+
+
+def _sub_organisations(books: _Books) -> dict[str, list[str]]:
+    """Who is paid for by whom when the month is closed."""
+    subs: dict[str, list[str]] = defaultdict(list)
+    for owner_id, starts in books.organisations.starts.items():
+        if starts[0] <= books.as_of and (payer_id := books.organisations.at(owner_id, books.as_of)["payer_id"]):
+            subs[payer_id].append(owner_id)
+    return subs
+
+
+def _reasons_to_park(payer: Row, owner_ids: list[str], books: _Books) -> set[str]:
+    reasons = books.rules.reasons_to_park(payer, owner_ids) | _unprecise(payer, books)
+    if payer["owner_id"] in books.ledger.parked:
+        reasons.add("predecessor_parked")
+    if not payer["name"]:
+        reasons.add("name_length")
+    return reasons
+
+
+def _bill_month(name: str, seen: Seen, ledger: _Ledger, known_at: int, plan: Provision) -> Month:
+    rating = Rating(seen, month_bounds(name))
+    charges, parked = rating.charges(), rating.parked
+    books = _books(name, seen, ledger, rating, known_at, plan)
+    of_payer: dict[str, list[Charge]] = defaultdict(list)
+    for charge in charges:
+        of_payer[charge.payer_id].append(charge)
+    subs = _sub_organisations(books)
+    bills = {}
+    for payer in _payers(books, of_payer):
+        payer_id = payer["owner_id"]
+        if reasons := _reasons_to_park(payer, subs[payer_id], books):
+            parked[payer_id] |= reasons
+        if payer_id in parked:
+            continue
+        rate = vat_rate(payer)
+        statement = _statement(payer, of_payer[payer_id], books, rate or Fraction(0))
+        if statement.is_due and rate is None:
+            parked[payer_id].add("tax_unknown")
+        elif statement.is_due:
+            bills[payer_id] = statement
+    ledger.bills[name] = bills
+    ledger.parked |= set(parked)
+    rating.reached.update(f"parked {reason}" for reasons in parked.values() for reason in reasons)
+    rating.reached.update(f"quarantined {reason}" for *_, reason in seen.quarantined)
+    return Month(name, tuple(charges), bills, dict(parked), seen.quarantined, dict(rating.unusable), rating.reached)
+
+
+def bill_months(
+    landing: Path,
+    months: Sequence[str],
+    as_of: Mapping[str, datetime] | None = None,
+    plan: Provision | None = None,
+) -> dict[str, Month]:
     """Bill the months in order, each on the one before; without `as_of` a month closes two days after its end."""
     ledger, billed = _Ledger(), {}
     for name in months:
-        bounds = month_bounds(name)
-        known_at = instant(as_of[name]) if as_of else bounds[1] + GRACE
-        seen = see(landing, known_at)
-        rating = _Rating(seen, bounds)
-        charges = rating.charges()
-        parked = rating.parked
-        of_payer: dict[str, list[Charge]] = defaultdict(list)
-        for charge in charges.values():
-            of_payer[charge.payer_id].append(charge)
-        bills = {}
-        for owner_id in sorted(rating.organisations.versions):
-            if min(row["valid_from"] for row in rating.organisations.versions[owner_id]) >= bounds[1]:
-                continue
-            payer = rating.organisations.at(owner_id, known_at)
-            if payer["payer_id"]:
-                continue
-            if owner_id in ledger.parked:
-                parked[owner_id].add("predecessor_parked")
-            elif owner_id not in parked:
-                rate = vat_rate(payer)
-                statement = _statement(
-                    payer, of_payer[owner_id], seen, ledger, name, bounds, known_at, rate or Fraction(0)
-                )
-                if rate is None and statement.is_due:
-                    parked[owner_id].add("tax_unknown")
-                elif statement.is_due:
-                    bills[owner_id] = statement
-        ledger.bills[name] = bills
-        ledger.parked |= set(parked)
-        billed[name] = Month(name, charges, bills, dict(parked), seen.quarantined)
+        known_at = instant(as_of[name]) if as_of else month_bounds(name)[1] + GRACE
+        billed[name] = _bill_month(name, see(landing, known_at), ledger, known_at, plan or Provision())
     return billed
