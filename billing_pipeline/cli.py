@@ -460,6 +460,7 @@ def _print_month(billing: "Billing", month: Month) -> None:
         ("Parked", "invoices/parked_organisations", ["payer_id", "reason", "detail"]),
         ("Refused prices", "accounts/refused_prices", ["price_id", "reason", "detail"]),
         ("Quarantine", "usage/quarantine", ["feed", "path", "file_row", "reason"]),
+        ("Flagged", "usage/flags", ["feed", "owner_id", "reason", "detail"]),
         ("Late", "usage/late_arrivals", ["feed", "origin_month", "late_rows"]),
     ):
         is_settled = name.startswith("invoices/")

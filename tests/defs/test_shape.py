@@ -69,7 +69,7 @@ def test_every_description_says_last_what_one_row_is(specs):
 
 def test_a_stage_feeds_only_later_stages(specs):
     # What the back office and the meters landed is counted and refused in one place.
-    gathered = {"usage/file_receipts", "usage/quarantine", "usage/late_arrivals"}
+    gathered = {"usage/file_receipts", "usage/quarantine", "usage/late_arrivals", "usage/flags"}
     backwards = [
         f"{dependency.asset_key.to_user_string()} -> {key}"
         for key, spec in specs.items()
