@@ -188,9 +188,7 @@ def build_models(folder: Path) -> dict[str, Lap]:
     laps: dict[str, Lap] = {}
     rows = read["usage/runtime_intervals"].manifest["files"]["events.parquet"]["rows"]
     with lap(laps, "dbt build", lambda: rows):
-        outcome = rating._run_dbt(
-            ["build", "--exclude-resource-type", "unit_test"], work, work / "target", billing.settings
-        )
+        outcome = rating._run_dbt(["build", "--exclude-resource-type", "unit_test"], work, work / "target", billing.settings)
     if not outcome.success:
         message = "dbt build failed; see above"
         raise RuntimeError(message)
