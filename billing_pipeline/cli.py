@@ -517,6 +517,7 @@ def _print_month(billing: "Billing", month: Month) -> None:
         ("Refused prices", "accounts/refused_prices", ["price_id", "reason", "detail"]),
         ("Refused files", "usage/file_receipts", ["path", "refused_reason", "detail"]),
         ("Quarantine", "usage/quarantine", ["path", "file_row", "reason"]),
+        ("Flagged", "usage/flags", ["feed", "owner_id", "reason", "detail"]),
         ("Late", "usage/late_arrivals", ["feed", "origin_month", "late_rows"]),
         ("Scores", "invoices/scores", ["score", "ppm", "measure", "numerator", "denominator"]),
     ):

@@ -8,7 +8,7 @@ from billing_pipeline.adapters.landing import day_end
 from billing_pipeline.console.running import run_job
 from billing_pipeline.definitions import defs
 from billing_pipeline.defs.billing import Billing, as_of, partition
-from billing_pipeline.defs.releases import release, require_mended, require_parked, rerate
+from billing_pipeline.defs.releases import release, require_held_back, require_mended, rerate
 from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.rules.period import Month
 
@@ -25,15 +25,15 @@ def release_organisation(
 
     Args:
         billing: the home.
-        payer: who is parked.
-        month: in which it is parked.
+        payer: who is parked, or whom nobody knew when the month was closed.
+        month: in which it is held back.
         as_of: what has landed by then is seen; default: the end of the newest day that landed.
         issue_date: date on the invoice; default: the date of `as_of`.
 
     Raises:
-        NotReleasable: the payer is not parked, still faulty, or another month comes first.
+        NotReleasable: the payer is not held back, still faulty, or another month comes first.
     """
-    require_parked(billing, payer, month)
+    require_held_back(billing, payer, month)
     home = replace(billing, chosen_as_of=as_of or _newest(billing, month), chosen_issue_date=issue_date)
     if billing.books.is_issued(month):
         home = _resumed(home, payer, month)

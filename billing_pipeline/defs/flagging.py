@@ -39,10 +39,9 @@ def flag_usage(billing: Billing, month: Month, read: Mapping[str, Generation]) -
         read: published usage and accounts, by table.
     """
     period, limits = billing.period(month), billing.settings.flag_limits
-    (runs, instances), (samples, stores), (deltas, flows) = (
-        (usage.read("events"), usage.read("meters"))
-        for usage in (read[f"usage/{feed}"] for feed in ("runtime_intervals", "storage_samples", "traffic_deltas"))
-    )
+    runs, instances = _read(read["usage/runtime_intervals"], "instance_id", "started_us", "stopped_us")
+    samples, stores = _read(read["usage/storage_samples"], "sampled_us", "bytes")
+    deltas, flows = _read(read["usage/traffic_deltas"], "started_us", "bytes")
     customers = read["accounts/organisations"]
     organisations = Organisations.validate(customers.read(), cast=True)
     flags = {
@@ -61,3 +60,9 @@ def nothing_is_flagged(flags: dy.DataFrame[UsageFlags]) -> Equation:
     said = ", ".join(f"{reason} {rows:,}" for reason, rows in figures.items()) or "nothing"
     sentence = f"what looks wrong but is billed (billing show usage/flags MONTH): {said}"
     return Equation("nothing_is_flagged", sentence, figures, not figures)
+
+
+def _read(usage: Generation, *columns: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Columns of a feed's events, and its meters."""
+    events = pl.read_parquet(usage.file("events.parquet"), columns=["meter_id", *columns], hive_partitioning=False)
+    return events, usage.read("meters")

@@ -13,9 +13,10 @@ import polars as pl
 from billing_pipeline.defs.billing import Billing, partition, released_table
 from billing_pipeline.defs.documents import add_document
 from billing_pipeline.defs.invoices import ISSUED_FROM, number_drafts, require_issuable
+from billing_pipeline.rules.admission import ORG_UNKNOWN
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.credits import CreditStatements
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
 from billing_pipeline.warehouse import Generation
 
 #: What is computed anew; `invoices/invoices` and documents are made for the payer alone.
@@ -26,13 +27,13 @@ class NotReleasable(RuntimeError):
     """The payer cannot be billed for the month: it is not parked, still faulty, or another month comes first."""
 
 
-def require_parked(billing: Billing, payer: str, month: Month) -> None:
-    """Check that a payer is parked in the month and no longer in the one before.
+def require_held_back(billing: Billing, payer: str, month: Month) -> None:
+    """Check that a payer is held back in the month (parked, or unknown when it was closed), and not in the one before.
 
     Raises:
-        NotReleasable: it is not parked, or another month must be released first.
+        NotReleasable: it is not, or another month must be released first.
     """
-    if payer not in _parked(billing, month):
+    if not _is_held_back(billing, payer, month):
         customers = billing.read("accounts/organisations", month).read().filter(owner_id=payer)
         payers = customers["payer_id"].unique().sort().to_list()
         if payers not in ([], [payer]):
@@ -41,23 +42,33 @@ def require_parked(billing: Billing, payer: str, month: Month) -> None:
         message = f"{payer} is not parked in {month}; billing status {month} says who is"
         raise NotReleasable(message)
     first = billing.books.first_month()
-    if first is not None and month > first and payer in _parked(billing, month.previous):
+    if first is not None and month > first and _is_held_back(billing, payer, month.previous):
         message = (
             f"{payer} is parked in {month.previous}, too, and {month} settles on it; "
             f"run: billing release {payer} {month.previous}"
         )
         raise NotReleasable(message)
+    if (
+        billing.books.is_issued(month)
+        and billing.books.is_issued(month.next)
+        and _is_billed(billing, payer, month.next)
+    ):
+        message = f"{payer} was billed for {month.next} without {month}; what it used in {month} needs a correction"
+        raise NotReleasable(message)
 
 
 def require_mended(billing: Billing, payer: str, month: Month) -> None:
-    """Check that a month, closed again, does not park the payer.
+    """Check that a month, computed again, bills the payer.
 
     Raises:
-        NotReleasable: it does; the message has the reasons.
+        NotReleasable: it does not; the message has the reasons.
     """
     reasons = _reasons(billing.read("invoices/parked_organisations", month)).get(payer)
     if reasons:
         message = f"{payer} still cannot be billed for {month}: {'; '.join(reasons)}; mend that, land it, release again"
+        raise NotReleasable(message)
+    if billing.read("credits/credit_statements", month).read().filter(payer_id=payer).is_empty():
+        message = f"{payer} pays for nobody in {month}; land its organisations row, or release who pays in its place"
         raise NotReleasable(message)
 
 
@@ -114,15 +125,47 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
         **{released_table(payer, table): name for table, name in aside.warehouse.published_aside.items()},
     }
     billing.books.record_month_issued(month, generations, as_of=billing.as_of(month))
+    _hold_back_after(billing, payer, month)
     if numbered.is_empty():
         return None
     add_document(billing, month, payer)
     return numbered.row(0, named=True)
 
 
-def _parked(billing: Billing, month: Month) -> dict[str, list[str]]:
-    """Why payers are parked in a month as it was issued or is drafted."""
-    return _reasons(billing.settled("invoices/parked_organisations", month))
+def _is_held_back(billing: Billing, payer: str, month: Month) -> bool:
+    """Whether a payer is parked, or its usage was refused because nobody knew it and it is not billed since."""
+    parked = billing.settled("invoices/parked_organisations", month).read()
+    if not parked.filter(payer_id=payer).is_empty():
+        return True
+    owners = billing.read("usage/quarantine", month).read().filter(reason=ORG_UNKNOWN)["raw"]
+    was_unknown = owners.str.json_path_match("$.owner_id").eq(payer).any()
+    return bool(was_unknown) and not _is_billed(billing, payer, month)
+
+
+def _is_billed(billing: Billing, payer: str, month: Month) -> bool:
+    return not billing.settled("credits/credit_statements", month).read().filter(payer_id=payer).is_empty()
+
+
+def _hold_back_after(billing: Billing, payer: str, month: Month) -> None:
+    """Park a payer that nobody knew in the months that were issued without it; they are released one by one, too."""
+    detail = f"billed for {month} after this month was issued; run: billing release {payer} {{}}"
+    later = month.next
+    while issued := billing.books.issued_month(later):
+        table = "invoices/parked_organisations"
+        held = billing.settled(table, later)
+        if held.read().filter(payer_id=payer).is_empty():
+            row = {"payer_id": payer, "reason": "predecessor_parked", "detail": detail.format(later)}
+            rows = pl.concat([held.read(), pl.DataFrame([row])]).sort("payer_id", "reason")
+            generation = billing.warehouse.publish(
+                table,
+                partition(later),
+                ParkedOrganisations.validate(rows),
+                as_of=issued.as_of,
+                inputs=dict(held.manifest["inputs"]) | {"issued before": held.id},
+            )
+            generations = dict(issued.generations) | {table: generation.id}
+            billing.books.record_month_issued(later, generations, as_of=issued.as_of)
+        later = later.next
 
 
 def _reasons(parked: Generation) -> dict[str, list[str]]:
@@ -138,9 +181,6 @@ def _require_counted_once(billing: Billing, aside: Billing, payer: str, month: M
     Raises:
         NotReleasable: a correction changed who pays, so the others' invoices would have to change with it.
     """
-    if aside.read("credits/credit_statements", month).read().filter(payer_id=payer).is_empty():
-        message = f"{payer} pays for nobody in {month} any more; whoever pays in its place has been issued without it"
-        raise NotReleasable(message)
     issued, anew = (
         {table: home.settled(table, month) if home is billing else home.read(table, month) for table in ISSUED_FROM}
         for home in (billing, aside)

@@ -57,7 +57,7 @@ def flag_runs(runs: pl.DataFrame, meters: pl.DataFrame, period: Period, limits: 
     end = pl.lit(period.end_us)
     stop = pl.col("stopped_us").fill_null(end)
     # Few instances have several runs: the others overlap with nothing.
-    several = runs.filter(pl.struct("instance_id", "meter_id").is_duplicated()).sort("started_us", stop)
+    several = runs.filter(pl.col("instance_id").is_duplicated()).sort("started_us", stop)
     of_instance = ["instance_id", "meter_id"]
     reached = stop.cum_max().shift(1).over(of_instance)
     overlapped = several.with_columns(

@@ -16,6 +16,7 @@ from billing_pipeline.rules.period import Month
 JANUARY, FEBRUARY, MARCH = "2026-01", "2026-02", "2026-03"
 #: Apps all month at 0.10, and a day of what had no price, at 1.00.
 FEES = {JANUARY: 744 * 10 + 24 * 100, FEBRUARY: 672 * 10, MARCH: 744 * 10}
+RELEASED = ("forgotten", "unpriced")
 
 
 @dataclass
@@ -34,7 +35,9 @@ class Story:
     def look(self) -> None:
         """Keep what the payers who were never parked have."""
         folder = self.home.folder / "documents" / "INV"
-        steady = {issued.number for issued in self.home.billing.books.issued() if issued.request.payer_id != "unpriced"}
+        steady = {
+            issued.number for issued in self.home.billing.books.issued() if issued.request.payer_id not in RELEASED
+        }
         self.papers.append({file.name: file.read_bytes() for file in folder.iterdir() if file.stem in steady})
         self.others.append(
             [
@@ -42,7 +45,7 @@ class Story:
                 for table in ("invoices/invoices", "invoices/invoice_lines", "credits/credit_statements")
                 for month in (JANUARY, FEBRUARY)
                 for row in self.home.rows(table, month)
-                if row["payer_id"] != "unpriced"
+                if row["payer_id"] not in RELEASED
             ]
         )
 
@@ -65,6 +68,7 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
         *(ran(owner, "apps.s", at("2026-01-01"), None) for owner in ("early", "steady", "stranger", "unpriced")),
         ran("early", "apps.rare", fifth, sixth),
         ran("branch", "apps.exotic", fifth, sixth),
+        ran("forgotten", "apps.s", fifth, sixth),
     )
     story = Story(home)
     home.close(JANUARY)
@@ -76,6 +80,7 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
     story.look()
     story.release("still faulty", "unpriced", JANUARY)
     home.land("price_tiers", hourly("apps.exotic", "1.00"), known_at=at("2026-04-10"))
+    home.land("organisations", organisation("forgotten"), known_at=at("2026-04-10"))
     story.release("not parked", "steady", JANUARY)
     story.release("unknown", "nobody", JANUARY)
     story.release("a branch", "branch", JANUARY)
@@ -84,6 +89,8 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
     story.release("once more", "unpriced", JANUARY)
     story.interrupted = give_number_only(home, "unpriced", FEBRUARY)
     story.release("February", "unpriced", FEBRUARY, "--as-of", "2026-04-30")
+    story.release("nobody knew it", "forgotten", JANUARY, "--as-of", "2026-04-12")
+    story.release("issued without it", "forgotten", FEBRUARY, "--as-of", "2026-04-12")
     story.look()
     home.bill(MARCH, as_of=at("2026-04-12"))
     home.issue(f"{JANUARY}..{MARCH}", as_of=at("2026-04-12"))
@@ -139,6 +146,24 @@ def test_the_months_after_settle_on_the_released_statement(home):
     assert (january["free_used_cents"], january["refill_cents"]) == (-20_00, FEES[JANUARY])
     assert (february["free_before_cents"], february["pending_cents"]) == (0, january["refill_cents"])
     assert march["pending_cents"] == january["refill_cents"] + february["refill_cents"]
+
+
+def test_an_organisation_that_nobody_knew_is_released_once_it_landed(story, home):
+    assert "INV-2026-000007 of forgotten for 2026-01 asks for" in story.printed["nobody knew it"].output
+    assert home.row("invoices/invoices", JANUARY, payer_id="forgotten")["fees_cents"] == 24 * 10
+    refused = home.rows("usage/quarantine", JANUARY, reason="org_unknown")
+    assert len(refused) == 1
+
+
+def test_months_that_were_issued_without_it_follow_so_that_its_refill_is_not_lost(story, home):
+    assert "Next: billing release forgotten 2026-02" in story.printed["nobody knew it"].output
+    assert "2026-02" in story.printed["issued without it"].output
+    pending = [
+        home.row("credits/credit_statements", month, payer_id="forgotten")["pending_cents"]
+        for month in (FEBRUARY, MARCH)
+    ]
+    refill = home.row("credits/credit_statements", JANUARY, payer_id="forgotten")["refill_cents"]
+    assert pending == [refill, refill] == [24 * 10, 24 * 10]
 
 
 def test_a_payer_is_released_month_by_month_in_order(story):
