@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import polars as pl
 import pytest
+from features_home import land_features
 from provider_home import ProviderHome
 
 from billing_pipeline.console.explaining import rows_of_lines, worth_of_step
@@ -21,6 +22,22 @@ STATED = (
 )  # fmt: skip
 INVOICED = ("used_credits", "subtotal", "vat", "payable")
 MINOR_UNITS = 100  # of the sample's currencies, EUR and USD
+
+
+@pytest.fixture(scope="module")
+def features(new_home) -> ProviderHome:
+    """February and March 2026 of the provider with an organisation for every feature."""
+    home = new_home("features")
+    land_features(home)
+    home.draft("2026-02..2026-03")
+    return home
+
+
+@pytest.fixture(scope="module", params=["sample-2026-01", "sample-2026-02", "features-2026-02", "features-2026-03"])
+def closed(request) -> tuple[ProviderHome, str]:
+    """A month of the sample provider, and of the one whose organisations each show something else."""
+    name, month = request.param.split("-", 1)
+    return request.getfixturevalue(name), month
 
 
 def rounded(amount: Fraction) -> int:
@@ -53,9 +70,9 @@ def published_figures(sample: ProviderHome, month: str) -> dict[tuple[str, str, 
     return figures
 
 
-@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
-def test_the_steps_of_every_figure_add_up_to_it(sample, month):
-    figures, steps = published_figures(sample, month), by_figure(steps_of(sample, month))
+def test_the_steps_of_every_figure_add_up_to_it(closed):
+    home, month = closed
+    figures, steps = published_figures(home, month), by_figure(steps_of(home, month))
     explained = {key: sum(step["amount_cents"] or 0 for step in steps.get(key, [])) for key in figures}
 
     assert explained == figures
@@ -63,46 +80,46 @@ def test_the_steps_of_every_figure_add_up_to_it(sample, month):
     assert {key[2] for key in steps} - {"due", "vat_share"} == {key[2] for key in figures if key in steps}
 
 
-@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
-def test_the_exact_worth_of_every_line_and_tax_is_rounded_to_it_once(sample, month):
+def test_the_exact_worth_of_every_line_and_tax_is_rounded_to_it_once(closed):
+    home, month = closed
     worth: dict[tuple[str, str, str], Fraction] = {}
-    for step in steps_of(sample, month):
+    for step in steps_of(home, month):
         if step["unit_price"] is not None and step["figure"] in ("amount", "vat"):
             key = step["payer_id"], step["line_id"], step["figure"]
             worth[key] = worth.get(key, Fraction(0)) + worth_of_step(step, step["currency"])
-    expected = {key: amount for key, amount in published_figures(sample, month).items() if key[2] in ("amount", "vat")}
+    expected = {key: amount for key, amount in published_figures(home, month).items() if key[2] in ("amount", "vat")}
 
     assert {key: rounded(exact * MINOR_UNITS) for key, exact in worth.items()} == expected
     assert any(exact * MINOR_UNITS != expected[key] for key, exact in worth.items())
 
 
-@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
-def test_the_quantities_of_a_line_add_up_to_what_is_paid_for(sample, month):
-    lines = {line["line_id"]: line for line in sample.rows("invoices/invoice_lines", month)}
+def test_the_quantities_of_a_line_add_up_to_what_is_paid_for(closed):
+    home, month = closed
+    lines = {line["line_id"]: line for line in home.rows("invoices/invoice_lines", month)}
     led: dict[str, Fraction] = {}
-    for step in steps_of(sample, month):
-        if step["figure"] == "amount" and step["quantity"] is not None and step["unit_price"] is None:
+    for step in steps_of(home, month):
+        is_quantity = step["quantity"] is not None and step["unit_price"] is None and step["unit"] != "cent"
+        if step["figure"] == "amount" and is_quantity:
             led[step["line_id"]] = led.get(step["line_id"], Fraction(0)) + Fraction(step["quantity"])
 
-    metered = {key: Fraction(line["quantity"]) for key, line in lines.items() if line["price_id"] is not None}
-    assert led == metered
-    assert {lines[key]["basis"] for key in metered} == {"runtime", "stored", "moved", "units"}
+    assert led == {key: Fraction(line["quantity"]) for key, line in lines.items() if line["price_id"] is not None}
+    assert {lines[key]["basis"] for key in led} >= {"runtime", "moved", "units"}
 
 
-@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
-def test_what_lines_still_ask_for_and_the_refill_are_the_subtotal_and_share_its_tax(sample, month):
+def test_what_lines_still_ask_for_and_the_refill_are_the_subtotal_and_share_its_tax(closed):
+    home, month = closed
     sums: dict[tuple[str, str], int] = {}
-    for step in steps_of(sample, month):
+    for step in steps_of(home, month):
         if step["figure"] in ("due", "vat_share"):
             key = step["payer_id"], step["figure"]
             sums[key] = sums.get(key, 0) + step["amount_cents"]
     refill_tax = {
-        step["payer_id"]: step["amount_cents"] for step in steps_of(sample, month) if step["what"] == "vat_on_refill"
+        step["payer_id"]: step["amount_cents"] for step in steps_of(home, month) if step["what"] == "vat_on_refill"
     }
-    statements = {row["payer_id"]: row for row in sample.rows("credits/credit_statements", month)}
+    statements = {row["payer_id"]: row for row in home.rows("credits/credit_statements", month)}
 
     taxed = 0
-    for draft in sample.rows("invoices/drafts", month):
+    for draft in home.rows("invoices/drafts", month):
         payer = draft["payer_id"]
         refill = statements[payer]["refill_cents"]
         assert sums.get((payer, "due"), 0) + refill == draft["subtotal_cents"]
@@ -115,17 +132,19 @@ def payers_of(sample: ProviderHome, month: str) -> list[str]:
     return [draft["payer_id"] for draft in sample.rows("invoices/drafts", month)]
 
 
+def shown_lines(home: ProviderHome, month: str) -> list[tuple[dict, list[dict]]]:
+    """Every line with the raw rows that its explanation names."""
+    return [
+        (line, rows.to_dicts())
+        for payer in payers_of(home, month)
+        for line, rows in rows_of_lines(home.billing, payer, Month.parse(month))
+    ]
+
+
 @pytest.fixture(scope="module")
 def lines_with_rows(sample) -> dict[str, list[tuple[dict, list[dict]]]]:
     """Every line of both months with the raw rows that its explanation names."""
-    return {
-        month: [
-            (line, rows.to_dicts())
-            for payer in payers_of(sample, month)
-            for line, rows in rows_of_lines(sample.billing, payer, Month.parse(month))
-        ]
-        for month in (JANUARY, FEBRUARY)
-    }
+    return {month: shown_lines(sample, month) for month in (JANUARY, FEBRUARY)}
 
 
 @pytest.fixture(scope="module")
@@ -138,15 +157,16 @@ def landed(sample) -> dict[str, list[dict]]:
     }
 
 
-@pytest.mark.parametrize("month", [JANUARY, FEBRUARY])
-def test_every_line_names_the_raw_rows_it_was_made_of_and_no_others(sample, lines_with_rows, month):
+def test_every_line_names_the_raw_rows_it_was_made_of_and_no_others(closed):
+    home, month = closed
     named: dict[tuple[str, str, str], int] = {}
-    for line, rows in lines_with_rows[month]:
+    lines = set()
+    for line, rows in shown_lines(home, month):
+        lines.add(line["line_id"])
         for row in rows:
             key = line["line_id"], row["feed"], row["file_id"]
             named[key] = named.get(key, 0) + 1
-    lines = {line["line_id"] for line, _ in lines_with_rows[month]}
-    sources = sample.rows("rating/charge_sources", month)
+    sources = home.rows("rating/charge_sources", month)
 
     assert named == {
         (row["line_id"], row["feed"], row["file_id"]): row["source_rows"] for row in sources if row["line_id"] in lines
@@ -365,3 +385,139 @@ def test_every_command_says_how_it_is_used(published, name):
 
     assert command.exit_code == 0
     assert "Usage:" in command.output
+
+
+def told(home: ProviderHome, month: str, payer: str, figure: str, slug: str = "") -> list[tuple]:
+    """What, quantity and amount of the steps of a figure; of the payer's only line of a slug, where one is named."""
+    lines = home.rows("invoices/invoice_lines", month, payer_id=payer, slug=slug) if slug else [{"line_id": ""}]
+    (line_id,) = {line["line_id"] for line in lines}
+    steps = home.rows("invoices/explanations", month, payer_id=payer, line_id=line_id, figure=figure)
+    quantity = [None if step["quantity"] is None else Fraction(step["quantity"]) for step in steps]
+    return [(step["what"], many, step["amount_cents"]) for step, many in zip(steps, quantity, strict=True)]
+
+
+MARCH = "2026-03"
+
+
+def test_nobody_with_a_feature_is_parked(features):
+    assert features.reasons(FEBRUARY) == features.reasons(MARCH) == {}
+
+
+def test_a_package_and_blocks_are_rounded_up_from_what_was_counted(features):
+    assert told(features, MARCH, "packed", "amount", "mail.sent") == [
+        ("measured", 1_001, None), ("blocks", 999, None), ("price", 2_000, None), ("rounded", None, 70),
+    ]  # fmt: skip
+    assert told(features, MARCH, "packed", "amount", "traffic.out")[:2] == [
+        ("measured", 1_500_000_000, None), ("blocks", 500_000_000, None),
+    ]  # fmt: skip
+
+
+def test_granules_and_the_least_time_of_a_run_are_told_apart(features):
+    assert told(features, MARCH, "granular", "amount", "jobs.s") == [
+        ("measured", 90, None), ("granules", 510, None), ("price", 600, None), ("rounded", None, 6),
+    ]  # fmt: skip
+    assert told(features, MARCH, "granular", "amount", "crons.s")[:2] == [
+        ("measured", 90, None), ("minimum", 30, None),
+    ]  # fmt: skip
+
+
+def test_unusable_time_is_measured_and_taken_out(features):
+    assert told(features, MARCH, "broken", "amount", "apps.s")[:2] == [
+        ("measured", 36_000, None), ("unusable", -3_600, None),
+    ]  # fmt: skip
+    output = features.command("explain", MARCH, "1", "--organisation", "broken").output
+    assert "1 parts of them not billed" in output
+    assert "power cut" in output
+
+
+def test_small_resources_on_one_line_are_listed_with_their_shares(features):
+    assert told(features, MARCH, "tiny", "amount", "tiny.s") == [
+        ("resource", 100, 0), ("resource", 110, 0), ("resource", 120, 0), ("resource", 130, 1),
+        ("price", 460, None), ("rounded", None, None),
+    ]  # fmt: skip
+
+
+def test_a_vendors_charge_leads_to_its_event(features):
+    command = features.command("explain", MARCH, "1", "--organisation", "vended")
+
+    assert "Acme Add-ons: Logs" in command.output
+    assert len(re.findall(r"parquet row \d", command.output)) == 1
+
+
+def test_each_heartbeat_holds_until_the_next_one_and_no_further_than_the_price(features):
+    ((line, rows),) = [shown for shown in shown_lines(features, MARCH) if shown[0]["owner_id"] == "beating"]
+
+    assert sum(((row["to"] - row["from"]) for row in rows), timedelta()) == timedelta(seconds=line["duration_s"])
+    assert line["duration_s"] == 2_700
+    assert rows[0]["from"] == datetime.fromisoformat("2026-03-01T00:00:00Z")
+    assert len(rows) == 9
+
+
+def test_rules_are_steps_of_the_fees_and_lines_of_their_own(features):
+    assert [what for what, *_ in told(features, MARCH, "discounted", "fees")] == ["lines", *["discount"] * 3]
+    lines = features.rows("invoices/invoice_lines", MARCH, payer_id="discounted")
+    shown = {
+        line["line_number"]: features.rows("invoices/explanations", MARCH, line_id=line["line_id"], figure="amount")
+        for line in lines
+        if line["rule_kind"]
+    }
+    assert [[step["what"] for step in steps] for steps in shown.values()] == [
+        ["rate", "rounded"], ["base", "limit", "lowered"], ["rate", "rounded"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("payer", "slug", "steps"),
+    [
+        ("gratis", "discount", [("base", 1_000, None), ("limit", 5_000, None), ("beyond_base", 4_000, None),
+                                ("lowered", None, -1_000)]),
+        ("capped", "maximum", [("base", 1_000, None), ("limit", 300, None), ("lowered", None, -700)]),
+        ("floored", "minimum", [("base", 1_000, None), ("limit", 2_000, None), ("top_up", None, 1_000)]),
+        ("committed", "commitment", [("base", 1_000, None), ("limit", 3_000, None), ("top_up", None, 2_000)]),
+    ],
+)  # fmt: skip
+def test_the_line_of_a_rule_goes_from_its_base_over_its_limit_to_its_amount(features, payer, slug, steps):
+    assert told(features, MARCH, payer, "amount", slug) == steps
+
+
+def test_a_line_bears_a_part_of_every_discount(features):
+    ((_, _, charge), *shares) = told(features, MARCH, "discounted", "due", "apps.s")
+
+    assert charge == 1_000
+    # 10 % and 5.00 of 20.00, which the two lines share; 5 % of what is left.
+    assert shares == [("discount_share", None, -100), ("discount_share", None, -250), ("discount_share", None, -33)]
+
+
+def test_credits_of_who_pays_no_longer_are_terms_of_whoever_took_them_over(features):
+    assert told(features, MARCH, "head", "free_before") == [("transferred_in", None, 500)]
+    assert ("transferred_in", None, 2_000) in told(features, MARCH, "head", "prepaid_before")
+
+
+def test_the_first_statement_says_why_it_asks_for_no_refill(features):
+    assert told(features, FEBRUARY, "capped", "refill") == [("not_yet", None, 0)]
+    output = features.command("explain", FEBRUARY, "--organisation", "capped", "--figure", "h").output
+    assert "statement 1 of the first 1, which ask for no refill" in output
+
+
+def test_an_estimate_by_the_day_says_which_days(features):
+    assert told(features, MARCH, "capped", "forecast") == [("recurring", 300, None), ("strategy", None, -290)]
+    output = features.command("explain", MARCH, "--organisation", "capped", "--figure", "f").output
+    assert "30 days of 2026-04 / 31 days of 2026-03" in output
+
+
+@pytest.mark.parametrize(("payer", "figure"), [("head", "a"), ("head", "b"), ("discounted", "F"), ("capped", "g")])
+def test_terms_of_features_lead_deeper(features, payer, figure):
+    command = features.command("explain", MARCH, "--organisation", payer, "--figure", figure)
+
+    assert command.exit_code == 0, command.output
+    deeper = re.findall(r"^ {2}billing (.+)$", command.output, re.MULTILINE)
+    assert [features.command(*each.split()).exit_code for each in deeper] == [0] * len(deeper)
+
+
+def test_entering_a_tier_is_paid_once(features):
+    lines = features.rows("invoices/invoice_lines", MARCH, payer_id="entered")
+    steps = features.rows("invoices/explanations", MARCH, payer_id="entered", figure="amount", what="tier_entry")
+
+    # 10 h at 0.10 and, for 2.00, 20 h at 0.05.
+    assert sorted(line["amount_cents"] for line in lines) == [100, 300]
+    assert [(step["quantity"], step["unit_price"]) for step in steps] == [(1, 2)]
