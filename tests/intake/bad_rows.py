@@ -22,8 +22,7 @@ GOOD: dict[str, Row] = {
     "price_tiers": KNOWN
     | {"price_id": "p1", "currency": "EUR", "slug": "apps.S", "basis": "runtime", "per_quantity": 1}
     | {"per_seconds": 3600, "tier_mode": "flat", "tier_from": 0, "unit_price": "0.01"},
-    "spend_rules": KNOWN
-    | {"rule_id": "r1", "name": "Partner", "currency": "EUR", "kind": "minimum", "amount": "10"},
+    "spend_rules": KNOWN | {"rule_id": "r1", "name": "Partner", "currency": "EUR", "kind": "minimum", "amount": "10"},
     "credit_grants": {key: value for key, value in KNOWN.items() if key != "valid_from"}
     | {"grant_id": "g1", "owner_id": "orga_1", "kind": "free", "name": "Welcome", "amount": "10", "currency": "EUR"}
     | {"starts_at": at("2026-01-01"), "priority": 1},
