@@ -6,7 +6,7 @@ export DAGSTER_HOME ?= $(BILLING_HOME)/dagster
 export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 
-.PHONY: setup check test demo ui bench mutants clean
+.PHONY: setup check test demo ui bench oracle mutants clean
 
 ## Everything a fresh Debian machine with Python and make needs: system libraries, .venv, the billing command.
 setup: .venv/.ready
@@ -41,6 +41,10 @@ ui: setup
 ## Stages timed apart beside a bare scan; ROWS=10000000 by default.
 bench: setup
 	$(BIN)/python tests/benchmarks/stages.py --rows $(or $(ROWS),10000000)
+
+## Generated months of ORGANISATIONS (100000 by default) against the oracle.
+oracle: setup
+	$(BIN)/python tests/oracle/run.py --organisations $(or $(ORGANISATIONS),100000)
 
 ## One small fault at a time in the rules and in the SQL that carries money: do the tests notice? About an hour.
 mutants: setup
