@@ -82,7 +82,7 @@ _LABELS = {
     "rate": "rate",
     "base": "base",
     "limit": "limit",
-    "beyond_base": "less",
+    "beyond_base": "limit above base",
     "lowered": "lowered by",
     "top_up": "topped up by",
     "rounded": "rounded once, half away from zero",
@@ -335,7 +335,8 @@ class _Explained:
         steps = self._steps.filter(line_id=line["line_id"])
         amount = self._money(line["amount_cents"])
         yield f"Line {line['line_number']} of {self.payer} for {self.month}: {amount}   line_id {line['line_id']}"
-        what = " ".join(filter(None, [line["resource_name"] or line["description"], line["resource_id"]]))
+        shared = f"{line['resources']:,} resources" if (line["resources"] or 0) > 1 else ""
+        what = " ".join(filter(None, [line["resource_name"] or line["description"], line["resource_id"], shared]))
         place = f"{line['slug']}" + (f" in {line['zone']}" if line["zone"] else "")
         yield f"  used by {line['owner_name']} ({line['owner_id']}): {what}, {place}"
         yield self._table(steps.filter(figure="amount"))
@@ -353,8 +354,9 @@ class _Explained:
             return
         for window in self._windows(line).iter_rows():
             yield "  price and payer in force " + " .. ".join(map(_instant, window))
-        feeds = set(rows["feed"])
-        kind = "intervals" if feeds == {"runtime_intervals"} else "measurements"
+        is_event = line["basis"] in ("one_shot", "vendor")
+        of_intervals = "intervals" if set(rows["feed"]) == {"runtime_intervals"} else "measurements"
+        kind = "events" if is_event else of_intervals
         yield (
             f"  {rows.height:,} {kind}:"
             if line["duration_s"] is None

@@ -347,7 +347,7 @@ def _adjustments(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     yield _steps(amounts, "amount", "base", quantity=base, unit=pl.lit("cent"), text=concerned)
     yield worth(amounts, "limit", limit, -1, named)
     capped = amounts.filter(base < limit)
-    yield worth(capped, "beyond_base", limit - base, 1, pl.lit("more than there is"))
+    yield worth(capped, "beyond_base", limit - base, 1, pl.lit("it takes no more than there is"))
     # Others stand in for what is above or below them.
     yield worth(limits, "base", base, -1, concerned)
     yield worth(limits, "limit", limit, 1, named)
@@ -367,14 +367,14 @@ def _due(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     """What of every line is invoiced now: its charge less its share of discounts and what credits paid."""
     fees = month.fees.join(month.drafts, on="payer_id", how="semi")
     yield _steps(fees, "due", "line", amount=pl.col("charge_cents"))
-    adjustments = month.adjustments.select("name", "kind", "application_order", adjustment_line_id="line_id")
+    adjustments = month.lines.select("line_number", "description", "rule_kind", adjustment_line_id="line_id")
     yield _steps(
         month.adjustment_shares.join(adjustments, on="adjustment_line_id"),
         "due",
         "discount_share",
         amount=pl.col("share_cents"),
-        text=pl.when(pl.col("name") != "").then("name").otherwise(pl.col("kind").cast(pl.String)),
-        rank=pl.col("application_order"),
+        text=pl.format("line {}: {}", "line_number", pl.coalesce("description", pl.col("rule_kind").cast(pl.String))),
+        rank=pl.col("line_number"),
     )
     named = month.movements.join(month.lots.select("grant_id", "name"), on="grant_id", how="left")
     kind = named["kind"].cast(pl.String)

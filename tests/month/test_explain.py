@@ -493,6 +493,11 @@ def test_credits_of_who_pays_no_longer_are_terms_of_whoever_took_them_over(featu
     assert ("transferred_in", None, 2_000) in told(features, MARCH, "head", "prepaid_before")
 
 
+def test_every_account_of_a_month_with_every_feature_clears(features):
+    for month in (FEBRUARY, MARCH):
+        assert {row["ppm"] for row in features.rows("invoices/scores", month, score="clearing")} == {1_000_000}
+
+
 def test_the_first_statement_says_why_it_asks_for_no_refill(features):
     assert told(features, FEBRUARY, "capped", "refill") == [("not_yet", None, 0)]
     output = features.command("explain", FEBRUARY, "--organisation", "capped", "--figure", "h").output

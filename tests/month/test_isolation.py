@@ -4,21 +4,28 @@ from collections.abc import Callable
 
 import polars as pl
 import pytest
-from provider_home import ProviderHome, at, grant, hourly, one_shot, organisation, ran
+from provider_home import LONG_AGO, ProviderHome, at, grant, hourly, one_shot, organisation, ran
 
 MARCH = "2026-03"
 FIGURES = (
-    "rating/charges", "credits/credit_statements", "credits/credit_movements", "credits/credit_lots",
+    "rating/charges", "credits/credit_statements", "credits/adjustments", "credits/credit_movements",
+    "credits/credit_lots",
     "invoices/drafts", "invoices/invoice_lines", "invoices/refills", "invoices/lifetimes", "invoices/explanations",
 )  # fmt: skip
 GOOD = ("anna", "bert")
 
 
+def discount(rule_id: str, **columns: object) -> dict[str, object]:
+    common = {"name": rule_id, "kind": "discount", "currency": "EUR", "valid_from": LONG_AGO, "rate": "0.1"}
+    return common | {"rule_id": rule_id} | columns
+
+
 def land(home: ProviderHome, *owners: str) -> None:
-    """Everyone runs the same, has a coupon and a service."""
+    """Everyone runs the same, at a discount for all, has a coupon and a service."""
     morning, noon = at("2026-03-10"), at("2026-03-10T12:00")
     home.land("organisations", *(organisation(owner) for owner in owners))
     home.land("price_tiers", hourly("apps.s", "0.10"))
+    home.land("spend_rules", discount("sale", slug="apps.s"))
     home.land("credit_grants", *(grant(owner, f"coupon-{owner}", "5.00") for owner in owners))
     home.land("runtime_intervals", *(ran(owner, "apps.s", morning, None) for owner in owners))
     services = [one_shot(owner, "Help", "40.00", noon) | {"event_id": f"help-{owner}"} for owner in owners]
@@ -45,9 +52,10 @@ def alone(new_home: Callable[..., ProviderHome]) -> dict[str, pl.DataFrame]:
 
 @pytest.fixture(scope="module")
 def beside_bad_ones(new_home: Callable[..., ProviderHome]) -> ProviderHome:
-    """The same beside others: one without a price, one that contradicts itself, one from nowhere, and Zoe."""
+    """The same beside others: unpriced, from nowhere, contradicting itself or by its rules; and Zoe."""
     home = new_home("beside")
-    land(home, *GOOD, "unpriced", "torn", "zoe")
+    land(home, *GOOD, "unpriced", "torn", "zoe", "greedy")
+    home.land("spend_rules", *(discount(rule_id, owner_id="greedy") for rule_id in ("one", "two")))
     home.land("organisations", organisation("nowhere", country="XX"))
     home.land(
         "runtime_intervals",
@@ -61,7 +69,7 @@ def beside_bad_ones(new_home: Callable[..., ProviderHome]) -> ProviderHome:
 
 
 def test_an_invoice_is_the_same_whoever_else_cannot_be_billed(alone, beside_bad_ones):
-    assert set(beside_bad_ones.reasons(MARCH)) == {"unpriced", "torn", "nowhere"}
+    assert set(beside_bad_ones.reasons(MARCH)) == {"unpriced", "torn", "nowhere", "greedy"}
     assert differing(alone, figures_of(beside_bad_ones, GOOD)) == []
 
 

@@ -130,3 +130,28 @@ def test_refills_that_were_taken_over_are_pending_under_who_holds_them(explained
     steps = explained("pending", {"pending_cents": 7_00}, refills=[taken])
 
     assert [(step["text"], step["amount_cents"]) for step in steps] == [("2026-09 of lab", 7_00)]
+
+
+def test_the_parts_of_what_lowers_fees_add_up_to_it_and_to_the_discount_of_each_line(given):
+    charges = given.charges(
+        {"payer_id": "acme", "charge_cents": 333}, {"payer_id": "acme", "charge_cents": 333, "slug": "pg.s"},
+        {"payer_id": "acme", "charge_cents": 335, "slug": "pg.s"},
+    )  # fmt: skip
+    rules = (
+        {"rule_id": "a", "kind": "discount", "rate_ppm": 100_000, "amount_cents": 50, "slug": "pg.s"},
+        {"rule_id": "b", "kind": "maximum", "amount_cents": 700},
+        {"rule_id": "c", "kind": "minimum", "amount_cents": 1_000},
+    )
+
+    fees, adjustments, shares = given.adjust_and_share(charges, given.organisations({"owner_id": "acme"}), *rules)
+
+    # 66.8 -> 67, 50, and 884 - 700; the line of the minimum lowers nothing.
+    lowering = adjustments.filter(pl.col("amount_cents") < 0)
+    assert lowering["amount_cents"].to_list() == [-67, -50, -184]
+    assert summed(shares, "adjustment_line_id") == dict(lowering[["line_id", "amount_cents"]].rows())
+    lowered = fees.filter(pl.col("discount_cents") != 0)
+    assert summed(shares, "line_id") == dict(lowered[["line_id", "discount_cents"]].rows())
+
+
+def summed(shares: pl.DataFrame, name: str) -> dict[str, int]:
+    return dict(shares.group_by(name).agg(pl.col("share_cents").sum()).rows())
