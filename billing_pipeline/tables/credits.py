@@ -31,8 +31,8 @@ class Adjustments(dy.Schema):
     limit_cents = cents(lowest=0, nullable=True)
     #: What the lines concerned came to before; a sum, so not bounded as one amount is.
     base_cents = dy.Int64(min=0)
-    #: Negative: shared over these lines; positive: a line of its own that tops them up.
-    amount_cents = cents()
+    #: Negative: shared over these lines, so bounded as their sum is; positive: a line of its own that tops them up.
+    amount_cents = dy.Int64()
     currency = dy.String(min_length=3, max_length=3)
 
     @dy.rule()
