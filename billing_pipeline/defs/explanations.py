@@ -104,6 +104,9 @@ def _figures(billing: Billing, month: Month, read: Mapping[str, Generation]) -> 
         agreements=RefillAgreements.validate(read["accounts/refill_agreements"].read(), cast=True),
         lifetimes_before=Lifetimes.validate(invoiced(before.read())) if before else Lifetimes.create_empty(),
         commitments=_commitments(read, statements),
+        free_quantities=SpendRules.validate(
+            read["accounts/spend_rules"].read().filter(pl.col("kind").cast(pl.String) == "free_quantity"), cast=True
+        ),
         segments=Segments.validate(read["rating/segments"].read(), cast=True),
         charge_shares=ChargeShares.validate(
             read["rating/charge_shares"].read().join(lines, on="line_id", how="semi"), cast=True

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -19,8 +19,9 @@ def price_windows(
 ) -> pl.DataFrame:
     """When a line's price version was the one that counted for its owner under its payer and price factor.
 
-    The month is cut wherever a price of that slug, the owner's or the payer's terms change; in each piece the most
-    specific price counts: negotiated before public, the payer's currency before others, its zone before any.
+    The month is cut wherever a price of that slug, the owner's or the payer's terms change, and ends where the owner
+    closes. In each piece the most specific price counts: negotiated before public, the payer's currency before others,
+    its zone before any.
 
     Returns:
         `window_start`, `window_end`, within the period; neighbours are one.
@@ -36,7 +37,9 @@ def price_windows(
     ).unique("price_id")
     offers = list(candidates.iter_rows(named=True))
     bounds = {bound for row in (*owners, *payers, *offers) for bound in (row["valid_from"], row["valid_to"]) if bound}
-    cuts = sorted({period.start, period.end, *(cut for cut in bounds if period.start < cut < period.end)})
+    closed_on = max(owners, key=lambda version: version["valid_from"])["closed_on"] if owners else None
+    end = period.end if closed_on is None else min(period.end, max(period.start, _midnight_after(closed_on, period)))
+    cuts = sorted({period.start, end, *(cut for cut in bounds if period.start < cut < end)})
     windows: list[tuple[datetime, datetime]] = []
     for start, end in pairwise(cuts):
         if _applies(line, next(_in_force(owners, start), None), next(_in_force(payers, start), None), offers, start):
@@ -44,6 +47,11 @@ def price_windows(
             windows.append((joined, end))
     schema = dict.fromkeys(("window_start", "window_end"), pl.Datetime("us", "UTC"))
     return pl.DataFrame(windows, schema=schema, orient="row")
+
+
+def _midnight_after(day: date, period: Period) -> datetime:
+    """An organisation closes at the end of its last day."""
+    return datetime.combine(day + timedelta(days=1), time(), period.zone).astimezone(UTC)
 
 
 def _in_force(versions: list[dict[str, Any]], at: datetime) -> Iterator[dict[str, Any]]:

@@ -23,7 +23,7 @@ import polars as pl
 
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.spending import InvoiceRules
-from billing_pipeline.tables.accounts import Prices, RefillAgreements
+from billing_pipeline.tables.accounts import Prices, RefillAgreements, SpendRules
 from billing_pipeline.tables.credits import (
     ESTIMATE_BASES,
     Adjustments,
@@ -75,6 +75,8 @@ class MonthOfFigures:
     lifetimes_before: dy.DataFrame[Lifetimes]
     #: What payers have committed themselves to spend; rules of kind `commitment`.
     commitments: dy.DataFrame[InvoiceRules]
+    #: Rules of kind `free_quantity`.
+    free_quantities: dy.DataFrame[SpendRules]
     segments: dy.DataFrame[Segments]
     charge_shares: dy.DataFrame[ChargeShares]
     prices: dy.DataFrame[Prices]
@@ -198,7 +200,7 @@ def _measured(month: MonthOfFigures) -> pl.DataFrame:
     segments = month.segments.with_columns(pl.col("basis").cast(pl.String))
     by_tier = pl.col("tier_from").is_not_null()
     columns = [*_LINE_KEY, "tier_from"]
-    lines = _priced(month).with_columns(pl.col("basis").cast(pl.String))
+    lines = _with_free_quantity(_priced(month), month.free_quantities).with_columns(pl.col("basis").cast(pl.String))
     figures = ("duration_us", "unusable_us", "granulated_us", "part_byte_us", "block_us", "moved_bytes", "units_max")
     wanted = [*figures, "units_max_at"]
     return pl.concat(
@@ -206,6 +208,22 @@ def _measured(month: MonthOfFigures) -> pl.DataFrame:
             lines.join(segments.filter(by_tier).select(*columns, *wanted), on=columns),
             lines.join(segments.filter(~by_tier).select(*_LINE_KEY, *wanted), on=list(_LINE_KEY)),
         ]
+    )
+
+
+def _with_free_quantity(lines: pl.DataFrame, rules: pl.DataFrame) -> pl.DataFrame:
+    """`free` of a line's resource: its owner's own quantity, or its payer's, or everybody's."""
+    key = ("slug", "currency")
+    named = rules.group_by("owner_id", *key).agg(pl.col("quantity").max())
+    own = named.select("owner_id", *key, own="quantity")
+    payers = named.select(*key, payer_id="owner_id", of_payer="quantity")
+    everybodys = named.filter(pl.col("owner_id").is_null()).select(*key, everybodys="quantity")
+    return (
+        lines.join(own, on=["owner_id", *key], how="left")
+        .join(payers, on=["payer_id", *key], how="left")
+        .join(everybodys, on=list(key), how="left")
+        .with_columns(free=pl.coalesce("own", "of_payer", "everybodys", pl.lit(0)).cast(_QUANTITY))
+        .drop("own", "of_payer", "everybodys")
     )
 
 
@@ -227,15 +245,16 @@ def _quantities(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
         granules=pl.when(ran).then((granulated - usable).fill_null(nothing)).otherwise(nothing),
         whole_unit=pl.when(pl.col("block_us").is_not_null()).then("block_quantity").otherwise(1),
     ).with_columns(exact=pl.col("measured") + pl.col("unusable") + pl.col("granules"))
-    known = known.with_columns(whole=_floored("exact", "whole_unit")).with_columns(part=_part_of_tier())
+    known = known.with_columns(whole=_floored("exact", "whole_unit")).with_columns(
+        part=_part_of_tier(nothing), paid=_part_of_tier(pl.col("free"))
+    )
     known = known.with_columns(
         whole_seconds=pl.col("whole") - pl.col("exact"),
         tier=pl.col("part") - pl.col("whole"),
-        rest=pl.col("quantity") - pl.col("part"),
+        free_quantity=pl.col("paid") - pl.col("part"),
+        blocks=pl.col("quantity") - pl.col("paid"),
     )
     place = pl.format("tier from {} to {}, {}", "tier_from", pl.col("tier_to").cast(pl.String).fill_null("∞"), mode)
-    has_blocks = pl.any_horizontal(pl.col("block_quantity", "block_seconds").is_not_null()) & (basis != "stored")
-    is_blocked = has_blocks & (pl.col("rest") > 0)
     yield _steps(
         known,
         "amount",
@@ -256,10 +275,12 @@ def _quantities(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
     yield _steps(whole_seconds, "amount", "whole_seconds", quantity=pl.col("whole_seconds"), unit=unit)
     tiered = known.filter(~mode.is_in(["flat", "package"]))
     yield _steps(tiered, "amount", "tier", quantity=pl.col("tier"), unit=unit, text=place)
-    changed = known.filter(pl.col("rest") != 0)
+    freed = known.filter(pl.col("free_quantity") != 0)
+    first = pl.format("the first {} of a resource", pl.col("free").cast(pl.Int128))
+    yield _steps(freed, "amount", "free_quantity", quantity=pl.col("free_quantity"), unit=unit, text=first)
+    blocked = known.filter(pl.col("blocks") != 0)
     size = pl.format("started blocks of {}", pl.coalesce("block_quantity", "block_seconds"))
-    yield _steps(changed.filter(is_blocked), "amount", "blocks", quantity=pl.col("rest"), unit=unit, text=size)
-    yield _steps(changed.filter(~is_blocked), "amount", "free_quantity", quantity=pl.col("rest"), unit=unit)
+    yield _steps(blocked, "amount", "blocks", quantity=pl.col("blocks"), unit=unit, text=size)
 
 
 def _floored(exact: str, whole_unit: str) -> pl.Expr:
@@ -268,18 +289,23 @@ def _floored(exact: str, whole_unit: str) -> pl.Expr:
     return (pl.col(exact).cast(pl.Int128) // size * size).cast(_QUANTITY)
 
 
-def _part_of_tier() -> pl.Expr:
-    """What of the whole quantity lies in the tier; a stored size found its tier before it was summed."""
+def _part_of_tier(free: pl.Expr) -> pl.Expr:
+    """What of the whole quantity lies in the tier, its first part being free; the rest keeps its place.
+
+    A stored size found its tier before it was summed; none of it is free but by a price of 0.
+    """
     whole, start, end = pl.col("whole"), pl.col("tier_from").cast(_QUANTITY), pl.col("tier_to").cast(_QUANTITY)
     basis, mode = pl.col("basis"), pl.col("tier_mode").cast(pl.String)
     is_graduated = (mode == "graduated") & (basis != "stored")
-    units = pl.min_horizontal(whole, end - 1) - pl.max_horizontal(start - 1, pl.lit(0).cast(_QUANTITY))
+    units = pl.min_horizontal(whole, end - 1) - pl.max_horizontal(start - 1, free)
     return (
         pl.when(is_graduated & (basis == "units"))
         .then(units)
         .when(is_graduated)
-        .then(pl.min_horizontal(whole, end) - start)
-        .otherwise(whole)
+        .then(pl.min_horizontal(whole, end) - pl.max_horizontal(start, free))
+        .when(basis == "stored")
+        .then(whole)
+        .otherwise(whole - free)
     )
 
 

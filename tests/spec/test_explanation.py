@@ -6,7 +6,7 @@ import pytest
 from billing_pipeline.rules.explanation import MonthOfFigures, explain_month
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.spending import InvoiceRules
-from billing_pipeline.tables.accounts import Prices
+from billing_pipeline.tables.accounts import Prices, SpendRules
 from billing_pipeline.tables.credits import Adjustments, AdjustmentShares, CreditLots
 from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.rating import ChargeShares, Segments
@@ -46,6 +46,7 @@ def explained(given):
 _UNUSED = {
     "adjustments": Adjustments, "adjustment_shares": AdjustmentShares, "lots": CreditLots, "segments": Segments,
     "lifetimes_before": Lifetimes, "charge_shares": ChargeShares, "prices": Prices,
+    "free_quantities": SpendRules,
 }  # fmt: skip
 
 
