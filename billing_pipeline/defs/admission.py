@@ -10,6 +10,7 @@ from typing import NamedTuple
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing
+from billing_pipeline.defs.evidence import receipts_of_files
 from billing_pipeline.intake.contracts import FEEDS, Feed, Span
 from billing_pipeline.rules.admission import judge_usage
 from billing_pipeline.rules.equations import Equation
@@ -57,19 +58,34 @@ class Quarantined(NamedTuple):
 
 
 def quarantine_strangers(
-    receipts: pl.DataFrame, usage: Mapping[str, Generation], refused: Mapping[str, pl.DataFrame]
+    billing: Billing,
+    month: Month,
+    receipts: pl.DataFrame,
+    usage: Mapping[str, Generation],
+    refused: Mapping[str, pl.DataFrame],
 ) -> Quarantined:
     """Move refused rows from accepted to quarantined.
 
+    A row that an older month left over, because it reaches into this one, was refused there already.
+
     Args:
+        billing: the home, for the receipts of older files.
+        month: the billed month.
         receipts: rows of `tables.usage.FileReceipts`, as intake counted them.
         usage: clean usage by table.
         refused: `refused_usage` of each.
     """
-    found = [
-        _as_quarantine(table, usage[table].read("sources"), rows) for table, rows in refused.items() if rows.height
-    ]
-    rows = pl.concat(found) if found else Quarantine.create_empty()
+    start_us = billing.period(month).start_us
+    landed_now = receipts.select("feed", "file_id")
+    found = []
+    for table, rows in refused.items():
+        if rows.is_empty():
+            continue
+        is_older = pl.Series("is_older", rows.select(_placed_at(FEEDS[table.removeprefix("usage/")]) < start_us))
+        listed = _as_quarantine(table, usage[table].read("sources"), rows).with_columns(is_older.alias("is_older"))
+        is_new = listed.join(landed_now, on=["feed", "file_id"], how="semi", maintain_order="left")
+        found += [is_new, listed.filter(~pl.col("is_older")).join(landed_now, on=["feed", "file_id"], how="anti")]
+    rows = pl.concat(found).drop("is_older") if found else Quarantine.create_empty()
     counted = (
         receipts.join(rows.group_by("feed", "file_id").len("strangers"), on=["feed", "file_id"], how="left")
         .with_columns(moved=pl.min_horizontal(pl.col("strangers").fill_null(0).cast(pl.Int64), "accepted_rows"))
@@ -78,11 +94,12 @@ def quarantine_strangers(
             quarantined_rows=pl.col("quarantined_rows") + pl.col("moved"),
         )
     )
-    paths = receipts.select("feed", "file_id", "path")
+    older = receipts_of_files(billing, month.previous, rows.join(landed_now, on=["feed", "file_id"], how="anti"))
+    paths = pl.concat([frame.select("feed", "file_id", "path") for frame in (receipts, older)])
     rows = rows.drop("path").join(paths, on=["feed", "file_id"], how="left")
     return Quarantined(
         counted.select(receipts.columns),
-        rows.with_columns(pl.col("path").fill_null(pl.col("file_id"))).select(Quarantine.column_names()),
+        rows.select(Quarantine.column_names()).sort("feed", "path", "file_row"),
         rows.height - int(counted["moved"].sum()),
     )
 

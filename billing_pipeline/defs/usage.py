@@ -112,7 +112,7 @@ usage_assets = [_feed_asset(feed) for feed in USAGE_FEEDS]
     Table(
         "usage/late_arrivals",
         "Usage that came after its month was closed. One row per feed and older month.",
-        deps=USAGE_TABLES,
+        deps=[*USAGE_TABLES, *ACCOUNTS],
     ),
 )
 def receipts(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
@@ -125,7 +125,7 @@ def receipts(context: dg.AssetExecutionContext, billing: Billing, month: Month) 
     if unread.height:
         context.log.warning("%s files of feeds that are not read: %s", unread.height, unread["feed"].unique().to_list())
     strangers = {table: refused_usage(billing, month, read[table]) for table in USAGE_TABLES}
-    quarantined = quarantine_strangers(_gather(read, "receipts"), read, strangers)
+    quarantined = quarantine_strangers(billing, month, _gather(read, "receipts"), read, strangers)
     files = FileReceipts.validate(pl.concat([quarantined.receipts, unread]), cast=True)
     refused = Quarantine.validate(pl.concat([_gather(read, "quarantine"), quarantined.rows]), cast=True)
     late = LateArrivals.validate(_gather(read, "late"), cast=True)
