@@ -1,8 +1,6 @@
 """Two closed months against the oracle: every line, statement, credit and draft, to the cent.
 
-The landing holds a sample provider and the edges of `hard_months`, one organisation for each kind. Where the pipeline
-is known not to bill as the feed contract says, the organisation is named in `KNOWN_GAPS`: a test must fail for it, and
-tells when the gap is closed.
+The landing holds a sample provider and the edges of `hard_months`, one organisation for each kind.
 """
 
 import ast
@@ -18,16 +16,11 @@ from billing_pipeline.sample.provider import write_sample
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-features = importlib.import_module("features")
 figures = importlib.import_module("figures")
 hard_months = importlib.import_module("hard_months")
 oracle = importlib.import_module("oracle")
 
 MONTHS = ("2026-08", "2026-09")
-
-#: Payers of `hard_months` who stand on the edges of one feature.
-EDGES_OF_FEATURES = {"edge_granules": "granularity", "edge_unusable": "unusable", "edge_cents": "sub_cent"}
-KNOWN_GAPS = {payer_id: why for payer_id, why in EDGES_OF_FEATURES.items() if why in features.NOT_BUILT}
 # A credit for everything goes first and pays what the narrow one may not pay; so the same case ends the same.
 SAME_CASE = tuple(f"edge_spread_{number}" for number in range(4))
 
@@ -70,23 +63,7 @@ def test_every_figure_is_the_oracles(published: Months, expected: Months, kind: 
     said = _of(expected[month], kind)
 
     assert said
-    assert figures.differences(_of(published[month], kind), said, without=KNOWN_GAPS) == {}
-
-
-@pytest.mark.parametrize(
-    "payer_id",
-    [
-        pytest.param(payer, marks=pytest.mark.xfail(reason=f"{why} not built", strict=True, raises=AssertionError))
-        for payer, why in KNOWN_GAPS.items()
-    ],
-)
-def test_a_known_gap_is_still_open(published: Months, expected: Months, payer_id: str) -> None:
-    told, said = (
-        {(month, *name): each for month in MONTHS for name, each in of[month].items() if name[0] == payer_id}
-        for of in (published, expected)
-    )
-
-    assert told == said
+    assert figures.differences(_of(published[month], kind), said) == {}
 
 
 def test_the_same_usage_and_credits_make_the_same_statement(published: Months) -> None:
