@@ -70,6 +70,7 @@ _SOURCES = {
     "unusable_conflicts": ("usage/unusable_intervals", "conflicts"),
     "organisations": ("accounts/organisations", "rows"),
     "prices": ("accounts/prices", "rows"),
+    "refused_prices": ("accounts/refused_prices", "rows"),
     "spend_rules": ("accounts/spend_rules", "rows"),
 }
 

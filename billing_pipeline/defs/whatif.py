@@ -61,10 +61,10 @@ def rate_with_prices(billing: Billing, month: Month, file: Path) -> WhatIf:
     tiers, refused_rows = _read_prices(billing, month, file)
     factors = view.read("accounts/organisations", month).read().select("owner_id", "price_factor_ppm").unique()
     versions = version_prices(tiers, factors.sort("owner_id", "price_factor_ppm"), billing.period(month))
-    marts = rate_otherwise(view, month, {"prices": versions.prices})
+    marts = rate_otherwise(view, month, {"prices": versions.prices, "refused_prices": versions.refused})
     return WhatIf(
         compare_charges(charges.read(), marts["charges"]),
-        pl.concat([refused_rows, versions.refused]),
+        pl.concat([refused_rows, versions.refused.select("price_id", "reason", "detail")]),
         marts["unrated"].select("owner_id", "payer_id", "reason", "detail").sort("owner_id", "reason"),
     )
 

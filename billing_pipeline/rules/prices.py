@@ -17,7 +17,7 @@ import polars as pl
 
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Period
-from billing_pipeline.tables.accounts import Prices
+from billing_pipeline.tables.accounts import Prices, RefusedPrices
 
 #: Decimals that a price may have; the factor's six come on top.
 PRICE_SCALE = 20
@@ -26,7 +26,6 @@ LONGEST_SECONDS = 366 * 86_400
 #: Numerators stay below this, so that the ``money`` macro divides them exactly in 128 bits.
 NUMERATOR_END = 10**36
 
-_REFUSED = {"price_id": pl.String(), "reason": pl.String(), "detail": pl.String()}
 _OF_RUNS = ("granularity_seconds", "minimum_seconds")
 _SHARED = ("owner_id", "zone", "currency", "valid_from", "valid_to", "slug", "basis", "tier_mode", *_OF_RUNS)
 _POSITIVE = ("per_quantity", "per_seconds", "block_quantity", "block_seconds", *_OF_RUNS)
@@ -40,10 +39,9 @@ class PriceVersions:
     """The prices of a month under every contract, and the versions that cannot be used."""
 
     prices: dy.DataFrame[Prices]
-    #: One row per refused price version: `price_id`, `reason`, `detail`. The reasons are `tier_shape` (the tiers are no
-    #: complete price), `price_model` (what no price can count) and `price_precision` (no whole number that rating can
-    #: use).
-    refused: pl.DataFrame
+    #: The reasons are `tier_shape` (the tiers are no complete price), `price_model` (what no price can count) and
+    #: `price_precision` (no whole number that rating can use).
+    refused: dy.DataFrame[RefusedPrices]
 
 
 @dataclass(frozen=True)
@@ -95,20 +93,36 @@ def version_prices(tiers: pl.DataFrame, price_factors: pl.DataFrame, period: Per
     all_factors = price_factors["price_factor_ppm"].unique().sort().to_list()
 
     prices: list[dict[str, object]] = []
-    refused: list[tuple[str, str, str]] = []
-    for price_id, rows in groupby(in_force.iter_rows(named=True), key=lambda row: row["price_id"]):
+    refused: list[dict[str, object]] = []
+    for _, rows in groupby(in_force.iter_rows(named=True), key=lambda row: row["price_id"]):
         version = [_Tier.of(row) for row in rows]
         owner_id = version[0].owner_id
         factors = all_factors if owner_id is None else factors_of.get(owner_id, [])
         problem = next(_problems(version, factors), None)
         if problem:
-            refused.append((price_id, *problem))
+            refused.append(_refused_row(version[0], problem))
         else:
             prices += [_price_row(tier, factor) for tier in version for factor in factors]
     return PriceVersions(
         prices=Prices.validate(pl.DataFrame(prices, schema=Prices.create_empty().schema)),
-        refused=pl.DataFrame(refused, schema=_REFUSED, orient="row"),
+        refused=RefusedPrices.validate(pl.DataFrame(refused, schema=RefusedPrices.create_empty().schema)),
     )
+
+
+def _refused_row(first: _Tier, problem: _Problem) -> dict[str, object]:
+    reason, detail = problem
+    return {
+        "price_id": first.price_id,
+        "reason": reason,
+        "detail": detail,
+        "owner_id": first.owner_id,
+        "zone": first.zone,
+        "currency": first.currency,
+        "slug": first.slug.lower(),
+        "basis": first.basis,
+        "valid_from": first.valid_from,
+        "valid_to": first.valid_to,
+    }
 
 
 def _price_row(tier: _Tier, factor_ppm: int) -> dict[str, object]:

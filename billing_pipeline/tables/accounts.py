@@ -94,12 +94,22 @@ class Prices(dy.Schema):
 
 
 class RefusedPrices(dy.Schema):
-    """One row per price version that cannot be used, whole; usage at it finds no price."""
+    """One row per price version that cannot be used, whole; usage that it is meant for finds no price.
+
+    What it is meant for is as its first tier says.
+    """
 
     price_id = dy.String(primary_key=True)
     #: `tier_shape`, `price_model` or `price_precision`: see `rules.prices`.
     reason = dy.String()
     detail = dy.String()
+    owner_id = dy.String(nullable=True)
+    zone = dy.String(nullable=True)
+    currency = dy.String()
+    slug = dy.String()
+    basis = dy.String()
+    valid_from = instant()
+    valid_to = instant(nullable=True)
 
 
 class CreditGrants(dy.Schema):

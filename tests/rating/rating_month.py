@@ -326,7 +326,7 @@ def write_inputs(folder: Path, cases: list[Case], period: Period = PERIOD) -> pl
     }
     factors = frames["organisations"].select("owner_id", "price_factor_ppm").unique()
     priced = version_prices(rows_of(price for case in cases for price in case.prices), factors, period)
-    frames["prices"] = priced.prices
+    frames["prices"], frames["refused_prices"] = priced.prices, priced.refused
     frames["spend_rules"] = SpendRules.validate(
         pl.DataFrame([rule for case in cases for rule in case.free], schema=SpendRules.create_empty().schema), cast=True
     )

@@ -132,3 +132,19 @@ def test_an_instance_of_two_owners_at_once_concerns_both(rated: RatedMonth):
     assert rated.reasons(first_owner) == ["owner_conflict"]
     assert rated.reasons(second_owner) == ["owner_conflict"]
     assert rated.of("unrated", second_owner)["detail"].item().endswith("and 1 more")
+
+
+unusable_own_price = (
+    case("unusable-own-price")
+    .price("apps.S", "runtime", (0, None, "-1"), price_id="negative")
+    .price("apps.unusable-own-price", "runtime", EURO_AN_HOUR, owner_id=None, price_id="everybodys")
+    .price("apps.unusable-own-price", "runtime", (0, None, "-1"), price_id="negative-too")
+    .ran("apps.S", at(0), at(1))
+    .ran("apps.unusable-own-price", at(0), at(1))
+)
+
+
+def test_a_price_that_cannot_be_used_does_not_let_the_public_one_count_instead(rated: RatedMonth):
+    assert rated.reasons(unusable_own_price) == ["price_missing"]
+    assert "(price negative" in rated.of("unrated", unusable_own_price)["detail"].item()
+    assert rated.amounts(unusable_own_price) == []

@@ -10,6 +10,10 @@ price_tiers as (
     select * from {{ ref('stg_accounts__price_tiers') }}
 ),
 
+refused_prices as (
+    select * from {{ ref('stg_accounts__refused_prices') }}
+),
+
 organisations as (
     select * from {{ ref('stg_accounts__organisations') }}
 ),
@@ -36,6 +40,11 @@ price_keys as (
     from meters
 ),
 
+price_factors as (
+    select distinct price_factor_ppm from contracts
+),
+
+-- A version that cannot be used stays in the way of what it was meant to replace.
 price_versions as (
     select distinct
         price_id,
@@ -46,8 +55,23 @@ price_versions as (
         slug,
         basis,
         valid_from_us,
-        valid_to_us
+        valid_to_us,
+        null as refused_reason
     from price_tiers
+    union all
+    select
+        refused_prices.price_id,
+        price_factors.price_factor_ppm,
+        refused_prices.owner_id,
+        refused_prices.zone,
+        refused_prices.currency,
+        refused_prices.slug,
+        refused_prices.basis,
+        refused_prices.valid_from_us,
+        refused_prices.valid_to_us,
+        refused_prices.reason as refused_reason
+    from refused_prices
+    cross join price_factors
 ),
 
 -- Public and negotiated prices are joined apart, so that many negotiated prices of one slug meet only their owner.
@@ -59,6 +83,7 @@ candidates as (
         price_versions.currency,
         price_versions.valid_from_us,
         price_versions.valid_to_us,
+        price_versions.refused_reason,
         false as is_negotiated,
         price_versions.zone is not null as is_zonal
     from price_keys
@@ -76,6 +101,7 @@ candidates as (
         price_versions.currency,
         price_versions.valid_from_us,
         price_versions.valid_to_us,
+        price_versions.refused_reason,
         true as is_negotiated,
         price_versions.zone is not null as is_zonal
     from price_keys
@@ -130,6 +156,7 @@ ranked as (
         coalesce(pieces.from_us >= closings.closes_us, false) as is_closed,
         candidates.price_id,
         candidates.currency as price_currency,
+        candidates.refused_reason,
         rank() over (
             partition by pieces.price_key_id, pieces.from_us
             order by
@@ -168,6 +195,7 @@ priced as (
         count(price_id) as equal_prices,
         min(price_id) as price_id,
         min(price_currency) as price_currency,
+        min(price_id || ' (' || refused_reason || ')') as refused_price,
         string_agg(price_id, ', ' order by price_id) as price_ids
     from ranked
     where specificity = 1
@@ -185,12 +213,13 @@ judged as (
         case
             when is_closed then 'after_close'
             when payer_id is null then 'org_unknown'
-            when price_id is null then 'price_missing'
+            when price_id is null or refused_price is not null then 'price_missing'
             when price_currency <> payer_currency or minor_unit_e26 is null then 'currency'
             when equal_prices > 1 then 'price_overlap'
         end as reason,
         case
             when payer_id is null or price_id is null then null
+            when refused_price is not null then 'price ' || refused_price || ' cannot be used'
             when minor_unit_e26 is null then 'the minor unit of ' || payer_currency || ' is not known'
             when price_currency <> payer_currency
                 then
