@@ -63,7 +63,7 @@ def seller() -> Seller:
     """Nimbus Cloud SAS as its invoices show it: invented, with numbers whose checksums hold."""
     return Seller(
         name="Nimbus Cloud SAS",
-        address=("12 rue des Nuées", "44000 Nantes", "France"),
+        address=("12 rue des Nuées", "44000 Nantes"),
         country="FR",
         vat_number="FR69091427757",
         legal_id="091427757",
