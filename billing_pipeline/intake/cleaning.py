@@ -15,6 +15,7 @@ The facts list the raw files in the order of their numbers, with the reason of e
 """
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,9 @@ from billing_pipeline.warehouse import Generation, Publication, Warehouse
 
 #: Plausible instants: a text of another century is a unit mistaken for another.
 _EARLIEST_US, _LATEST_US = 631_152_000_000_000, 7_258_118_400_000_000
+
+#: Up to so many rows of a day are typed once, for all questions; of more, each question reads what it needs.
+_TYPED_ONCE = 50_000
 
 
 class HashCollision(RuntimeError):
@@ -242,10 +246,10 @@ def _publish(
     _load(connection, feed, files, forms)
     forms = _with_leaps(connection, feed, forms)
     end_us = microseconds(day_end(day))
-    latest_us = scalar(connection, f"select max(ingested_at) from raw where ingested_at <= {_LATEST_US}")
-    sources = f"from (select distinct source from raw) where regexp_full_match(source, '{OTHER_ID}') order by all"
+    told = f"select max(ingested_at) filter (ingested_at <= {_LATEST_US}), array_agg(distinct source) from raw"
+    latest_us, sources = connection.execute(told).fetchone() or (None, None)
     facts = {
-        "sources": [row[0] for row in connection.execute(sources).fetchall()],
+        "sources": sorted(source for source in sources or () if source and re.fullmatch(OTHER_ID, source, re.ASCII)),
         "files": [_describe(file, form) for file, form in zip(files, forms, strict=True)],
         "superseded": _superseded(warehouse.current(_table(feed), _partition(day)), files),
         "engine": duckdb.__version__,
@@ -333,6 +337,9 @@ def _load(
         for types, numbers in by_form.items()
     ]
     union = " union all by name ".join(selects or [_typed_select(feed, {}, [], [])])
+    if sum(form.rows for form in forms if form.is_accepted) <= _TYPED_ONCE:
+        connection.execute(f"create or replace temp table typed_rows as {union}")
+        union = "from typed_rows"
     connection.execute(f"create or replace temp view raw as {union}")
 
 
@@ -505,9 +512,12 @@ def require_unlike_hashes(connection: duckdb.DuckDBPyConnection, meters: str) ->
         HashCollision: two meters have the same hash.
     """
     repeated = f"select meter_hash from ({meters}) group by meter_hash having count(*) > 1"
+    connection.execute(f"create or replace temp table repeated as {repeated}")
+    if not scalar(connection, "select count(*) from repeated"):
+        return
     connection.execute(f"""
         create or replace temp table suspects as
-        select distinct * from ({meters}) where meter_hash in ({repeated})
+        select distinct * from ({meters}) where meter_hash in (from repeated)
     """)
     collided = "select meter_hash from suspects group by meter_hash having count(*) > 1"
     query = f"from suspects where meter_hash in ({collided}) order by all limit 2"
