@@ -29,7 +29,7 @@ from billing_pipeline.tables.columns import organisation_id
 from billing_pipeline.tables.invoices import ParkedOrganisations
 
 #: Standard rates at home: country, first day, rate in millionths; the newest first.
-HOME_RATES = [("FR", date(2014, 1, 1), 200_000)]
+HOME_RATES = [("FR", date(2014, 1, 1), 200_000), ("FR", date(2000, 4, 1), 196_000)]
 
 EU = frozenset("AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split())  # noqa: SIM905 - literals would take a page
 

@@ -78,7 +78,7 @@ def test_plain_polars_counts_the_stated_seconds_of_each_month(runs, zone):
 def home(request: pytest.FixtureRequest, new_home: Callable[..., ProviderHome]) -> tuple[str, ProviderHome]:
     """June to September 2013, closed month by month; no documents."""
     home = new_home("bitbrains")
-    home.settings = {"BILLING_BILLING_TIMEZONE": request.param, "BILLING_WORKERS": "2"}
+    home.settings = {"BILLING_BILLING_TIMEZONE": request.param}
     command = home.command("import-trace", "bitbrains", str(TRACE), "--organisations", "40", "--seed", "7")
     assert command.exit_code == 0, command.output
     # In Paris nothing has run in June yet: a month without visible usage is refused.
