@@ -49,9 +49,17 @@ THREADS = len(os.sched_getaffinity(0))
 _SCAN = ": bare scan"
 
 #: dbt tables by the stage that they make up, in the order in which they are built; the views between them count in.
-DURATIONS = ("int_repeated_instances", "int_united_runs", "int_instance_conflicts", "runs")
-SEGMENTS = ("int_runtime_usage", "segments")
-CHARGES = ("charges",)
+DURATIONS = (
+    "int_heartbeat_runs",
+    "int_composed_instances",
+    "int_united_runs",
+    "int_instance_conflicts",
+    "int_unusable_parts",
+    "int_usable_runs",
+    "runs",
+)
+SEGMENTS = ("int_runtime_usage", "int_granulated_usage", "segments")
+CHARGES = ("int_usage_charges", "charges")
 
 
 @dataclass(frozen=True)
