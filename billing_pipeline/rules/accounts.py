@@ -110,7 +110,9 @@ def enter_agreements(landed: pl.DataFrame, month: Month) -> Accounts:
 def enter_grants(landed: pl.DataFrame) -> Accounts:
     """All granted lots, as `tables.accounts.CreditGrants`; `landed` has the columns of the feed `credit_grants`."""
     rows, problems = _with_cents(landed, "amount", "granted_cents")
-    rows = rows.with_columns(_printable("name"), slugs=pl.col("slugs").str.to_lowercase()).sort("grant_id")
+    # A list that people write: spaces around its slugs mean nothing, slugs themselves have none.
+    slugs = pl.col("slugs").str.to_lowercase().str.replace_all(r"\s*;\s*", ";").str.strip_chars()
+    rows = rows.with_columns(_printable("name"), slugs=slugs).sort("grant_id")
     return Accounts(CreditGrants.validate(rows.select(CreditGrants.column_names()), cast=True), problems)
 
 
