@@ -28,7 +28,8 @@ PAYMENT = {
 }  # fmt: skip
 GRANT = {
     "grant_id": "g1", "owner_id": "acme", "kind": "free", "name": "Welcome", "amount": "20.00", "currency": "EUR",
-    "starts_at": datetime(2026, 10, 1, tzinfo=UTC), "expires_at": None, "priority": 0, "slugs": "Apps.S; cellar.storage",
+    "starts_at": datetime(2026, 10, 1, tzinfo=UTC), "expires_at": None, "priority": 0,
+    "slugs": "Apps.S; cellar.storage",
 }  # fmt: skip
 
 
