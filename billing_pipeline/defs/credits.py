@@ -12,8 +12,7 @@ import polars as pl
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.evidence import check_charges
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
-from billing_pipeline.defs.usage import USAGE_TABLES
-from billing_pipeline.rules.accounts import enter_one_shots, enter_vendor_charges
+from billing_pipeline.defs.usage import SINGLE_CHARGES, USAGE_TABLES, enter_single_charges
 from billing_pipeline.rules.balances import (
     OpenedAccounts,
     RefillInvoices,
@@ -278,11 +277,8 @@ def _problems(billing: Billing, month: Month) -> list[pl.DataFrame]:
         for table in USAGE_TABLES
     ]
     faulty = [_of_payers(billing.read(f"accounts/{noun}", month).read("problems")) for noun in _ACCOUNTS]
-    one_shots = billing.read("usage/one_shots", month).read("events").rename({"performed_us": "performed_at"})
-    vendor_charges = billing.read("usage/vendor_charges", month).read("events").rename({"charged_us": "charged_at"})
     charged = [
-        _of_payers(enter_one_shots(one_shots).problems),
-        _of_payers(enter_vendor_charges(vendor_charges).problems),
+        _of_payers(enter_single_charges(billing.read(f"usage/{feed}", month)).problems) for feed in SINGLE_CHARGES
     ]
     unbelievable = billing.read("usage/flags", month).read("problems")
     concerned = (unrated, *charged, unbelievable, *conflicts)

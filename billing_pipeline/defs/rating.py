@@ -6,7 +6,7 @@ file that is thrown away after its marts were copied out. Nothing is reported be
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,8 @@ from dbt.contracts.graph.manifest import Manifest
 from billing_pipeline.defs.admission import refused_usage, without_refused
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.partitions import billing_month
-from billing_pipeline.defs.usage import USAGE_TABLES
+from billing_pipeline.defs.usage import SINGLE_CHARGES, USAGE_TABLES, enter_single_charges
 from billing_pipeline.intake.contracts import FEEDS
-from billing_pipeline.rules.accounts import Accounts, enter_one_shots, enter_vendor_charges
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month
 from billing_pipeline.settings import REPOSITORY, HeartbeatSettings, Settings
@@ -74,12 +73,6 @@ _SOURCES = {
     "spend_rules": ("accounts/spend_rules", "rows"),
 }
 
-#: Feeds of single charges: the column of their instant, and how their rows become exact.
-_CHARGED: dict[str, tuple[str, Callable[[pl.DataFrame], Accounts]]] = {
-    "one_shots": ("performed", enter_one_shots),
-    "vendor_charges": ("charged", enter_vendor_charges),
-}
-
 _ONE_TABLE_MAY_BE_SEVERAL_SOURCES = DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
 
 
@@ -97,7 +90,7 @@ class RatingTranslator(DagsterDbtTranslator):
         if node["resource_type"] == "source":
             # What a run writes itself has no table; prices are there whatever was used.
             table, _ = _SOURCES.get(node["name"], ("accounts/prices", ""))
-            key = f"usage/{node['name']}" if node["name"] in _CHARGED else table
+            key = f"usage/{node['name']}" if node["name"] in SINGLE_CHARGES else table
             return spec.replace_attributes(key=dg.AssetKey(key.split("/")))
         return spec.replace_attributes(
             key=dg.AssetKey(["rating", node["name"]]),
@@ -284,11 +277,11 @@ def _link_inputs(billing: Billing, month: Month, inputs: Path) -> dict[str, Gene
     for source, (table, part) in _SOURCES.items():
         read[table] = billing.read(table, month)
         os.link(read[table].file(f"{part}.parquet"), inputs / f"{source}.parquet")
-    for feed, (instant, enter) in _CHARGED.items():
+    for feed in SINGLE_CHARGES:
         landed = read[f"usage/{feed}"] = billing.read(f"usage/{feed}", month)
-        events = landed.read("events")
-        located = pl.concat([events.select("source", "event_id"), landed.read("sources")], how="horizontal")
-        exact = enter(events.rename({f"{instant}_us": f"{instant}_at"})).rows
+        events = landed.read("events").select("source", "event_id")
+        located = pl.concat([events, landed.read("sources")], how="horizontal")
+        exact = enter_single_charges(landed).rows
         exact.join(located, on=["source", "event_id"]).write_parquet(inputs / f"{feed}.parquet")
     _leave_out_refused(billing, month, read, inputs)
     period = billing.period(month)

@@ -1,6 +1,6 @@
 """Usage becomes clean: raw rows are checked, deduplicated and corrected once, and every row is accounted for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 import polars as pl
@@ -14,9 +14,11 @@ from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.intake.contracts import FEEDS, USAGE_FEEDS, Feed
 from billing_pipeline.intake.months import publish_usage
 from billing_pipeline.intake.unread import receipts_of_unread
+from billing_pipeline.rules.accounts import Accounts, enter_one_shots, enter_vendor_charges
 from billing_pipeline.rules.equations import rows_are_conserved
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.usage import FileReceipts, LateArrivals, Quarantine
+from billing_pipeline.warehouse import Generation
 
 
 class UnknownFeed(ValueError):
@@ -42,6 +44,19 @@ _WHAT = {
     "one_shots": "Interventions, services and subscriptions. One row per charge performed in the month.",
     "vendor_charges": "What third parties charge for add-ons. One row per charge dated in the month.",
 }
+
+
+#: Feeds of single charges: the column of their instant, and how their rows become exact.
+SINGLE_CHARGES: dict[str, tuple[str, Callable[[pl.DataFrame], Accounts]]] = {
+    "one_shots": ("performed", enter_one_shots),
+    "vendor_charges": ("charged", enter_vendor_charges),
+}
+
+
+def enter_single_charges(landed: Generation) -> Accounts:
+    """The charges of a month of one of these feeds, exact, and the problems of owners whose rows do not fit."""
+    instant, enter = SINGLE_CHARGES[landed.table.removeprefix("usage/")]
+    return enter(landed.read("events").rename({f"{instant}_us": f"{instant}_at"}))
 
 
 def _feed_asset(feed: Feed) -> dg.AssetsDefinition:

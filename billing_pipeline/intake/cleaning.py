@@ -14,7 +14,6 @@ Parts of a cleaned day:
 The facts list the raw files in the order of their numbers, with the reason of each that was refused whole.
 """
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,6 +33,7 @@ from billing_pipeline.intake.engine import EngineLimits, copy, paths, scalar, se
 from billing_pipeline.intake.forms import Form, inspect_parquet, is_text, refuse_unread, refused
 from billing_pipeline.intake.texts import OF_LINES, is_text_file, stage_text
 from billing_pipeline.intake.windows import Window
+from billing_pipeline.rules.evidence import identify_file
 from billing_pipeline.rules.period import microseconds
 from billing_pipeline.warehouse import Generation, Publication, Warehouse
 
@@ -311,8 +311,7 @@ def _superseded(before: Generation | None, files: Sequence[LandedFile]) -> list[
 def _describe(file: LandedFile, form: Form) -> dict[str, object]:
     """What the facts say of a raw file."""
     return {
-        # The same bytes may land twice under two names and are two files then.
-        "file_id": hashlib.sha256(f"{file.path}|{file.sha256}".encode()).hexdigest()[:16],
+        "file_id": identify_file(file.path, file.sha256),
         "path": file.path,
         "sha256": file.sha256,
         "size": file.size,

@@ -6,11 +6,11 @@ not hold: they are parked (reason ``equation``) and the others are billed; its f
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 import dataframely as dy
 import polars as pl
 
+from billing_pipeline.rules.evidence import identify_file
 from billing_pipeline.tables.credits import Adjustments, CreditLots, CreditMovements, CreditStatements
 from billing_pipeline.tables.explanations import Explanations, Lifetimes
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
@@ -19,9 +19,6 @@ from billing_pipeline.tables.usage import FileReceipts
 
 #: The reason of a payer for whom an equation does not hold.
 REASON = "equation"
-
-#: As long as intake makes the ids of files.
-_FILE_ID = 16
 
 _C_D_E_H = ("free_used", "free_expired", "prepaid_used", "refill")
 
@@ -159,10 +156,7 @@ def every_line_has_sources(
         sources: which files they were made from.
         receipts: `feed`, `file_id`, `path`, `sha256` of these files.
     """
-    ids = [
-        sha256(f"{path}|{checksum}".encode()).hexdigest()[:_FILE_ID]
-        for path, checksum in receipts.select("path", "sha256").iter_rows()
-    ]
+    ids = [identify_file(path, checksum) for path, checksum in receipts.select("path", "sha256").iter_rows()]
     vouched = receipts.filter(pl.col("file_id") == pl.Series(ids, dtype=pl.String))
     orphans = _said(charges.join(sources, on="line_id", how="anti"), pl.format("line {} has no raw row", "line_id"))
     unknown = sources.join(vouched, on=["feed", "file_id"], how="anti")

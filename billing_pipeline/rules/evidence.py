@@ -1,9 +1,9 @@
-"""The usage rows behind a line: when its price applied, and what was measured inside that time."""
+"""The usage rows behind a line: when its price applied, what was measured inside that time, and in which file."""
 
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -37,8 +37,8 @@ def price_windows(
     ).unique("price_id")
     offers = list(candidates.iter_rows(named=True))
     bounds = {bound for row in (*owners, *payers, *offers) for bound in (row["valid_from"], row["valid_to"]) if bound}
-    closed_on = max(owners, key=lambda version: version["valid_from"])["closed_on"] if owners else None
-    end = period.end if closed_on is None else min(period.end, max(period.start, _midnight_after(closed_on, period)))
+    closes_at = owners[0]["closes_at"] if owners else None
+    end = period.end if closes_at is None else min(period.end, max(period.start, closes_at))
     cuts = sorted({period.start, end, *(cut for cut in bounds if period.start < cut < end)})
     windows: list[tuple[datetime, datetime]] = []
     for start, end in pairwise(cuts):
@@ -47,11 +47,6 @@ def price_windows(
             windows.append((joined, end))
     schema = dict.fromkeys(("window_start", "window_end"), pl.Datetime("us", "UTC"))
     return pl.DataFrame(windows, schema=schema, orient="row")
-
-
-def _midnight_after(day: date, period: Period) -> datetime:
-    """An organisation closes at the end of its last day."""
-    return datetime.combine(day + timedelta(days=1), time(), period.zone).astimezone(UTC)
 
 
 def _in_force(versions: list[dict[str, Any]], at: datetime) -> Iterator[dict[str, Any]]:
@@ -183,6 +178,11 @@ def instants(events: pl.DataFrame) -> pl.DataFrame:
         pl.from_epoch(pl.col(name), time_unit="us").dt.replace_time_zone("UTC").alias(name.removesuffix("_us") + "_at")
         for name in columns
     ).drop(columns)
+
+
+def identify_file(path: str, sha256: str) -> str:
+    """The id of a raw file: of its place and its bytes, so the same bytes under two names are two files."""
+    return hashlib.sha256(f"{path}|{sha256}".encode()).hexdigest()[:16]
 
 
 def event_line_id(feed: str, month: str, source: str, event_id: str) -> str:
