@@ -203,21 +203,33 @@ def build_models(folder: Path) -> dict[str, Lap]:
     return laps
 
 
-def rating(folder: Path) -> dict[str, Lap]:
-    """The compiled SQL of each stage's models on the tables that the models before them have left."""
-    work = folder / "work"
-    limits = {"threads": THREADS, "memory_limit": "2000MB", "temp_directory": str(work / "spill")}
+def durations(folder: Path) -> dict[str, Lap]:
+    """Usage summed into price segments, on the tables that the models before have left."""
     laps: dict[str, Lap] = {}
-    # The compiled models name their inputs from the work folder.
-    with chdir(work), duckdb.connect(str(work / "rating.duckdb"), config=limits) as connection:
+    with _work_file(folder) as connection:
+        events = "read_parquet('inputs/runtime_intervals.parquet')"
+        _time_models(connection, laps, "durations: union of runs", DURATIONS, events)
+        summed = "(select meter_id, started_at, stopped_at from runs)"
+        _time_models(connection, laps, "durations: sum to segments", SEGMENTS, summed)
+    return laps
+
+
+def charges(folder: Path) -> dict[str, Lap]:
+    """Segments priced; apart from their making, whose tables the database would clear away meanwhile."""
+    laps: dict[str, Lap] = {}
+    with _work_file(folder) as connection:
+        _time_models(connection, laps, "charges", CHARGES, "segments")
+    return laps
+
+
+@contextmanager
+def _work_file(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The work file, from its folder: the compiled models name their inputs from there."""
+    limits = {"threads": THREADS, "memory_limit": "2000MB", "temp_directory": "spill"}
+    with chdir(folder / "work"), duckdb.connect("rating.duckdb", config=limits) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute("set force_compression = 'uncompressed'")
-        events = f"read_parquet('{work}/inputs/runtime_intervals.parquet')"
-        _time_models(connection, laps, "durations: union of runs", DURATIONS, work, events)
-        summed = "(select meter_id, started_at, stopped_at from runs)"
-        _time_models(connection, laps, "durations: sum to segments", SEGMENTS, work, summed)
-        _time_models(connection, laps, "charges", CHARGES, work, "segments")
-    return laps
+        yield connection
 
 
 def _time_models(
@@ -225,15 +237,14 @@ def _time_models(
     laps: dict[str, Lap],
     stage: str,
     models: tuple[str, ...],
-    work: Path,
     scanned: str,
 ) -> None:
+    """The compiled SQL of some models, beside a bare scan of what they read."""
     rows = 0
     with lap(laps, stage + _SCAN, lambda: rows):
         rows = scan(connection, scanned)
     selects = {
-        model: next((work / "target" / "compiled").rglob(f"{model}.sql")).read_text(encoding="utf-8")
-        for model in models
+        model: next(Path("target/compiled").rglob(f"{model}.sql")).read_text(encoding="utf-8") for model in models
     }
     with lap(laps, stage, lambda: rows):
         for model, select in selects.items():
@@ -324,7 +335,7 @@ def main() -> None:
         rounds = [apart(intake, folder) for _ in range(asked.rounds)]
         shutil.rmtree(folder / "home", ignore_errors=True)
         rounds += [apart(close_month, folder), apart(build_models, folder)]
-        rounds += [apart(rating, folder) for _ in range(asked.rounds)]
+        rounds += [apart(stage, folder) for stage in (durations, charges) for _ in range(asked.rounds)]
         rounds += [apart(settling, folder) for _ in range(asked.rounds)]
         sys.stdout.write("\n".join(report(rounds)) + "\n")
     finally:

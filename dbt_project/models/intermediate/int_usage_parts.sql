@@ -10,9 +10,27 @@ free_quantities as (
     select * from {{ ref('stg_accounts__free_quantities') }}
 ),
 
-public_free_quantities as (
-    select * from free_quantities
-    where owner_id is null
+free_by_slug as (
+    select
+        slug,
+        currency,
+        map_from_entries(list((owner_id, free_quantity)) filter (owner_id is not null)) as free_by_owner,
+        max(free_quantity) filter (owner_id is null) as free_quantity
+    from free_quantities
+    group by slug, currency
+),
+
+-- What is free is looked up per price, of which there are few, so that the many segments are joined once.
+offers as (
+    select
+        price_tiers.*,
+        free_by_slug.free_by_owner,
+        free_by_slug.free_quantity
+    from price_tiers
+    left join free_by_slug
+        on
+            price_tiers.slug = free_by_slug.slug
+            and price_tiers.currency = free_by_slug.currency
 ),
 
 -- Whole seconds are taken here, once per line. What is free is an owner's own, or its payer's, or everybody's.
@@ -27,54 +45,45 @@ measured as (
         segments.basis,
         segments.price_id,
         segments.price_factor_ppm,
-        price_tiers.currency,
-        price_tiers.tier_from,
-        price_tiers.tier_to,
-        price_tiers.tier_mode,
-        price_tiers.per_quantity,
-        price_tiers.per_seconds,
-        price_tiers.unit_price_e26,
-        price_tiers.tier_price_e26,
+        offers.currency,
+        offers.tier_from,
+        offers.tier_to,
+        offers.tier_mode,
+        offers.per_quantity,
+        offers.per_seconds,
+        offers.unit_price_e26,
+        offers.tier_price_e26,
         segments.duration_us::hugeint // 1000000 as duration_s,
         case segments.basis
             when 'runtime' then coalesce(segments.granulated_us, segments.duration_us)::hugeint // 1000000
             when 'stored'
                 then coalesce(
-                        segments.block_us::hugeint // 1000000 * price_tiers.block_quantity,
+                        segments.block_us::hugeint // 1000000 * offers.block_quantity,
                         segments.part_byte_us::hugeint // 1000000
                     )
             when 'moved' then segments.moved_bytes::hugeint
             when 'units' then segments.units_max::hugeint
         end as quantity,
         case segments.basis
-            when 'runtime' then price_tiers.block_seconds
-            when 'moved' then price_tiers.block_quantity
-            when 'units' then price_tiers.block_quantity
+            when 'runtime' then offers.block_seconds
+            when 'moved' then offers.block_quantity
+            when 'units' then offers.block_quantity
         end as block_size,
         case
             when segments.basis <> 'stored'
-                then coalesce(own.free_quantity, payers.free_quantity, everybodys.free_quantity, 0)
+                then coalesce(
+                        offers.free_by_owner[segments.owner_id],
+                        offers.free_by_owner[segments.payer_id],
+                        offers.free_quantity,
+                        0
+                    )
         end as free_quantity
     from segments
-    inner join price_tiers
+    inner join offers
         on
-            segments.price_id = price_tiers.price_id
-            and segments.price_factor_ppm = price_tiers.price_factor_ppm
-            and (segments.tier_from is null or segments.tier_from::hugeint = price_tiers.tier_from)
-    left join free_quantities as own
-        on
-            segments.owner_id = own.owner_id
-            and segments.slug = own.slug
-            and price_tiers.currency = own.currency
-    left join free_quantities as payers
-        on
-            segments.payer_id = payers.owner_id
-            and segments.slug = payers.slug
-            and price_tiers.currency = payers.currency
-    left join public_free_quantities as everybodys
-        on
-            segments.slug = everybodys.slug
-            and price_tiers.currency = everybodys.currency
+            segments.price_id = offers.price_id
+            and segments.price_factor_ppm = offers.price_factor_ppm
+            and (segments.tier_from is null or segments.tier_from::hugeint = offers.tier_from)
 ),
 
 -- Units are numbered from 1, so a tier from 101 starts with the 101st; measured quantities are lengths from 0.
