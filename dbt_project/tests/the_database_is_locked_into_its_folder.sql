@@ -1,3 +1,4 @@
+-- A property of the whole file, shown with what is made last: {{ ref('charges') }}
 select
     name,
     value
