@@ -534,6 +534,7 @@ def _print_month(billing: "Billing", month: Month) -> None:
         ("Refused files", "usage/file_receipts", ["path", "refused_reason", "detail"]),
         ("Quarantine", "usage/quarantine", ["path", "file_row", "reason"]),
         ("Flagged", "usage/flags", ["feed", "owner_id", "reason", "detail"]),
+        ("Told twice, billed once", "rating/overlapped_time", ["owner_id", "reason", "instances", "overlapped_us"]),
         ("Late", "usage/late_arrivals", ["feed", "origin_month", "late_rows"]),
         ("Scores", "invoices/scores", ["score", "ppm", "measure", "numerator", "denominator"]),
     ):

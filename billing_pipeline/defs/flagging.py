@@ -39,18 +39,18 @@ def flag_usage(billing: Billing, month: Month, read: Mapping[str, Generation]) -
         read: published usage and accounts, by table.
     """
     period, limits = billing.period(month), billing.settings.flag_limits
-    runs, instances = _read(read["usage/runtime_intervals"], "instance_id", "started_us", "stopped_us")
+    runs, meters = _read(read["usage/runtime_intervals"], "started_us", "stopped_us")
     samples, stores = _read(read["usage/storage_samples"], "sampled_us", "bytes")
     deltas, flows = _read(read["usage/traffic_deltas"], "started_us", "bytes")
     customers = read["accounts/organisations"]
     organisations = Organisations.validate(customers.read(), cast=True)
     flags = {
-        "runtime_intervals": [flag_runs(runs, instances, period, limits)],
+        "runtime_intervals": [flag_runs(runs, meters, period, limits)],
         "storage_samples": [flag_samples(samples, stores, period, limits)],
         "traffic_deltas": [flag_deltas(deltas, flows)],
         "organisations": [flag_names(organisations, Owners.validate(customers.read("owners")))],
     }
-    return Flagged(collect_flags(flags), too_long_runs(runs, instances).sort("owner_id"))
+    return Flagged(collect_flags(flags), too_long_runs(runs, meters).sort("owner_id"))
 
 
 def nothing_is_flagged(flags: dy.DataFrame[UsageFlags]) -> Equation:

@@ -11,7 +11,7 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import dagster as dg
@@ -203,18 +203,29 @@ def rating(
         if check.key in context.selected_asset_check_keys:
             outcomes = {key: month.tests[str(check.metadata["dagster_dbt/unique_id"])] for key, month in rated.items()}
             yield dg.AssetCheckResult(
-                asset_key=check.asset_key, check_name=check.name, passed=True, metadata={**outcomes}
+                asset_key=check.asset_key,
+                check_name=check.name,
+                passed=all(outcome.is_passed for outcome in outcomes.values()),
+                severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+                metadata={key: outcome.message for key, outcome in outcomes.items()},
             )
+
+
+class Outcome(NamedTuple):
+    """What a dbt test said."""
+
+    is_passed: bool
+    message: str
 
 
 @dataclass(frozen=True)
 class RatedMonth:
-    """What one dbt build did; it is only there if every test passed."""
+    """What one dbt build did; it is only there if every test passed, or only warns."""
 
     #: dbt's ids of the models in the order in which they were built.
     models: list[str]
     #: What each test said, by dbt's id.
-    tests: dict[str, str]
+    tests: dict[str, Outcome]
     #: Rows per published mart.
     rows: dict[str, int]
 
@@ -267,7 +278,10 @@ def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
     nodes = {str(result.node.unique_id): result for result in outcome.result}
     return RatedMonth(
         models=[name for name, result in nodes.items() if result.node.resource_type == "model"],
-        tests={name: str(result.message or result.status) for name, result in nodes.items()},
+        tests={
+            name: Outcome(result.status != "warn", str(result.message or result.status))
+            for name, result in nodes.items()
+        },
         rows=rows,
     )
 

@@ -15,8 +15,6 @@ from billing_pipeline.rules.period import Period
 from billing_pipeline.tables.accounts import Organisations, Owners
 from billing_pipeline.tables.usage import UsageFlags
 
-#: Overlaps up to here are clocks that differ.
-SKEW = timedelta(seconds=2)
 #: No resource runs longer than this in one piece.
 LONGEST_RUN = timedelta(days=366)
 #: A value is a spike above this multiple of what the resource moved before...
@@ -42,11 +40,10 @@ class FlagLimits:
 
 
 def flag_runs(runs: pl.DataFrame, meters: pl.DataFrame, period: Period, limits: FlagLimits) -> pl.DataFrame:
-    """Runs of one instance that overlap (`overlap`, by at most two seconds `skew`, after an open run `double_start`),
-    and open runs that started too long ago (`stale_open`).
+    """Open runs that started too long ago (``stale_open``).
 
     Args:
-        runs: `meter_id`, `instance_id`, `started_us`, `stopped_us` (null: open).
+        runs: `meter_id`, `started_us`, `stopped_us` (null: open).
         meters: rows of `tables.usage.Meters`.
         period: the billed month.
         limits: when an open run is stale.
@@ -54,37 +51,12 @@ def flag_runs(runs: pl.DataFrame, meters: pl.DataFrame, period: Period, limits: 
     Returns:
         Rows of `tables.usage.UsageFlags` without `feed`.
     """
-    end = pl.lit(period.end_us)
-    stop = pl.col("stopped_us").fill_null(end)
-    # Few instances have several runs: the others overlap with nothing.
-    several = runs.filter(pl.col("instance_id").is_duplicated()).sort("started_us", stop)
-    of_instance = ["instance_id", "meter_id"]
-    reached = stop.cum_max().shift(1).over(of_instance)
-    overlapped = several.with_columns(
-        overlap_us=pl.when(reached.is_not_null()).then(
-            pl.min_horizontal(stop, reached, end) - pl.max_horizontal("started_us", period.start_us)
-        ),
-        follows_open=pl.col("stopped_us").is_null().cast(pl.Int8).cum_max().shift(1).over(of_instance) == 1,
-    ).filter(pl.col("overlap_us") > 0)
-    reason = (
-        pl.when("follows_open")
-        .then(pl.lit("double_start"))
-        .when(pl.col("overlap_us") <= SKEW // timedelta(microseconds=1))
-        .then(pl.lit("skew"))
-        .otherwise(pl.lit("overlap"))
-    )
-    seconds = pl.format("{} s billed once", pl.col("overlap_us").sum() // 1_000_000)
-    open_for = end - pl.col("started_us")
+    open_for = pl.lit(period.end_us) - pl.col("started_us")
     stale = runs.filter(pl.col("stopped_us").is_null(), open_for > limits.stale_open // timedelta(microseconds=1))
-    return pl.concat(
-        [
-            _count(overlapped.with_columns(reason=reason).join(meters, on="meter_id"), "instance_id", seconds),
-            _count(
-                stale.with_columns(reason=pl.lit("stale_open")).join(meters, on="meter_id"),
-                "instance_id",
-                pl.format("open for {} days at most", open_for.max() // 86_400_000_000),
-            ),
-        ]
+    return _count(
+        stale.with_columns(reason=pl.lit("stale_open")).join(meters, on="meter_id"),
+        "resource_id",
+        pl.format("open for {} days at most", open_for.max() // 86_400_000_000),
     )
 
 
@@ -93,7 +65,7 @@ def too_long_runs(runs: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
     length = pl.col("stopped_us") - pl.col("started_us")
     found = runs.filter(length > LONGEST_RUN // timedelta(microseconds=1)).with_columns(reason=pl.lit("too_long"))
     days = pl.format("{} days; correct the row, or report the run in parts", length.max() // 86_400_000_000)
-    return _count(found.join(meters, on="meter_id"), "instance_id", days).select("owner_id", "reason", "detail")
+    return _count(found.join(meters, on="meter_id"), "resource_id", days).select("owner_id", "reason", "detail")
 
 
 def flag_samples(samples: pl.DataFrame, meters: pl.DataFrame, period: Period, limits: FlagLimits) -> pl.DataFrame:

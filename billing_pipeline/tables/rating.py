@@ -35,8 +35,8 @@ class OverlappedTime(dy.Schema):
     """One row per owner and reason: time that was told more than once, and is billed once."""
 
     owner_id = organisation_id(primary_key=True)
-    #: An instance was started again while it still ran, or anything else.
-    reason = dy.Enum(["double_start", "overlap"], primary_key=True)
+    #: An instance was started again while it still ran, clocks differ by up to two seconds, or anything else.
+    reason = dy.Enum(["double_start", "overlap", "skew"], primary_key=True)
     instances = dy.Int64(min=1)
     overlapped_us = whole()
 

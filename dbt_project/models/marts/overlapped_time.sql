@@ -5,15 +5,29 @@ with united_runs as (
 meters as (
     select * from {{ ref('int_meters') }}
     where basis = 'runtime'
+),
+
+-- Two seconds are clocks that differ.
+overlapping as (
+    select
+        meter_id,
+        instance_id,
+        overlapped_us,
+        case
+            when is_double_start then 'double_start'
+            when overlapped_us <= 2000000 then 'skew'
+            else 'overlap'
+        end as reason
+    from united_runs
+    where overlapped_us > 0
 )
 
 select
     meters.owner_id,
-    case when united_runs.is_double_start then 'double_start' else 'overlap' end as reason,
-    count(distinct united_runs.instance_id) as instances,
-    sum(united_runs.overlapped_us)::decimal(38, 0) as overlapped_us
-from united_runs
+    overlapping.reason,
+    count(distinct overlapping.instance_id) as instances,
+    sum(overlapping.overlapped_us)::decimal(38, 0) as overlapped_us
+from overlapping
 inner join meters
-    on united_runs.meter_id = meters.meter_id
-where united_runs.overlapped_us > 0
-group by meters.owner_id, united_runs.is_double_start
+    on overlapping.meter_id = meters.meter_id
+group by meters.owner_id, overlapping.reason
