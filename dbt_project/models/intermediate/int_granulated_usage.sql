@@ -55,6 +55,13 @@ granular_spans as (
         on meter_spans.price_id = granular_prices.price_id
 ),
 
+-- Nobody asks for them where no price has granules; a large month has millions.
+asked_composed_instances as (
+    select instance_hash
+    from composed_instances
+    where exists (select true from granular_spans)
+),
+
 whole_runs as (
     select
         intervals.meter_id,
@@ -64,8 +71,8 @@ whole_runs as (
     from intervals
     semi join granular_spans
         on intervals.meter_id = granular_spans.meter_id
-    anti join composed_instances
-        on hash(intervals.instance_id) = composed_instances.instance_hash
+    anti join asked_composed_instances
+        on hash(intervals.instance_id) = asked_composed_instances.instance_hash
     union all
     select
         united_runs.meter_id,
