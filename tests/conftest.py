@@ -1,6 +1,11 @@
 """Tests marked `slow` run only where a marker expression asks for them: `pytest -m slow`."""
 
 import pytest
+from hypothesis import settings
+
+# No law is a matter of time, and a busy machine is no reason for it to fail.
+settings.register_profile("billing", deadline=None)
+settings.load_profile("billing")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

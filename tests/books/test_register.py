@@ -209,7 +209,7 @@ def test_files_of_a_number_never_given_are_refused_with_all_others(books):
     assert books.documents(issued.number) == {}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(

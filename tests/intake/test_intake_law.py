@@ -84,7 +84,6 @@ def expected(month: PlainMonth) -> dict[str, object]:
 # Not shrunk: each example closes three months.
 @settings(
     max_examples=5,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

@@ -554,7 +554,7 @@ happenings = st.builds(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @draw(
     histories=st.integers(2, 4).flatmap(
         lambda months: st.lists(st.lists(happenings, min_size=months, max_size=months), min_size=1, max_size=3)
@@ -595,7 +595,7 @@ plans = st.builds(
 
 
 # Not shrunk: that takes minutes, and short histories can be read as they are.
-@settings(max_examples=10, deadline=None, phases=(Phase.reuse, Phase.generate))
+@settings(max_examples=10, phases=(Phase.reuse, Phase.generate))
 @draw(
     histories=st.lists(st.lists(happenings, min_size=3, max_size=3), min_size=2, max_size=2),
     plan=plans,

@@ -329,7 +329,7 @@ def test_lots_without_an_account_are_refused_not_forgotten(given):
 amounts = st.integers(min_value=0, max_value=10**12)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @draw(
     lines=st.lists(st.tuples(st.sampled_from("xy"), amounts), max_size=5),
     lots=st.lists(st.tuples(st.sampled_from([None, "x", "y", "x;y"]), amounts, st.booleans()), max_size=5),

@@ -76,7 +76,7 @@ def test_a_payer_without_an_organisations_row_is_refused(given):
         given.adjust(charges, given.organisations({"owner_id": "zeta"}))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @draw(
     payers=st.lists(
         st.tuples(st.integers(0, 1_000_000), st.lists(st.integers(0, 10**12), min_size=1, max_size=8)),

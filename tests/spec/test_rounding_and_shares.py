@@ -40,7 +40,7 @@ def test_a_rounded_quotient_is_never_more_than_a_half_off(numerator, denominator
         assert abs(rounded) > abs(exact)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @draw(numerators=st.lists(whole, min_size=1), denominator=st.integers(1, 10**12))
 def test_a_column_is_rounded_like_a_single_number(numerators, denominator):
     column = pl.DataFrame({"numerator": pl.Series(numerators, dtype=pl.Int128)})
