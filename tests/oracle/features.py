@@ -26,8 +26,6 @@ FEATURES = (
     "not_finite",
 )
 
-# Granules of a run that is told in touching rows count from the row that reaches into the month, not from the first one
-# of an older month; with `refused_own_price` on, the generator of the default seed meets one such run.
-NOT_BUILT = frozenset({"refused_own_price", "details_at_emission", "held_conflict"})
+NOT_BUILT = frozenset({"details_at_emission", "held_conflict"})
 
 BUILT = frozenset(FEATURES) - NOT_BUILT

@@ -1019,6 +1019,35 @@ def granules(of: Customer) -> None:
         of.run(slug.name, start, stop)
 
 
+@case("granularity", mixes=False)
+def a_run_told_in_touching_rows_over_the_months_edge(of: Customer) -> None:
+    edge = of.rng.choice(of.provider.bounds)[0]
+    slug = of.rng.choice([slug for slug in of.provider.slugs if slug.needs == "granularity"])
+    resource, when = of.id("app"), edge - of.rng.randrange(2 * DAY)
+    while when <= edge:
+        stop = of.rng.choice((edge, edge + of.rng.randrange(HOUR), when + of.rng.randrange(1, DAY)))
+        if stop > when:
+            of.run(slug.name, when, stop, resource_id=resource)
+        when = max(stop, when) + of.rng.choice((0, 0, 0, 0, 1))
+
+
+@case("granularity", mixes=False)
+def a_run_seen_since_long_before_the_months_edge(of: Customer) -> None:
+    edge = of.rng.choice(of.provider.bounds)[0]
+    slug = of.rng.choice([slug for slug in of.provider.slugs if slug.needs == "granularity"])
+    service, flavour = slug.name.split(".")
+    resource, when = of.id("app"), edge - DAY - of.rng.randrange(2 * HOUR)
+    if of.rng.random() < 0.5:
+        of.run(slug.name, when - HOUR, when, resource_id=resource)
+    end = edge + of.rng.randrange(-HOUR, HOUR)
+    while when < end:
+        told = {"service": service, "flavour": flavour, "zone": "par", "owner_id": of.owner_id}
+        of.add("runtime_heartbeats", resource_id=resource, instance_id=f"{resource}-i", sampled_at=when, **told)
+        when += of.rng.choice((300, 900, 900, 900)) * SECOND
+    if of.rng.random() < 0.3:
+        of.run(slug.name, of.rng.choice((edge, when)), end + 2 * HOUR, resource_id=resource)
+
+
 @case("vendor_charges", mixes=True)
 def vendor_charges(of: Customer) -> None:
     for _ in range(of.rng.randrange(1, 4)):
@@ -1325,6 +1354,7 @@ TO_REACH: dict[str | None, tuple[str, ...]] = {
         "run shorter than the minimum",
         "run exactly as long as the minimum",
         "minimum over the month's edge",
+        "run since before what the month is told",
     ),
     "vendor_charges": ("vendor", "vendor rounds a half"),
     "sub_cent": (

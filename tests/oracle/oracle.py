@@ -20,6 +20,7 @@ from pathlib import Path
 from oracle_events import DAY, NotTaughtError, Row, Seen, instant, see
 from oracle_rating import (
     MINOR_UNITS,
+    Carried,
     Charge,
     LineKey,
     Organisations,
@@ -309,6 +310,7 @@ class _Ledger:
         self.left: dict[str, int] = {}
         self.bills: dict[str, dict[str, Bill]] = {}
         self.parked: set[str] = set()
+        self.runs: Carried = {}
         self.paid: set[tuple[str, str]] = set()  # what was once settled as paid stays so; a refund is a credit note's
 
     def paid_refills(self, payments: list[Row], payer: Row, reached: Counter[str]) -> tuple[int, int]:
@@ -577,8 +579,9 @@ def _reasons_to_park(payer: Row, owner_ids: list[str], books: _Books) -> set[str
 
 
 def _bill_month(name: str, seen: Seen, ledger: _Ledger, known_at: int, plan: Provision) -> Month:
-    rating = Rating(seen, month_bounds(name))
+    rating = Rating(seen, month_bounds(name), ledger.runs)
     charges, parked = rating.charges(), rating.parked
+    ledger.runs = rating.carried
     books = _books(name, seen, ledger, rating, known_at, plan)
     of_payer: dict[str, list[Charge]] = defaultdict(list)
     for charge in charges:

@@ -303,11 +303,19 @@ def _meter(row: Row) -> Meter:
     return Meter(row["owner_id"], row["resource_id"], slug, row["zone"])
 
 
-class Rating:
-    """One month's usage, turned into charges; `reached` counts the cases it met on the way."""
+Carried = dict[tuple[str, Meter], list[Piece]]
 
-    def __init__(self, seen: Seen, month: Piece) -> None:
-        self.seen, self.month = seen, month
+
+class Rating:
+    """One month's usage, turned into charges; `reached` counts the cases it met on the way.
+
+    `earlier` has the parts of runs before the month that `carried` told of the month before. A month looks at nothing
+    else that ended before it: of the first one, nobody billed what was before.
+    """
+
+    def __init__(self, seen: Seen, month: Piece, earlier: Carried | None = None) -> None:
+        self.seen, self.month, self.earlier = seen, month, earlier or {}
+        self.carried: Carried = {}
         self.organisations = Organisations(seen.rows["organisations"])
         self.prices = Prices(seen.rows["price_tiers"])
         self.rules = SpendRules(seen.rows["spend_rules"], month)
@@ -431,21 +439,43 @@ class Rating:
 
     def pieces(self) -> dict[str, dict[Meter, list[Piece]]]:
         """The united runs of every instance, by what it ran as."""
-        instances: dict[str, dict[Meter, list[Piece]]] = defaultdict(lambda: defaultdict(list))
+        told: Carried = defaultdict(list)
+        again: dict[tuple[str, Meter], list[int]] = defaultdict(list)  # where what the next month is told, too, starts
         for row in self.seen.rows["runtime_intervals"]:
             stop = FOREVER if row["stopped_at"] is None else row["stopped_at"]
-            instances[row["instance_id"]][_meter(row)].append((row["started_at"], stop))
+            if stop > self.month[0]:
+                told[row["instance_id"], _meter(row)].append((row["started_at"], stop))
+                if stop > self.month[1]:
+                    again[row["instance_id"], _meter(row)].append(row["started_at"])
+        measured = {instance_id for instance_id, _ in told}
         samples: dict[str, list[Row]] = defaultdict(list)
         for row in self.seen.rows["runtime_heartbeats"]:
-            samples[row["instance_id"]].append(row)
-        for instance_id, told in samples.items():
-            self.reached["heartbeats of an instance that also has intervals"] += instance_id in instances
-            for meter, piece in self.runs_of_samples(sorted(told, key=lambda row: row["sampled_at"])):
-                instances[instance_id][meter].append(piece)
-        return {
-            instance_id: {meter: self.clipped(meter, unite(pieces)) for meter, pieces in runs.items()}
-            for instance_id, runs in sorted(instances.items())
-        }
+            if row["sampled_at"] >= self.month[0] - DAY:
+                samples[row["instance_id"]].append(row)
+        for instance_id, seen in samples.items():
+            self.reached["heartbeats of an instance that also has intervals"] += instance_id in measured
+            for meter, piece in self.runs_of_samples(sorted(seen, key=lambda row: row["sampled_at"])):
+                told[instance_id, meter].append(piece)
+                if piece[0] >= self.month[1] - DAY:
+                    again[instance_id, meter].append(piece[0])
+        instances: dict[str, dict[Meter, list[Piece]]] = defaultdict(dict)
+        for (instance_id, meter), pieces in sorted(told.items(), key=lambda each: each[0][0]):
+            runs = unite(pieces + self.earlier.get((instance_id, meter), []))
+            starts = {start for start, _ in unite(pieces)}
+            self.reached["run since before what the month is told"] += any(
+                start < self.month[0] < stop and start not in starts for start, stop in runs
+            )
+            self.carried[instance_id, meter] = list(self.carry(runs, again[instance_id, meter]))
+            instances[instance_id][meter] = self.clipped(meter, runs)
+        return instances
+
+    def carry(self, runs: list[Piece], again: list[int]) -> Iterator[Piece]:
+        """What the next month is not told of runs that may go on in it."""
+        for start, stop in runs:
+            if inside := [instant for instant in again if start <= instant < stop]:
+                yield start, min(inside)
+            elif stop >= self.month[1]:
+                yield start, self.month[1]
 
     def clipped(self, meter: Meter, pieces: list[Piece]) -> list[Piece]:
         """Nothing runs on after its owner has closed."""
