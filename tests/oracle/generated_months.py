@@ -854,8 +854,13 @@ def an_organisation_that_closes(of: Customer) -> None:
 @case("details_at_emission", mixes=False)
 def other_details_after_the_month(of: Customer) -> None:
     of.little()
+    of.little(of.sub_organisation())
     stop = of.provider.bounds[0][1]
-    of.version(of.owner_id, stop + of.rng.choice((0, HOUR)), country="US", discount_rate="0.2")
+    changed = of.rng.choice(
+        ({"country": "US"}, {"discount_rate": "0.2"}, {"name": ""}, {"closed_on": day_of(stop - DAY)})
+    )
+    factor = {"price_factor": of.rng.choice(("0.5", None))}
+    of.version(of.owner_id, stop + of.rng.choice((0, HOUR, 2 * DAY, 2 * DAY + 1)), **(changed | factor))
 
 
 # -- who cannot be billed --

@@ -165,6 +165,12 @@ class Organisations:
     def payer(self, owner_id: str, when: int) -> str:
         return self.at(owner_id, when)["payer_id"] or owner_id
 
+    def invoiced(self, owner_id: str, month: Piece, when: int) -> Row:
+        """Who gets the invoice: the party of an instant after the month, who pays and in what as the month ended."""
+        ended = self.at(owner_id, month[1] - 1)
+        told = ("payer_id", "currency", "price_factor")
+        return self.at(owner_id, max(when, month[1] - 1)) | {name: ended[name] for name in told}
+
     def closes(self, owner_id: str) -> int | None:
         return closes_at(self.versions[owner_id][-1])
 
