@@ -26,6 +26,6 @@ FEATURES = (
     "not_finite",
 )
 
-NOT_BUILT = frozenset({"held_conflict"})
+NOT_BUILT = frozenset()
 
 BUILT = frozenset(FEATURES) - NOT_BUILT

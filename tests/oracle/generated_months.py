@@ -888,16 +888,21 @@ def rows_that_contradict_each_other(of: Customer) -> None:
     row = of.little(owner_id)
     match of.rng.randrange(4):
         case 0:
-            for hours in (1, 2):
-                of.again("runtime_intervals", row, row["stopped_at"] + DAY, stopped_at=row["started_at"] + hours * HOUR)
+            told = row["stopped_at"] + DAY
+            for stop in (
+                row["started_at"] + HOUR,
+                of.rng.choice((row["started_at"] + 2 * HOUR, of.provider.end, None)),
+            ):
+                of.again("runtime_intervals", row, told, stopped_at=stop)
         case 1:
             told = row["ingested_at"]
             of.again("runtime_intervals", row, told, event_id=row["event_id"], stopped_at=row["started_at"] + 1)
         case 2:
             for size in (1, 2):
                 of.sample("disk.flat", of.provider.start + DAY, size, f"{of.owner_id}-d", owner_id=owner_id)
-            if "held_conflict" not in of.provider.features:
-                of.sample("disk.flat", of.provider.start + 2 * DAY, 0, f"{of.owner_id}-d", owner_id=owner_id)
+            if of.rng.random() < 0.5:
+                later = of.instant(of.provider.start + 2 * DAY)
+                of.sample("disk.flat", later, of.rng.choice((0, 3)), f"{of.owner_id}-d", owner_id=owner_id)
         case 3:
             grant = of.grant("5")
             of.again("credit_grants", grant, grant["ingested_at"], amount="6")
