@@ -173,6 +173,8 @@ class Unrated(dy.Schema):
     reason = dy.Enum(
         [
             "price_missing",
+            #: None between two versions of the month that fit.
+            "price_gap",
             "price_overlap",
             "org_unknown",
             "overlap_flavour",

@@ -229,7 +229,7 @@ def test_an_amount_below_the_cent_is_a_line_of_nothing(home):
     [
         ("unpriced", "price_missing"),
         ("doubly", "price_overlap"),
-        ("interrupted", "price_missing"),
+        ("interrupted", "price_gap"),
         ("shapeless", "price_missing"),
         ("dollar", "currency"),
         ("untaxed", "tax_unknown"),

@@ -1271,6 +1271,7 @@ _PARKED = (
     "overlap_flavour",
     "owner_conflict",
     "predecessor_parked",
+    "price_gap",
     "price_missing",
     "price_overlap",
     "tax_unknown",

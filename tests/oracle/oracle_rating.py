@@ -176,13 +176,14 @@ class Organisations:
 
 
 class UnpricedError(Exception):
-    """`price_missing`, `price_overlap` or `currency`."""
+    """`price_missing`, `price_gap`, `price_overlap` or `currency`."""
 
 
 class Prices:
     """Which tiers are the most specific ones in force."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[Row], month: Piece) -> None:
+        self.month = month
         tiers: dict[str, list[Row]] = defaultdict(list)
         for row in sorted(rows, key=lambda row: row["tier_from"]):
             tiers[row["price_id"]].append(row)
@@ -212,14 +213,31 @@ class Prices:
                     ranked[head["owner_id"] is not None, head["zone"] is not None].append(price)
                 else:
                     foreign |= head["price_id"] not in self.refused
+        if not ranked and not foreign:
+            raise UnpricedError("price_gap" if self.is_gap(slug, owner, zone, when) else "price_missing")
         if not ranked:
-            raise UnpricedError("currency" if foreign else "price_missing")
+            raise UnpricedError("currency")
         best = ranked[max(ranked)]
         if len(best) > 1:
             raise UnpricedError("price_overlap")
         if best[0][0]["price_id"] in self.refused:
             raise UnpricedError("price_missing")
         return best[0]
+
+    def is_gap(self, slug: str, owner: Row, zone: str, when: int) -> bool:
+        """Whether one price of the month ended by then, and another one starts later in it."""
+        heads = [price[0] for price in self.candidates(slug, owner["owner_id"])]
+        heads = [
+            head
+            for head in heads
+            if head["zone"] in (None, zone)
+            and head["currency"] == owner["currency"]
+            and head["price_id"] not in self.refused
+            and head["valid_from"] < self.month[1]
+            and (head["valid_to"] is None or head["valid_to"] > self.month[0])
+        ]
+        ended = any(head["valid_to"] is not None and head["valid_to"] <= when for head in heads)
+        return ended and any(head["valid_from"] > when for head in heads)
 
 
 def is_well_formed(tiers: list[Row]) -> bool:
@@ -323,7 +341,7 @@ class Rating:
         self.seen, self.month, self.earlier = seen, month, earlier or {}
         self.carried: Carried = {}
         self.organisations = Organisations(seen.rows["organisations"])
-        self.prices = Prices(seen.rows["price_tiers"])
+        self.prices = Prices(seen.rows["price_tiers"], month)
         self.rules = SpendRules(seen.rows["spend_rules"], month)
         self.tiers: dict[str, list[Row]] = {}
         self.parked: dict[str, set[str]] = defaultdict(set)

@@ -34,6 +34,27 @@ def test_a_gap_in_the_prices_matters_only_where_something_was_used(rated: RatedM
     assert rated.amounts(in_time) == [24_00]
 
 
+forgotten_days = (
+    case("forgotten-days")
+    .price("apps.S", "runtime", EURO_AN_HOUR, price_id="until-11", valid_to=october(11))
+    .price("apps.S", "runtime", EURO_AN_HOUR, price_id="since-13", valid_from=october(13))
+    .ran("apps.S", october(10), october(14))
+)
+ended_for_good = (
+    case("ended-for-good")
+    .price("apps.S", "runtime", EURO_AN_HOUR, price_id="until-11-only", valid_to=october(11))
+    .price("apps.S", "runtime", EURO_AN_HOUR, price_id="in-usd-later", valid_from=october(13), currency="USD")
+    .ran("apps.S", october(10), october(12))
+)
+
+
+def test_a_hole_between_two_versions_of_a_price_is_told_from_no_price(rated: RatedMonth):
+    assert rated.of("unrated", forgotten_days).select("reason", "detail").rows() == [
+        ("price_gap", "apps.s in par from 2026-10-11T00:00:00Z")
+    ]
+    assert rated.reasons(ended_for_good) == ["price_missing"]
+
+
 wrong_basis = case("wrong-basis").price("disk", "moved", EURO_AN_HOUR).stored("disk", 5, since=october(3))
 
 

@@ -127,7 +127,9 @@ unseen as (
         coalesce(followed.seen_us, period.period_end_us) as until_us
     from followed
     cross join period
-    where followed.began_us < followed.seen_us or (followed.seen_us is null and followed.ended_us >= period.period_end_us)
+    where
+        followed.began_us < followed.seen_us
+        or (followed.seen_us is null and followed.ended_us >= period.period_end_us)
 )
 
 select
