@@ -917,6 +917,19 @@ def an_instance_that_is_two_things(of: Customer) -> None:
 
 
 @case(mixes=False)
+def a_resource_of_two_organisations(of: Customer) -> None:
+    resource, start, sub = of.id("app"), of.provider.start + DAY, of.sub_organisation()
+    begins = start + of.rng.choice((5 * HOUR, 5 * HOUR - 1, 9 * HOUR))
+    if of.rng.random() < 0.5:
+        for number, owner_id, first in ((0, of.owner_id, start), (1, sub, begins)):
+            told = {"owner_id": owner_id, "instance_id": f"{resource}-{number}", "resource_id": resource}
+            of.run("run.flat0", first, first + 5 * HOUR, **told)
+    else:
+        of.traffic("net.flat", start, start + 5 * HOUR, GB, resource)
+        of.traffic("net.flat", begins, begins + HOUR, GB, resource, owner_id=sub)
+
+
+@case(mixes=False)
 def money_of_another_currency(of: Customer) -> None:
     of.little()
     foreign = "USD" if of.currency != "USD" else "EUR"
@@ -1323,6 +1336,7 @@ TO_REACH: dict[str | None, tuple[str, ...]] = {
         "moved until the month's end",
         "moved since before the month",
         "largest count reached twice",
+        "resource of two owners",
         "one_shot",
         "one_shot rounds a half",
         "one-shot with a discount",

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from oracle_events import DAY, SECOND, NotTaughtError, Row, Seen, closes_at
 
@@ -340,6 +340,7 @@ class Rating:
     def __init__(self, seen: Seen, month: Piece, earlier: Carried | None = None) -> None:
         self.seen, self.month, self.earlier = seen, month, earlier or {}
         self.carried: Carried = {}
+        self.claims: dict[tuple[str, str], dict[str, list[Piece]]] = defaultdict(lambda: defaultdict(list))
         self.organisations = Organisations(seen.rows["organisations"])
         self.prices = Prices(seen.rows["price_tiers"], month)
         self.rules = SpendRules(seen.rows["spend_rules"], month)
@@ -469,6 +470,7 @@ class Rating:
             stop = FOREVER if row["stopped_at"] is None else row["stopped_at"]
             if stop > self.month[0]:
                 told[row["instance_id"], _meter(row)].append((row["started_at"], stop))
+                self.claims["runtime", row["resource_id"]][row["owner_id"]].append((row["started_at"], stop))
                 if stop > self.month[1]:
                     again[row["instance_id"], _meter(row)].append(row["started_at"])
         measured = {instance_id for instance_id, _ in told}
@@ -524,7 +526,20 @@ class Rating:
                 is_same = after["flavour"] != "" and _meter(after) == meter
                 self.reached["heartbeats change their flavour"] += not is_same and after["flavour"] != ""
                 stop = after["sampled_at"] if is_same and gap <= LARGEST_GAP else min(stop, after["sampled_at"])
+                if is_same and gap <= LARGEST_GAP:
+                    self.claims["runtime", row["resource_id"]][row["owner_id"]].append((start, stop))
             yield meter, (start, stop)
+
+    def park_claims(self) -> None:
+        """Nobody can say whose a resource is that runs, or moves bytes, for two organisations at once."""
+        for told in self.claims.values():
+            pieces = {owner: [clip(*piece, self.month) for piece in unite(each)] for owner, each in told.items()}
+            for owner_id, other_id in combinations(sorted(pieces), 2):
+                both = [part for piece in pieces[owner_id] for part in overlap(piece, pieces[other_id])]
+                for start, _ in both:
+                    for each in (owner_id, other_id):
+                        self.parked[self.organisations.payer(each, start)].add("owner_conflict")
+                        self.reached["resource of two owners"] += 1
 
     def runtime(self) -> None:
         broken: dict[str, list[Piece]] = defaultdict(list)
@@ -684,6 +699,7 @@ class Rating:
             last = max(row["started_at"], row["stopped_at"] - 1)
             if self.month[0] <= last < self.month[1] and (usage := self.place(row, row["metric"].lower(), last)):
                 volumes[usage] += row["bytes"]
+                self.claims["moved", row["resource_id"]][row["owner_id"]].append((row["started_at"], row["stopped_at"]))
                 self.reached["moved until the month's end"] += row["stopped_at"] == self.month[1]
                 self.reached["moved since before the month"] += row["started_at"] < self.month[0]
         for usage, volume in volumes.items():
@@ -754,6 +770,7 @@ class Rating:
         self.units()
         self.one_shots()
         self.vendor_charges()
+        self.park_claims()
         lines: list[Charge] = []
         small: dict[LineKey, list[LineKey]] = defaultdict(list)
         for key, (charge, exact) in sorted(self.exact.items()):
