@@ -85,6 +85,8 @@ class Feed:
     reach: str | None = None
     #: Published beside the meter, where rating depends on who measured.
     tells_source: bool = False
+    #: How long before the month a row may have ended and still belong to it: what it says counts for runs as a whole.
+    looks_back_us: int = 0
 
     @property
     def is_usage(self) -> bool:
@@ -178,6 +180,8 @@ USAGE_FEEDS: tuple[Feed, ...] = (
         time="started_at",
         span=Span.RUN,
         reach="stopped_at",
+        # No minimum of a run is told from faults further back.
+        looks_back_us=NEAR_US,
     ),
     Feed(
         "storage_samples",

@@ -200,6 +200,7 @@ def _concerns_month(feed: Feed, window: Window) -> str:
     """Whether a row is billed in the month."""
     start, end = window.period.start_us, window.period.end_us
     if feed.span is Span.RUN:
+        start -= feed.looks_back_us
         return f"({feed.time} < {end} and {feed.reach} > {start} and {feed.reach} > {feed.time})"
     around = NEAR_US if feed.span is Span.NEAR else 0
     return f"({feed.reach} > {start - around} and {feed.reach} <= {end + around})"
@@ -245,7 +246,7 @@ def _carried(feed: Feed, window: Window) -> str:
     elif feed.span is Span.HELD:
         kept = _last_before(feed, end)
     else:
-        reached = end - (NEAR_US if feed.span is Span.NEAR else 0)
+        reached = end - (NEAR_US if feed.span is Span.NEAR else feed.looks_back_us)
         reaches = f"not is_deleted and {before_end} and {feed.reach} > {reached}"
         kept = f"from counting where {reaches}"
         reaching = f" union select row_id from conflicts where {reaches}"

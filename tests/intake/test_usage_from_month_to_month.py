@@ -272,6 +272,14 @@ def test_a_fault_over_the_end_of_a_month_is_known_in_both(home: IntakeHome) -> N
     assert [month.late for month in (october, november, december)] == [{}, {}, {}]
 
 
+def test_a_fault_of_the_day_before_a_month_is_known_in_it(home: IntakeHome) -> None:
+    home.land(FAULTS, fault("e1", "2026-10-30", "2026-10-31"), fault("e2", "2026-10-30 12:00", "2026-10-31 00:00:01"))
+    october, november, december = home.close_all(FAULTS, *MONTHS)
+    seen = [month.values("started_us") for month in (october, november, december)]
+    assert seen == [[(at("2026-10-30"),), (at("2026-10-30 12:00"),)], [(at("2026-10-30 12:00"),)], []]
+    assert [month.late for month in (october, november, december)] == [{}, {}, {}]
+
+
 def test_a_fault_that_is_told_after_its_month_was_closed_is_late(home: IntakeHome) -> None:
     home.land(FAULTS, fault("e1", "2026-10-05 12:00", "2026-10-05 13:00", ingested="2026-11-10"))
     _, november, _ = home.close_all(FAULTS, *MONTHS)

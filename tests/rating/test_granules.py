@@ -207,6 +207,11 @@ for number, (started, stopped) in enumerate([(600, 1200), (700, 1200), (500, 130
 FAULTY_S = [1800, 2400, 1800, 1800, 1800]
 wasted = granular("wasted", 600, 5000).ran("runner.M", at(0), at(700), instance_id="wasted-i")
 wasted.unusable("wasted-i", at(-50), at(300), "disk").unusable("wasted-i", at(300), at(900), "rack")
+wasted_before = granular("wasted-since-before", 600, 5000).ran(
+    "runner.M", PERIOD.start - 300 * SECOND, PERIOD.start + 300 * SECOND, instance_id="wasted-before-i"
+)
+for since, until in ((-300, -100), (-100, 300)):
+    wasted_before.unusable("wasted-before-i", PERIOD.start + since * SECOND, PERIOD.start + until * SECOND)
 nearly = granular("nearly-wasted", 600, 5000).ran("runner.M", at(0), at(700), instance_id="nearly-i")
 nearly.unusable("nearly-i", at(1), at(900))
 
@@ -216,7 +221,7 @@ def test_a_granule_that_was_wholly_unusable_is_free(rated: RatedMonth):
 
 
 def test_a_run_that_was_wholly_unusable_is_free_of_the_minimum_too(rated: RatedMonth):
-    assert rated.amounts(wasted) == []
+    assert rated.amounts(wasted) == rated.amounts(wasted_before) == []
     assert billed_seconds(rated, nearly) == 600 + 5000 - 1200
 
 
