@@ -194,7 +194,7 @@ def build_models(folder: Path) -> dict[str, Lap]:
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     (work / "inputs").mkdir(parents=True)
-    read = rating._link_inputs(billing, MONTH, work / "inputs")
+    read = rating._link_inputs(billing, MONTH, work / "inputs", None)
     laps: dict[str, Lap] = {}
     rows = read["usage/runtime_intervals"].manifest["files"]["events.parquet"]["rows"]
     with lap(laps, "dbt build", lambda: rows):
