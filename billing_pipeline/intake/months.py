@@ -23,7 +23,7 @@ import duckdb
 
 from billing_pipeline.adapters.landing import Landing
 from billing_pipeline.intake.cleaning import clean_arrivals
-from billing_pipeline.intake.contracts import METER_IDENTITY, NEAR_US, Column, Feed, Span, Type
+from billing_pipeline.intake.contracts import METER_IDENTITY, Column, Feed, Span, Type
 from billing_pipeline.intake.deciding import decide
 from billing_pipeline.intake.engine import EngineLimits, copy, session, text
 from billing_pipeline.intake.gathering import conflicts, gather, quarantine, receipts
@@ -151,7 +151,7 @@ def _publish(
 
 def _write_events(connection: duckdb.DuckDBPyConnection, feed: Feed, window: Window, publication: Publication) -> None:
     """Write `meters`, `events` and `sources`; events have a total order that knows nothing of files."""
-    rows = f"from counting where not is_deleted and {_concerns_month(feed, window)}"
+    rows = f"from counting where not is_deleted and {_concerns_month(feed, window, feed.margin_us)}"
     if feed.span is Span.HELD:
         rows += f" union all {_last_before(feed, window.period.start_us)}"
     join, identity, order = "", "source, event_id", ", ".join(feed.natural_key)
@@ -196,14 +196,12 @@ def _published_name(column: Column) -> str:
     return column.name.removesuffix("_at") + "_us" if column.type is Type.INSTANT else column.name
 
 
-def _concerns_month(feed: Feed, window: Window) -> str:
-    """Whether a row is billed in the month."""
-    start, end = window.period.start_us, window.period.end_us
+def _concerns_month(feed: Feed, window: Window, margin_us: int = 0) -> str:
+    """Whether a row is billed in the month, or tells of what is billed from at most a margin beside it."""
+    start, end = window.period.start_us - margin_us, window.period.end_us + margin_us
     if feed.span is Span.RUN:
-        start -= feed.looks_back_us
         return f"({feed.time} < {end} and {feed.reach} > {start} and {feed.reach} > {feed.time})"
-    around = NEAR_US if feed.span is Span.NEAR else 0
-    return f"({feed.reach} > {start - around} and {feed.reach} <= {end + around})"
+    return f"({feed.reach} > {start} and {feed.reach} <= {end})"
 
 
 def _last_before(feed: Feed, instant_us: int) -> str:
@@ -220,7 +218,7 @@ def _last_before(feed: Feed, instant_us: int) -> str:
 
 def _conflict_concerns_month(feed: Feed, window: Window) -> str:
     """Whether a row that contradicts another one may be billed in the month; a value also where it is still held."""
-    concern = _concerns_month(feed, window)
+    concern = _concerns_month(feed, window, feed.margin_us if feed.span is Span.NEAR else 0)
     if feed.span is Span.HELD:
         concern += f" or {_contradicts(feed, _last_before(feed, window.period.start_us))}"
     return concern
@@ -246,8 +244,7 @@ def _carried(feed: Feed, window: Window) -> str:
     elif feed.span is Span.HELD:
         kept = _last_before(feed, end)
     else:
-        reached = end - (NEAR_US if feed.span is Span.NEAR else feed.looks_back_us)
-        reaches = f"not is_deleted and {before_end} and {feed.reach} > {reached}"
+        reaches = f"not is_deleted and {before_end} and {feed.reach} > {end - feed.margin_us}"
         kept = f"from counting where {reaches}"
         reaching = f" union select row_id from conflicts where {reaches}"
     meter = [*METER_IDENTITY, "resource_name", "named_us"] if feed.is_metered else []

@@ -1021,6 +1021,17 @@ def unusable_time(of: Customer) -> None:
             )
 
 
+@case(mixes=False)
+def a_run_over_the_months_edge_that_was_never_usable(of: Customer) -> None:
+    edge = of.rng.choice(of.provider.bounds)[0]
+    start, stop = edge - of.rng.randrange(1, HOUR), edge + of.rng.randrange(1, HOUR)
+    row = of.run(of.rng.choice(("run.least", "run.g600")), start, stop)
+    cut = of.rng.choice((edge, edge - 1, of.instant(start, stop)))
+    for begins, ends in ((start - of.rng.randrange(DAY), cut), (cut + of.rng.choice((0, 0, 1)), stop + HOUR)):
+        told = {"instance_id": row["instance_id"], "started_at": begins, "stopped_at": ends, "reason": "disk"}
+        of.add("unusable_intervals", ends + MINUTE, **told)
+
+
 @case(mixes=True)
 def granules(of: Customer) -> None:
     slug = of.rng.choice([slug for slug in SLUGS if slug.is_granular])
