@@ -86,7 +86,7 @@ def _publish(
 def organisations(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
     """Version the organisations, and let each have documents of its own."""
     landed = _read(billing, "organisations", month)
-    accounts = version_organisations(landed.rows, billing.period(month))
+    accounts = version_organisations(landed.rows, billing.period(month), billing.as_of(month))
     owners = list_owners(landed.rows, billing.period(month).zone)
     report = _publish(billing, "accounts/organisations", month, accounts, landed, {"owners": owners})
     payers = accounts.rows["payer_id"].unique().sort().to_list()

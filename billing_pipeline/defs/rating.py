@@ -25,10 +25,11 @@ from billing_pipeline.defs.admission import refused_usage, without_refused
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.partitions import billing_month
 from billing_pipeline.defs.usage import SINGLE_CHARGES, USAGE_TABLES, enter_single_charges
-from billing_pipeline.intake.contracts import FEEDS
+from billing_pipeline.intake.contracts import FEEDS, NEAR_US
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month
 from billing_pipeline.settings import REPOSITORY, HeartbeatSettings, Settings
+from billing_pipeline.tables.rating import CarriedRuns
 from billing_pipeline.warehouse import Generation
 from billing_pipeline.warehouse.work_file import copy_table
 
@@ -41,6 +42,7 @@ _PARSED = _MANIFEST.with_name("partial_parse.msgpack")
 MARTS = {
     "runs": ("meter_id", "started_at", "instance_id"),
     "run_meters": ("meter_id",),
+    "carried_runs": ("owner_id", "resource_id", "slug", "zone", "instance_id", "started_at"),
     "overlapped_time": ("owner_id", "reason"),
     "unusable": ("payer_id", "owner_id", "resource_id", "instance_id", "started_at"),
     "segments": (
@@ -51,6 +53,10 @@ MARTS = {
     "charge_sources": ("line_id", "feed", "file_id"),
     "unrated": ("owner_id", "reason", "detail"),
 }  # fmt: skip
+
+#: What a month tells the next one of its runs, and how the next one names it among its inputs.
+_CARRIED = "rating/carried_runs"
+_EARLIER = f"{_CARRIED} before"
 
 #: dbt source -> (published table, part).
 _SOURCES = {
@@ -241,19 +247,28 @@ def _work_folder(billing: Billing, run_id: str) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def rate_otherwise(billing: Billing, month: Month, instead: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+def earlier_runs(billing: Billing, month: Month, charges: Generation) -> Generation | None:
+    """What the month before had carried on when a month was charged; None where it was the first one."""
+    generation = charges.manifest["inputs"].get(_EARLIER)
+    return billing.warehouse.generation(_CARRIED, partition(month.previous), generation) if generation else None
+
+
+def rate_otherwise(
+    billing: Billing, month: Month, earlier: Generation | None, instead: Mapping[str, pl.DataFrame]
+) -> dict[str, pl.DataFrame]:
     """The marts of a month under other inputs, by name; nothing is published.
 
     Args:
         billing: the home; the tables that it reads are the inputs.
         month: a month whose usage and accounts are published.
+        earlier: the `rating/carried_runs` of the month before; None for the first month of a home.
         instead: dbt source -> the rows it has instead of the published ones.
 
     Raises:
         RatingFailed: a model could not be built or a test failed.
     """
     with _work_folder(billing, f"otherwise-{uuid4()}") as work:
-        _build(billing, month, work, instead)
+        _build(billing, month, work, earlier, instead)
         for mart, order in MARTS.items():
             file = work / f"{mart}.parquet"
             copy_table(work / _WORK_FILE, mart, order, file, threads=billing.settings.workers)
@@ -266,7 +281,7 @@ def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
     Raises:
         RatingFailed: a model could not be built or a test failed.
     """
-    read, outcome = _build(billing, month, work)
+    read, outcome = _build(billing, month, work, billing.predecessor(_CARRIED, month))
     database = work / _WORK_FILE
     rows = {}
     for mart, order in MARTS.items():
@@ -287,14 +302,18 @@ def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
 
 
 def _build(
-    billing: Billing, month: Month, work: Path, instead: Mapping[str, pl.DataFrame] = MappingProxyType({})
+    billing: Billing,
+    month: Month,
+    work: Path,
+    earlier: Generation | None,
+    instead: Mapping[str, pl.DataFrame] = MappingProxyType({}),
 ) -> tuple[dict[str, Generation], dbtRunnerResult]:
     """Build one month in the work folder, and say what it was built from.
 
     Raises:
         RatingFailed: a model could not be built or a test failed.
     """
-    read = _link_inputs(billing, month, work / "inputs")
+    read = _link_inputs(billing, month, work / "inputs", earlier)
     for source, rows in instead.items():
         # Away with the link first: what it links to is published.
         (work / "inputs" / f"{source}.parquet").unlink()
@@ -309,8 +328,8 @@ def _build(
     return read, outcome
 
 
-def _link_inputs(billing: Billing, month: Month, inputs: Path) -> dict[str, Generation]:
-    """Put the month's published tables where dbt reads them, and the run's period beside them."""
+def _link_inputs(billing: Billing, month: Month, inputs: Path, earlier: Generation | None) -> dict[str, Generation]:
+    """Put the month's published tables where dbt reads them, and beside them the run's period and the month before."""
     for stale in inputs.iterdir():
         stale.unlink()
     read: dict[str, Generation] = {}
@@ -332,8 +351,14 @@ def _link_inputs(billing: Billing, month: Month, inputs: Path) -> dict[str, Gene
             "period_end": [period.end],
             "period_start_us": [period.start_us],
             "period_end_us": [period.end_us],
+            "next_sees_us": [period.end_us - NEAR_US],
         }
     ).write_parquet(inputs / "run_period.parquet")
+    if earlier:
+        read[_EARLIER] = earlier
+        os.link(earlier.file("rows.parquet"), inputs / "earlier_runs.parquet")
+    else:
+        CarriedRuns.create_empty().write_parquet(inputs / "earlier_runs.parquet")
     currencies = {"currency": list(MINOR_DIGITS), "digits": list(MINOR_DIGITS.values())}
     pl.DataFrame(currencies, schema={"currency": pl.String, "digits": pl.Int32}).write_parquet(
         inputs / "currencies.parquet"

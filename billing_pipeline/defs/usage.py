@@ -37,7 +37,7 @@ _WHAT = {
     "runtime_heartbeats": "When instances were seen, running or powered off. "
     "One row per sample within the month, or within a day of its edges.",
     "unusable_intervals": "When instances could not be used because of the platform. "
-    "One row per instance and fault that touches the month.",
+    "One row per instance and fault that touches the month, or a day beside it.",
     "storage_samples": "How much was stored. One row per resource, metric and instant at which its size was read.",
     "traffic_deltas": "How much was moved. One row per resource, metric and measured interval that ends in the month.",
     "unit_counts": "How many users or seats there were. One row per resource, metric and instant of counting.",

@@ -12,7 +12,7 @@ import polars as pl
 
 from billing_pipeline.adapters.landing import Landing
 from billing_pipeline.defs.billing import Billing
-from billing_pipeline.defs.rating import rate_otherwise
+from billing_pipeline.defs.rating import earlier_runs, rate_otherwise
 from billing_pipeline.intake.contracts import FEEDS
 from billing_pipeline.intake.reference import read_reference
 from billing_pipeline.intake.windows import Window
@@ -61,7 +61,8 @@ def rate_with_prices(billing: Billing, month: Month, file: Path) -> WhatIf:
     tiers, refused_rows = _read_prices(billing, month, file)
     factors = view.read("accounts/organisations", month).read().select("owner_id", "price_factor_ppm").unique()
     versions = version_prices(tiers, factors.sort("owner_id", "price_factor_ppm"), billing.period(month))
-    marts = rate_otherwise(view, month, {"prices": versions.prices, "refused_prices": versions.refused})
+    prices = {"prices": versions.prices, "refused_prices": versions.refused}
+    marts = rate_otherwise(view, month, earlier_runs(view, month, charges), prices)
     return WhatIf(
         compare_charges(charges.read(), marts["charges"]),
         pl.concat([refused_rows, versions.refused.select("price_id", "reason", "detail")]),

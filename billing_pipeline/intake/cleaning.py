@@ -31,7 +31,7 @@ from billing_pipeline.adapters.landing import LandedFile, Landing, day_end
 from billing_pipeline.intake.contracts import BOOKKEEPING, METER_COLUMNS, OTHER_ID, OWNER_ID, Column, Feed, Type
 from billing_pipeline.intake.engine import EngineLimits, copy, paths, scalar, session
 from billing_pipeline.intake.forms import Form, inspect_parquet, is_text, refuse_unread, refused
-from billing_pipeline.intake.texts import OF_LINES, is_text_file, stage_text
+from billing_pipeline.intake.texts import OF_LINES, is_text_file, stage_parquet, stage_text
 from billing_pipeline.intake.windows import Window
 from billing_pipeline.rules.evidence import identify_file
 from billing_pipeline.rules.period import microseconds
@@ -216,7 +216,10 @@ def _clean(
         try:
             return _publish(connection, feed, day, files, forms, warehouse)
         except duckdb.Error:
-            readable = [_read_through(connection, file, form) for file, form in zip(files, forms, strict=True)]
+            readable = [
+                _read_through(connection, file, form, Path(folder) / str(number))
+                for number, (file, form) in enumerate(zip(files, forms, strict=True))
+            ]
             if readable == forms:
                 raise
             return _publish(connection, feed, day, files, readable, warehouse)
@@ -269,16 +272,22 @@ def _publish(
     return publication.generation
 
 
-def _read_through(connection: duckdb.DuckDBPyConnection, file: LandedFile, form: Form) -> Form:
-    """The form of a file once each of its pages was read."""
+def _read_through(connection: duckdb.DuckDBPyConnection, file: LandedFile, form: Form, folder: Path) -> Form:
+    """The form of a file once each of its pages was read; texts that are none are marked in a copy."""
     if not form.is_accepted:
         return form
-    columns = ", ".join(f"max({name})" for name, _ in form.types)
     try:
-        connection.execute(f"select {columns} from {_parquet([_content(file, form)])}")
+        connection.execute(f"select max(hash(landed)) from {_parquet([_content(file, form)])} as landed")
     except duckdb.Error as error:
-        return refused("file_format", f"a page is damaged: {error}", form.rows)
+        try:
+            return stage_parquet(file, form, folder) if "is not valid UTF8" in str(error) else _damaged(form, error)
+        except (OSError, pa.ArrowException):
+            return _damaged(form, error)
     return form
+
+
+def _damaged(form: Form, error: Exception) -> Form:
+    return refused("file_format", f"a page is damaged: {error}", form.rows)
 
 
 def _with_leaps(connection: duckdb.DuckDBPyConnection, feed: Feed, forms: Sequence[Form]) -> list[Form]:

@@ -61,7 +61,7 @@ class Span(Enum):
     NEAR = "near"
 
 
-#: How far over its edges a month of span `NEAR` sees; no gap between two samples of a run may be longer.
+#: How far over its edges a month sees at most; no gap between two samples of a run may be longer.
 NEAR_US = 86_400_000_000
 
 
@@ -85,6 +85,8 @@ class Feed:
     reach: str | None = None
     #: Published beside the meter, where rating depends on who measured.
     tells_source: bool = False
+    #: How far over its edges a month sees rows.
+    margin_us: int = 0
 
     @property
     def is_usage(self) -> bool:
@@ -167,6 +169,7 @@ USAGE_FEEDS: tuple[Feed, ...] = (
         # Ends in a point where the instance is powered off.
         slug="lower(service || '.' || coalesce(flavour, ''))",
         span=Span.NEAR,
+        margin_us=NEAR_US,
         reach="sampled_at + 1",
         tells_source=True,
     ),
@@ -178,6 +181,8 @@ USAGE_FEEDS: tuple[Feed, ...] = (
         time="started_at",
         span=Span.RUN,
         reach="stopped_at",
+        # A granule that begins in the month, or a run that ends in it, may be unusable as a whole.
+        margin_us=NEAR_US,
     ),
     Feed(
         "storage_samples",

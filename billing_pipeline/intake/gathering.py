@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 
 from billing_pipeline.intake.cleaning import require_unlike_hashes
-from billing_pipeline.intake.contracts import METER_IDENTITY, NEAR_US, Feed, Span, Type
+from billing_pipeline.intake.contracts import METER_IDENTITY, Feed, Type
 from billing_pipeline.intake.engine import paths, text
 from billing_pipeline.intake.windows import Window
 from billing_pipeline.rules.period import microseconds
@@ -256,8 +256,7 @@ def _day_rows(
     wanted = f"seen_us <= {window.as_of_us}"
     if feed.is_usage:
         period = window.period
-        end_us = period.end_us + (NEAR_US if feed.span is Span.NEAR else 0)
-        in_month = f"{feed.time} >= {period.start_us} and {feed.time} < {end_us}"
+        in_month = f"{feed.time} >= {period.start_us} and {feed.time} < {period.end_us + feed.margin_us}"
         is_reopened = ""
         if reopened:
             pairs = ", ".join(f"({text(resource)}, {text(slug)})" for resource, slug in sorted(reopened))

@@ -10,7 +10,7 @@ Parts of `usage/<feed>`:
 - `sources`: row by row beside `events`, the raw file and the position in it.
 - `meters`: one row per metered thing of the month (metered feeds).
 - `carried`: one row per row that the next month needs: open and crossing runs, crossing deltas, held samples,
-  the heartbeats of its last day.
+  the heartbeats of its last day; with the rows that contradict one of these.
 - `lost`: one row per raw row of a later month that was decided against; it never counts again.
 - `receipts`, `quarantine`, `late`: this feed's share of `tables.usage`.
 - `conflicts`: one row per owner whose usage contradicts itself.
@@ -23,7 +23,7 @@ import duckdb
 
 from billing_pipeline.adapters.landing import Landing
 from billing_pipeline.intake.cleaning import clean_arrivals
-from billing_pipeline.intake.contracts import METER_IDENTITY, NEAR_US, Column, Feed, Span, Type
+from billing_pipeline.intake.contracts import METER_IDENTITY, Column, Feed, Span, Type
 from billing_pipeline.intake.deciding import decide
 from billing_pipeline.intake.engine import EngineLimits, copy, session, text
 from billing_pipeline.intake.gathering import conflicts, gather, quarantine, receipts
@@ -138,7 +138,7 @@ def _publish(
         "receipts": receipts(feed, window),
         "quarantine": quarantine(feed, window),
         "late": _late(feed, window),
-        "conflicts": conflicts(feed, _concerns_month(feed, window)),
+        "conflicts": conflicts(feed, _conflict_concerns_month(feed, window)),
     }
     with warehouse.publishing(
         f"usage/{feed.name}", f"month={window.period.month}", as_of=window.as_of, inputs=inputs
@@ -151,7 +151,7 @@ def _publish(
 
 def _write_events(connection: duckdb.DuckDBPyConnection, feed: Feed, window: Window, publication: Publication) -> None:
     """Write `meters`, `events` and `sources`; events have a total order that knows nothing of files."""
-    rows = f"from counting where not is_deleted and {_concerns_month(feed, window)}"
+    rows = f"from counting where not is_deleted and {_concerns_month(feed, window, feed.margin_us)}"
     if feed.span is Span.HELD:
         rows += f" union all {_last_before(feed, window.period.start_us)}"
     join, identity, order = "", "source, event_id", ", ".join(feed.natural_key)
@@ -196,13 +196,12 @@ def _published_name(column: Column) -> str:
     return column.name.removesuffix("_at") + "_us" if column.type is Type.INSTANT else column.name
 
 
-def _concerns_month(feed: Feed, window: Window) -> str:
-    """Whether a row is billed in the month."""
-    start, end = window.period.start_us, window.period.end_us
+def _concerns_month(feed: Feed, window: Window, margin_us: int = 0) -> str:
+    """Whether a row is billed in the month, or tells of what is billed from at most a margin beside it."""
+    start, end = window.period.start_us - margin_us, window.period.end_us + margin_us
     if feed.span is Span.RUN:
         return f"({feed.time} < {end} and {feed.reach} > {start} and {feed.reach} > {feed.time})"
-    around = NEAR_US if feed.span is Span.NEAR else 0
-    return f"({feed.reach} > {start - around} and {feed.reach} <= {end + around})"
+    return f"({feed.reach} > {start} and {feed.reach} <= {end})"
 
 
 def _last_before(feed: Feed, instant_us: int) -> str:
@@ -217,23 +216,52 @@ def _last_before(feed: Feed, instant_us: int) -> str:
     """
 
 
+def _conflict_concerns_month(feed: Feed, window: Window) -> str:
+    """Whether a row that contradicts another one may be billed in the month; a value also where it is still held."""
+    concern = _concerns_month(feed, window, feed.margin_us if feed.span is Span.NEAR else 0)
+    if feed.span is Span.HELD:
+        concern += f" or {_contradicts(feed, _last_before(feed, window.period.start_us))}"
+    return concern
+
+
+def _contradicts(feed: Feed, rows: str) -> str:
+    """Whether a row of `conflicts` is one of `rows`, or cannot be right together with one of them."""
+    keys = ", ".join(feed.key_columns)
+    sides = f"from conflicts semi join ({rows}) as told using (row_id)"
+    return f"((source, event_id) in (select (source, event_id) {sides}) or ({keys}) in (select ({keys}) {sides}))"
+
+
 def _carried(feed: Feed, window: Window) -> str:
-    """The SELECT of the rows that later months need."""
+    """The SELECT of the rows that later months need.
+
+    A row that contradicts another one is carried with it: the next month must not take one of them for the truth.
+    """
     end = window.period.end_us
+    before_end = f"{feed.time} < {end}"
+    reaching = ""
     if feed.span is Span.MOMENT:
         kept = "from counting where false"
     elif feed.span is Span.HELD:
         kept = _last_before(feed, end)
     else:
-        reached = end - (NEAR_US if feed.span is Span.NEAR else 0)
-        kept = f"from counting where not is_deleted and {feed.time} < {end} and {feed.reach} > {reached}"
+        reaches = f"not is_deleted and {before_end} and {feed.reach} > {end - feed.margin_us}"
+        kept = f"from counting where {reaches}"
+        reaching = f" union select row_id from conflicts where {reaches}"
     meter = [*METER_IDENTITY, "resource_name", "named_us"] if feed.is_metered else []
-    columns = (*meter, *(column.name for column in feed.values), "source", "event_id", "ingested_at", "is_deleted")
+    told = [*(column.name for column in feed.values), "source", "event_id", "ingested_at", "is_deleted", "seen_us"]
+    row = ", ".join([*(["meter_hash"] if feed.is_metered else []), *told, "file", "file_row", "row_id"])
     return f"""
-        select {", ".join(columns)}, seen_us, file_id::varchar as file_id, file_row
-        from ({kept}) inner join (select file, file_id from files) using (file)
+        with kept as (select {row} from ({kept}))
+        select {", ".join([*meter, *told])}, file_id::varchar as file_id, file_row
+        from (
+            from kept
+            union
+            select {row} from conflicts
+            where {before_end} and {_contradicts(feed, f"select row_id from kept {reaching}")}
+        ) as kept
+        inner join (select file, file_id from files) using (file)
         {_THINGS if feed.is_metered else ""}
-        order by {", ".join((*feed.key_columns, "source", "event_id"))}
+        order by {", ".join((*feed.key_columns, "source", "event_id", "ingested_at", "file_id", "file_row"))}
     """
 
 

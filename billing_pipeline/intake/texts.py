@@ -1,12 +1,14 @@
 """CSV and JSON lines become Parquet once, every value as text; their rows are then judged like any other.
 
 Nothing is sniffed: columns come by the names in the header, or by the keys of each object. A row that is none is kept
-with its line as it stands and the reason (`row_problem`, `row_text`), at its place among the others.
+with its line as it stands and the reason (`row_problem`, `row_text`), at its place among the others. So is a row of a
+Parquet file with text that is no UTF-8: no engine reads the file with it.
 """
 
 import csv
 import gzip
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +19,7 @@ import pyarrow.parquet as pq
 from billing_pipeline.adapters.landing import LandedFile
 from billing_pipeline.intake.contracts import BOOKKEEPING, Column, Feed, Type
 from billing_pipeline.intake.engine import copy, scalar, text
-from billing_pipeline.intake.forms import Form, compare_names, flags_of, refused, unknown_names
+from billing_pipeline.intake.forms import Form, compare_names, flags_of, is_text, refused, unknown_names
 
 #: Beside the columns of the feed: why a line is no row, the line, and the keys of an object that are unknown.
 OF_LINES = ("row_problem", "row_text", "row_extra")
@@ -55,6 +57,42 @@ def stage_text(connection: duckdb.DuckDBPyConnection, feed: Feed, file: LandedFi
         return _stage(connection, feed, file, first_line, folder)
     except (duckdb.Error, csv.Error, UnicodeDecodeError) as error:
         return refused("file_format", f"not readable as text: {error}")
+
+
+def stage_parquet(file: LandedFile, form: Form, folder: Path) -> Form:
+    """Copy an accepted Parquet file with text that is no UTF-8 into `folder`, those rows with their problem.
+
+    Raises:
+        OSError, pyarrow.ArrowException: the file is damaged in another way.
+    """
+    names, staged = [name for name, _ in form.types], folder / "staged.parquet"
+    schema = pa.schema([*form.types, ("row_problem", pa.string()), ("row_text", pa.string())])
+    with pq.ParquetFile(file.absolute) as landed, pq.ParquetWriter(staged, schema) as writer:
+        for batch in landed.iter_batches(columns=names):
+            columns, broken = {}, [False] * batch.num_rows
+            for name, kind in form.types:
+                columns[name] = _plain(batch.column(name)).cast(pa.binary() if is_text(kind) else kind)
+                if is_text(kind):
+                    columns[name] = _readable(columns[name], broken)
+            problems = ["row_encoding" if is_broken else None for is_broken in broken]
+            columns |= {"row_problem": pa.array(problems, pa.string()), "row_text": pa.nulls(len(broken), pa.string())}
+            writer.write_table(pa.table(columns).select(schema.names).cast(schema))
+    return replace(form, types=(*form.types, ("row_problem", pa.string())), staged=staged)
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _readable(column: pa.BinaryArray, broken: list[bool]) -> pa.StringArray:
+    """The bytes as text; where they are none it is marked in `broken`, and a sign stands for what cannot be read."""
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        texts = [None if value is None else value.decode(errors="replace") for value in column.to_pylist()]
+        for place, value in enumerate(column.to_pylist()):
+            broken[place] |= value is not None and value != (texts[place] or "").encode()
+        return pa.array(texts, pa.string())
 
 
 def _stage(

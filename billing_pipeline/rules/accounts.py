@@ -5,7 +5,7 @@ problem of its owner; everything else about a row was checked when it landed.
 """
 
 from collections.abc import Callable, Collection, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -37,6 +37,9 @@ _PRINTED = (
     "discount_reason",
 )  # fmt: skip
 
+#: What of an organisation is dated by its usage; everything else is a detail of the invoice's party.
+_DATED_BY_USAGE = ("owner_id", "payer_id", "currency", "price_factor", "valid_from")
+
 
 class Accounts(NamedTuple):
     """The rows of a table, and the owners of rows that do not fit it."""
@@ -64,25 +67,28 @@ def list_owners(landed: pl.DataFrame, zone: ZoneInfo) -> dy.DataFrame[Owners]:
     )
 
 
-def version_organisations(landed: pl.DataFrame, period: Period) -> Accounts:
+def version_organisations(landed: pl.DataFrame, period: Period, as_of: datetime) -> Accounts:
     """The versions of each organisation's data in force in the month, as `tables.accounts.Organisations`.
 
-    A version holds until the next one of its owner starts; all are clipped to the month. `landed` has the columns of
-    the feed `organisations`, one row per owner and `valid_from`.
+    A version holds until the next one of its owner starts; all are clipped to the month. Who pays, in which currency
+    and at which price factor is dated by the usage. Everything else is what an invoice says of its party, so the last
+    version of each organisation has it as it is when the invoice is made.
+
+    Args:
+        landed: the columns of the feed `organisations`, one row per owner and `valid_from`.
+        period: the billed month.
+        as_of: when the invoice is made.
     """
     start, end = pl.lit(period.start).dt.cast_time_unit("us"), pl.lit(period.end).dt.cast_time_unit("us")
     until = pl.col("valid_from").shift(-1).over("owner_id", order_by="valid_from").fill_null(end)
-    versions = (
-        landed.with_columns(valid_to=pl.min_horizontal(until, end), valid_from=pl.max_horizontal("valid_from", start))
-        .filter(pl.col("valid_from") < pl.col("valid_to"))
-        .with_columns(
-            *(_printable(name) for name in _PRINTED),
-            payer_id=pl.coalesce("payer_id", "owner_id"),
-            discount_ppm=_exact("discount_rate", 6).fill_null(0),
-            price_factor_ppm=pl.when(pl.col("price_factor").is_null())
-            .then(1_000_000)
-            .otherwise(_exact("price_factor", 6)),
-        )
+    in_force = landed.with_columns(
+        valid_to=pl.min_horizontal(until, end), valid_from=pl.max_horizontal("valid_from", start)
+    ).filter(pl.col("valid_from") < pl.col("valid_to"))
+    versions = _with_details_at(as_of, landed, in_force, end).with_columns(
+        *(_printable(name) for name in _PRINTED),
+        payer_id=pl.coalesce("payer_id", "owner_id"),
+        discount_ppm=_exact("discount_rate", 6).fill_null(0),
+        price_factor_ppm=pl.when(pl.col("price_factor").is_null()).then(1_000_000).otherwise(_exact("price_factor", 6)),
     )
     inexact = _is_inexact("discount_rate", 6) | _is_inexact("price_factor", 6)
     problems = versions.filter(inexact).select(
@@ -90,12 +96,25 @@ def version_organisations(landed: pl.DataFrame, period: Period) -> Accounts:
         reason=pl.lit("price_precision"),
         detail=pl.format("organisation {} has a rate of more than 6 decimals; send it rounded", "owner_id"),
     )
-    nameless = versions.filter(pl.col("name") == "").select(
+    nameless = versions.filter(pl.col("valid_to") == end, pl.col("name") == "").select(
         payer_id="payer_id", reason=pl.lit("name_length"), detail=pl.format("organisation {} has no name", "owner_id")
     )
     versions = versions.join(list_owners(landed, period.zone), on="owner_id", how="left")
     rows = versions.filter(~inexact).select(Organisations.column_names()).sort("owner_id", "valid_from")
     return Accounts(Organisations.validate(rows, cast=True), _problems([problems, nameless]))
+
+
+def _with_details_at(as_of: datetime, landed: pl.DataFrame, in_force: pl.DataFrame, end: pl.Expr) -> pl.DataFrame:
+    """The versions in force, the last one of each organisation with the details that it has at an instant."""
+    dated = (*_DATED_BY_USAGE, "valid_to")
+    details = (
+        landed.filter((pl.col("valid_from") <= as_of) | (pl.col("valid_from") < end))
+        .sort("owner_id", "valid_from")
+        .unique("owner_id", keep="last", maintain_order=True)
+        .drop(_DATED_BY_USAGE[1:])
+    )
+    last = in_force.filter(pl.col("valid_to") == end).select(dated).join(details, on="owner_id")
+    return pl.concat([in_force.filter(pl.col("valid_to") < end), last.select(in_force.columns)])
 
 
 def enter_agreements(landed: pl.DataFrame, month: Month) -> Accounts:

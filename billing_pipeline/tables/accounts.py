@@ -7,7 +7,10 @@ from billing_pipeline.tables.columns import cents, instant, organisation_id, who
 
 
 class Organisations(dy.Schema):
-    """One row per organisation and version of its data that was in force at some moment of the month."""
+    """One row per organisation and version of its data that was in force at some moment of the month.
+
+    Payer, currency and price factor are dated by the usage; the last version has the other details as of the closing.
+    """
 
     owner_id = organisation_id(primary_key=True)
     #: Start of the version within the month; the first one starts with the month or the organisation's first version.

@@ -31,6 +31,22 @@ class RunMeters(dy.Schema):
     zone = dy.String()
 
 
+class CarriedRuns(dy.Schema):
+    """One row per run that may go on in the next month, with the part of it that no row tells the next month of.
+
+    That part lasts from the true start of the united run, in whichever month, to the first row that reaches over the
+    month's end, or to the first heartbeat of the last day; to the month's end where there is neither.
+    """
+
+    owner_id = organisation_id(primary_key=True)
+    resource_id = dy.String(primary_key=True)
+    slug = dy.String(primary_key=True)
+    zone = dy.String(primary_key=True)
+    instance_id = dy.String(primary_key=True)
+    started_at = instant(primary_key=True)
+    stopped_at = instant()
+
+
 class OverlappedTime(dy.Schema):
     """One row per owner and reason: time that was told more than once, and is billed once."""
 
@@ -157,6 +173,8 @@ class Unrated(dy.Schema):
     reason = dy.Enum(
         [
             "price_missing",
+            #: None between two versions of the month that fit.
+            "price_gap",
             "price_overlap",
             "org_unknown",
             "overlap_flavour",

@@ -51,12 +51,14 @@ _SCAN = ": bare scan"
 #: dbt tables by the stage that they make up, in the order in which they are built; the views between them count in.
 DURATIONS = (
     "int_heartbeat_runs",
+    "int_earlier_runs",
     "int_composed_instances",
     "int_united_runs",
     "int_instance_conflicts",
     "int_unusable_parts",
     "int_usable_runs",
     "runs",
+    "carried_runs",
 )
 SEGMENTS = ("int_runtime_usage", "int_granulated_usage", "segments")
 CHARGES = ("int_usage_charges", "charges")
@@ -192,7 +194,7 @@ def build_models(folder: Path) -> dict[str, Lap]:
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     (work / "inputs").mkdir(parents=True)
-    read = rating._link_inputs(billing, MONTH, work / "inputs")
+    read = rating._link_inputs(billing, MONTH, work / "inputs", None)
     laps: dict[str, Lap] = {}
     rows = read["usage/runtime_intervals"].manifest["files"]["events.parquet"]["rows"]
     with lap(laps, "dbt build", lambda: rows):

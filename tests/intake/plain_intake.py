@@ -87,6 +87,7 @@ def close_plainly(
     month.lost |= {row["place"] for row in rows if row["place"] in before.lost and row["started_at"] >= end}
     conflicts = event_conflicts + key_conflicts
     month.conflicting_owners = {row["owner_id"] for row in conflicts if _concerns(row, start, end)}
+    _carry_conflicts(conflicts, end, month)
     return month
 
 
@@ -127,6 +128,27 @@ def _concerns(row: Raw, start: datetime, end: datetime) -> bool:
     return row["started_at"] < end and stop > start and stop > row["started_at"]
 
 
+def _carry_conflicts(conflicts: list[Raw], end: datetime, month: PlainMonth) -> None:
+    """Carry every row that cannot be right together with one that reaches over the end of the month."""
+    reaching = [
+        row for row in conflicts if row["place"] in month.carried or (not row["is_deleted"] and _reaches(row, end))
+    ]
+    events = {(row["source"], row["event_id"]) for row in reaching}
+    keys = {(row["instance_id"], row["started_at"]) for row in reaching}
+    for row in [row for row in conflicts if row["started_at"] < end]:
+        if (row["source"], row["event_id"]) in events or (row["instance_id"], row["started_at"]) in keys:
+            month.carried.add(row["place"])
+            month.told.add(_told(row))
+
+
+def _told(row: Raw) -> tuple[Any, ...]:
+    return tuple(row[name] for name in ("instance_id", "started_at", "owner_id", "resource_id", "slug", "zone"))
+
+
+def _reaches(row: Raw, end: datetime) -> bool:
+    return row["started_at"] < end < (row["stopped_at"] or datetime.max.replace(tzinfo=UTC))
+
+
 def _account(
     row: Raw, start: datetime, end: datetime, since: datetime | None, before: PlainMonth, month: PlainMonth
 ) -> None:
@@ -136,9 +158,9 @@ def _account(
         month.receipts[row["place"][0]]["accepted"] += 1
     if not row["is_deleted"] and _concerns(row, start, end):
         month.events.add(row["place"])
-    if not row["is_deleted"] and row["started_at"] < end < stop:
+    if not row["is_deleted"] and _reaches(row, end):
         month.carried.add(row["place"])
-    told = (row["instance_id"], row["started_at"], row["owner_id"], row["resource_id"], row["slug"], row["zone"])
+    told = _told(row)
     if row["place"] in month.carried:
         month.told.add(told)
     changes = row["is_deleted"] or (stop > row["started_at"] and (stop < start or told not in before.told))

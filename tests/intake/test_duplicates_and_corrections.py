@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 from intake_home import IntakeHome, at, one_shot, run, sample
 
+from billing_pipeline.sample.landing import Row
+
 FEED = "runtime_intervals"
 NOON = "2026-10-05 12:00"
 AT_ONE = "2026-10-05 13:00"
@@ -119,6 +121,44 @@ def test_a_contradiction_about_the_next_month_is_reported_there(home: IntakeHome
     october, november = home.close_all(FEED, "2026-10", "2026-11")
     assert october.part("conflicts").is_empty()
     assert november.part("conflicts")["owner_id"].to_list() == ["orga_1"]
+
+
+MONTHS = ("2026-10", "2026-11", "2026-12")
+
+
+@pytest.mark.parametrize(
+    ("settled", "contradicted"),
+    [
+        (None, (1, 1, 1)),
+        (sample("e3", NOON, 30, ingested="2026-11-20"), (1, 0, 0)),
+        (sample("e3", "2026-11-20", 30), (1, 1, 0)),
+    ],
+    ids=["by nothing", "by a correction", "by the next sample"],
+)
+def test_every_month_that_holds_a_contradicted_size_says_so(
+    home: IntakeHome, settled: Row | None, contradicted: tuple[int, ...]
+) -> None:
+    home.land("storage_samples", sample("e1", NOON, 10), sample("e2", NOON, 20))
+    if settled:
+        home.land("storage_samples", settled, name="settled")
+    months = home.close_all("storage_samples", *MONTHS)
+    assert tuple(month.part("conflicts").height for month in months) == contradicted
+    assert months[2].values("bytes") == ([(30,)] if settled else [(10,)])
+
+
+def test_every_month_that_a_contradicted_run_may_reach_says_so(home: IntakeHome) -> None:
+    home.land(FEED, run("e1", NOON, AT_ONE, ingested=AT_TWO), run("e2", NOON, "2026-11-10", ingested=AT_TWO))
+    months = home.close_all(FEED, *MONTHS)
+    assert [month.part("conflicts").height for month in months] == [1, 1, 0]
+    assert [month.late for month in months] == [{}, {}, {}]
+
+
+def test_a_contradicted_run_is_settled_in_the_next_month_by_a_later_version(home: IntakeHome) -> None:
+    home.land(FEED, run("e1", NOON, AT_ONE, ingested=AT_TWO), run("e2", NOON, None, ingested=AT_TWO))
+    home.land(FEED, run("e3", NOON, "2026-11-10", ingested="2026-11-20"), name="settled")
+    _, november, december = home.close_all(FEED, *MONTHS)
+    assert [month.part("conflicts").height for month in (november, december)] == [0, 0]
+    assert november.runs == [("i-1", at(NOON), at("2026-11-10"))]
 
 
 def test_contradicting_samples_are_told_apart_from_samples_of_another_metric(home: IntakeHome) -> None:

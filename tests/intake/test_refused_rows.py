@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from bad_rows import DAY, GOOD, NOON, REFUSED, TEXTS
 from intake_home import IntakeHome, at, sample
@@ -62,6 +64,46 @@ def test_a_leap_second_is_the_second_after_it_and_noted(home: IntakeHome) -> Non
     midnight = at("2026-10-05")
     assert sorted(october.values("sampled_us")) == [(midnight,), (midnight + 500_000,), (at(NOON),)]
     assert october.receipt("meter.parquet")["detail"] == "leap: 2 rows"
+
+
+def land_broken_text(home: IntakeHome, column: str, *rows: Row) -> None:
+    """Samples in one Parquet file, the third with bytes in a column, known or not, that are no UTF-8."""
+    home.land("storage_samples", *rows, day=DAY)
+    file = home.drop("storage_samples", DAY, "meter.parquet")
+    landed = pq.read_table(file)
+    if column in landed.column_names:
+        texts = [value.encode() for value in landed[column].to_pylist()]
+        landed = landed.drop_columns([column])
+    else:
+        texts = [b"red"] * len(rows)
+    texts[2] = b"caf\xe9\xff"
+    array = pa.array(texts, pa.binary())
+    broken = pa.StringArray.from_buffers(len(array), array.buffers()[1], array.buffers()[2])
+    pq.write_table(landed.append_column(column, broken), file, row_group_size=1)
+
+
+@pytest.mark.parametrize("column", ["event_id", "owner_id", "resource_name", "metric"])
+def test_text_that_is_no_utf8_in_a_parquet_file_costs_its_own_row(home: IntakeHome, column: str) -> None:
+    land_broken_text(home, column, *(sample(f"e{n}", NOON, 10 + n, resource_id=f"r{n}") for n in range(4)))
+
+    october = home.close("storage_samples", "2026-10")
+
+    assert october.refused == [(2, "row_encoding")]
+    assert sorted(october.values("bytes")) == [(10,), (11,), (13,)]
+    assert october.receipts == {f"{DAY}/meter": (4, 3, 0, 0, 1)}
+    assert json.loads(october.part("quarantine")["raw"][0])[column] == "caf\ufffd\ufffd"
+
+
+def test_text_that_is_no_utf8_in_a_column_that_nobody_reads_costs_nothing(home: IntakeHome) -> None:
+    sizes = (10, -11, 12, 13)
+    land_broken_text(
+        home, "colour", *(sample(f"e{n}", NOON, size, resource_id=f"r{n}") for n, size in enumerate(sizes))
+    )
+
+    october = home.close("storage_samples", "2026-10")
+
+    assert october.refused == [(1, "negative")]
+    assert sorted(october.values("bytes")) == [(10,), (12,), (13,)]
 
 
 def test_offsets_name_the_same_instants(home: IntakeHome) -> None:

@@ -272,6 +272,21 @@ def test_a_fault_over_the_end_of_a_month_is_known_in_both(home: IntakeHome) -> N
     assert [month.late for month in (october, november, december)] == [{}, {}, {}]
 
 
+def test_a_fault_of_the_day_beside_a_month_is_known_in_it(home: IntakeHome) -> None:
+    faults = [
+        ("2026-10-30", "2026-10-31"),
+        ("2026-10-30 12:00", "2026-10-31 00:00:01"),
+        ("2026-12-01 23:59:59", "2026-12-02 01:00"),
+        ("2026-12-02", "2026-12-03"),
+    ]
+    home.land(FAULTS, *(fault(f"e{n}", *told) for n, told in enumerate(faults)))
+    months = home.close_all(FAULTS, *MONTHS)
+    starts = [at(started) for started, _ in faults]
+    seen = [[start for (start,) in month.values("started_us")] for month in months]
+    assert seen == [starts[:2], starts[1:3], starts[2:]]
+    assert [month.late for month in months] == [{}, {}, {}]
+
+
 def test_a_fault_that_is_told_after_its_month_was_closed_is_late(home: IntakeHome) -> None:
     home.land(FAULTS, fault("e1", "2026-10-05 12:00", "2026-10-05 13:00", ingested="2026-11-10"))
     _, november, _ = home.close_all(FAULTS, *MONTHS)

@@ -12,7 +12,7 @@ _MONTHS = ("2026-02", "2026-03")
 #: Each runs 100 hours of an application at 0.10 a month: 10.00.
 _RULED = ("gratis", "capped", "floored", "committed", "discounted")
 
-_OTHERS = ("entered", "packed", "granular", "broken", "tiny", "vended", "beating", "head", "joiner")
+_OTHERS = ("entered", "packed", "granular", "broken", "tiny", "vended", "beating", "head", "joiner", "freed")
 
 
 def land_features(home: ProviderHome) -> None:
@@ -61,6 +61,9 @@ def _rules() -> Iterator[Row]:
         ("committed", "commitment", {"amount": "30.00"}),
     ):
         yield common | {"rule_id": f"{kind}-{owner}", "name": f"Our {kind}", "owner_id": owner, "kind": kind} | columns
+    for slug, quantity in (("gpu.s", 12 * 3600), ("mail.sent", 500), ("traffic.out", 700_000_000)):
+        rule = {"rule_id": f"free-{slug}", "name": "Included", "owner_id": "freed", "kind": "free_quantity"}
+        yield common | rule | {"slug": slug, "quantity": quantity}
 
 
 def _land_usage(home: ProviderHome, month: str) -> None:
@@ -77,6 +80,7 @@ def _land_usage(home: ProviderHome, month: str) -> None:
         *(for_hours(owner, "apps.s", 100) for owner in _RULED),
         for_hours("discounted", "pg.s", 100),
         for_hours("entered", "gpu.s", 30),
+        for_hours("freed", "gpu.s", 30),
         for_seconds("granular", "jobs.s", 90),
         for_seconds("granular", "crons.s", 90),
         for_hours("broken", "apps.s", 10),
@@ -95,14 +99,13 @@ def _land_usage(home: ProviderHome, month: str) -> None:
             "ingested_at": fifth + timedelta(hours=2),
         },
     )
-    of_packed = {"owner_id": "packed", "resource_id": "packed-mail", "resource_name": "Mail", "zone": "par"}
-    home.land(
-        "unit_counts",
-        of_packed | {"metric": "mail.sent", "sampled_at": fifth, "quantity": "1001", "ingested_at": fifth},
-    )
     later = fifth + timedelta(hours=1)
-    bytes_moved = {"metric": "traffic.out", "started_at": fifth, "stopped_at": later, "bytes": 1_500_000_000}
-    home.land("traffic_deltas", of_packed | bytes_moved | {"ingested_at": later})
+    for owner in ("packed", "freed"):
+        of_mail = {"owner_id": owner, "resource_id": f"{owner}-mail", "resource_name": "Mail", "zone": "par"}
+        sent = {"metric": "mail.sent", "sampled_at": fifth, "quantity": "1001", "ingested_at": fifth}
+        bytes_moved = {"metric": "traffic.out", "started_at": fifth, "stopped_at": later, "bytes": 1_500_000_000}
+        home.land("unit_counts", of_mail | sent)
+        home.land("traffic_deltas", of_mail | bytes_moved | {"ingested_at": later})
     home.land(
         "vendor_charges",
         *(

@@ -236,7 +236,7 @@ def test_an_amount_below_the_cent_is_a_line_of_nothing(home):
     [
         ("unpriced", "price_missing"),
         ("doubly", "price_overlap"),
-        ("interrupted", "price_missing"),
+        ("interrupted", "price_gap"),
         ("shapeless", "price_missing"),
         ("dollar", "currency"),
         ("untaxed", "tax_unknown"),
@@ -314,7 +314,7 @@ BAD_INPUTS = {
     "B29": ("month/test_bad_months.py", "test_names_that_look_alike_are_flagged_and_the_same_name_is_not"),
     "B30": ("month/test_bad_months.py", "test_signs_that_turn_text_around_are_taken_out_of_names_and_flagged"),
     "B31": ("documents/test_rendering.py", "test_hostile_names_are_cut_and_keep_the_figures_on_their_pages"),
-    "B32": ("month/test_bad_months.py", "test_an_organisation_whose_bill_cannot_be_right_is_parked_with_its_reason"),
+    "B32": ("rating/test_unrated_usage.py", "test_a_resource_that_two_organisations_use_at_once_concerns_both"),
     "B33": ("rating/test_runs_and_spans.py", "test_each_payer_pays_what_was_used_in_its_time"),
     "B35": ("month/test_bad_months.py", "test_a_closed_organisation_pays_up_to_the_end_of_its_last_day"),
     "B36": ("month/test_bad_months.py", "test_an_organisation_of_a_former_name_inherits_nothing"),

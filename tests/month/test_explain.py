@@ -412,6 +412,24 @@ def test_a_package_and_blocks_are_rounded_up_from_what_was_counted(features):
     ]  # fmt: skip
 
 
+def test_what_is_free_of_a_resource_is_taken_out_before_tiers_and_blocks(features):
+    # 30 h of which 12 are free: the first tier ends after 10, so 2 of the second tier's 20 are free, too.
+    assert told(features, MARCH, "freed", "amount", "gpu.s") == [
+        ("measured", 108_000, None), ("tier", -36_000, None), ("free_quantity", -7_200, None),
+        ("price", 64_800, None), ("tier_entry", 1, None), ("rounded", None, 290),
+    ]  # fmt: skip
+    assert told(features, MARCH, "freed", "amount", "mail.sent") == [
+        ("measured", 1_001, None), ("free_quantity", -500, None), ("blocks", 499, None), ("price", 1_000, None),
+        ("rounded", None, 35),
+    ]  # fmt: skip
+    assert told(features, MARCH, "freed", "amount", "traffic.out")[:3] == [
+        ("measured", 1_500_000_000, None), ("free_quantity", -700_000_000, None), ("blocks", 200_000_000, None),
+    ]  # fmt: skip
+    for number in range(1, 4):
+        output = features.command("explain", MARCH, str(number), "--organisation", "freed").output
+        assert re.search(r"free.+the first [\d,]+ of a resource", output), output
+
+
 def test_granules_and_the_least_time_of_a_run_are_told_apart(features):
     assert told(features, MARCH, "granular", "amount", "jobs.s") == [
         ("measured", 90, None), ("granules", 510, None), ("price", 600, None), ("rounded", None, 6),

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
@@ -213,18 +213,10 @@ def _said_of(bill: Bill) -> Iterator[tuple[Name, Any]]:
 # ---- side by side ----------------------------------------------------------------------------------------------
 
 
-def differences(published: Figures, said: Figures, without: Iterable[str] = ()) -> dict[Name, tuple[Any, Any]]:
-    """Figures that are not the same, as (published, said by the oracle); `without` names payers that are set aside."""
-    without = set(without)
+def differences(published: Figures, said: Figures) -> dict[Name, tuple[Any, Any]]:
+    """Figures that are not the same, as (published, said by the oracle)."""
     return {
         name: (published.get(name), said.get(name))
         for name in sorted(published.keys() | said.keys(), key=repr)
-        if published.get(name) != said.get(name)
-        and name[0] not in without
-        and not (name[1] in TOLD_BY_THE_ORACLE_ONLY and name not in said)
+        if published.get(name) != said.get(name) and not (name[1] in TOLD_BY_THE_ORACLE_ONLY and name not in said)
     }
-
-
-def grouped_payers(months: Mapping[str, Month]) -> set[str]:
-    """Payers who have a line of several resources in any of the months."""
-    return {charge.payer_id for month in months.values() for charge in month.charges if charge.resources > 1}

@@ -20,6 +20,7 @@ from pathlib import Path
 from oracle_events import DAY, NotTaughtError, Row, Seen, instant, see
 from oracle_rating import (
     MINOR_UNITS,
+    Carried,
     Charge,
     LineKey,
     Organisations,
@@ -309,6 +310,7 @@ class _Ledger:
         self.left: dict[str, int] = {}
         self.bills: dict[str, dict[str, Bill]] = {}
         self.parked: set[str] = set()
+        self.runs: Carried = {}
         self.paid: set[tuple[str, str]] = set()  # what was once settled as paid stays so; a refund is a credit note's
 
     def paid_refills(self, payments: list[Row], payer: Row, reached: Counter[str]) -> tuple[int, int]:
@@ -415,7 +417,7 @@ def _printed(key: LineKey) -> tuple[object, ...]:
 def _statement(payer: Row, charges: list[Charge], books: _Books, rate: Fraction) -> Bill:
     payer_id, currency, reached = payer["owner_id"], payer["currency"], books.reached
     ends = payer["closed_on"] and instant(datetime(*payer["closed_on"].timetuple()[:3], tzinfo=UTC))
-    # who has closed, or is paid for by another by now, is provided for no more
+    # who has closed, or is paid for by another as the month ends, is provided for no more
     is_closed = (ends is not None and ends < books.month[1]) or payer["payer_id"] is not None
     charges = sorted(charges, key=lambda charge: _printed(charge.key))
     rules = [rule for rule in books.rules.of_payer(payer) if rule["kind"] != "free_quantity"]
@@ -549,20 +551,21 @@ def _books(name: str, seen: Seen, ledger: _Ledger, rating: Rating, known_at: int
 
 
 def _payers(books: _Books, charged: Iterable[str]) -> Iterator[Row]:
-    """Who may get a bill: who pays for himself when the month is closed, and who has a line of his own in it."""
+    """Who may get a bill: who pays for himself as the month ends, and who has a line of his own in it."""
     charged = set(charged)
     for owner_id in sorted(books.organisations.versions):
         if books.organisations.starts[owner_id][0] < books.month[1]:
-            payer = books.organisations.at(owner_id, books.as_of)
+            payer = books.organisations.invoiced(owner_id, books.month, books.as_of)
             if not payer["payer_id"] or owner_id in charged:
                 yield payer
 
 
 def _sub_organisations(books: _Books) -> dict[str, list[str]]:
-    """Who is paid for by whom when the month is closed."""
+    """Who is paid for by whom as the month ends."""
     subs: dict[str, list[str]] = defaultdict(list)
+    last = books.month[1] - 1
     for owner_id, starts in books.organisations.starts.items():
-        if starts[0] <= books.as_of and (payer_id := books.organisations.at(owner_id, books.as_of)["payer_id"]):
+        if starts[0] <= last and (payer_id := books.organisations.at(owner_id, last)["payer_id"]):
             subs[payer_id].append(owner_id)
     return subs
 
@@ -577,8 +580,9 @@ def _reasons_to_park(payer: Row, owner_ids: list[str], books: _Books) -> set[str
 
 
 def _bill_month(name: str, seen: Seen, ledger: _Ledger, known_at: int, plan: Provision) -> Month:
-    rating = Rating(seen, month_bounds(name))
+    rating = Rating(seen, month_bounds(name), ledger.runs)
     charges, parked = rating.charges(), rating.parked
+    ledger.runs = rating.carried
     books = _books(name, seen, ledger, rating, known_at, plan)
     of_payer: dict[str, list[Charge]] = defaultdict(list)
     for charge in charges:

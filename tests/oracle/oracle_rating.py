@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from oracle_events import DAY, SECOND, NotTaughtError, Row, Seen, closes_at
 
@@ -165,18 +165,25 @@ class Organisations:
     def payer(self, owner_id: str, when: int) -> str:
         return self.at(owner_id, when)["payer_id"] or owner_id
 
+    def invoiced(self, owner_id: str, month: Piece, when: int) -> Row:
+        """Who gets the invoice: the party of an instant after the month, who pays and in what as the month ended."""
+        ended = self.at(owner_id, month[1] - 1)
+        told = ("payer_id", "currency", "price_factor")
+        return self.at(owner_id, max(when, month[1] - 1)) | {name: ended[name] for name in told}
+
     def closes(self, owner_id: str) -> int | None:
         return closes_at(self.versions[owner_id][-1])
 
 
 class UnpricedError(Exception):
-    """`price_missing`, `price_overlap` or `currency`."""
+    """`price_missing`, `price_gap`, `price_overlap` or `currency`."""
 
 
 class Prices:
     """Which tiers are the most specific ones in force."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
+    def __init__(self, rows: Iterable[Row], month: Piece) -> None:
+        self.month = month
         tiers: dict[str, list[Row]] = defaultdict(list)
         for row in sorted(rows, key=lambda row: row["tier_from"]):
             tiers[row["price_id"]].append(row)
@@ -206,14 +213,31 @@ class Prices:
                     ranked[head["owner_id"] is not None, head["zone"] is not None].append(price)
                 else:
                     foreign |= head["price_id"] not in self.refused
+        if not ranked and not foreign:
+            raise UnpricedError("price_gap" if self.is_gap(slug, owner, zone, when) else "price_missing")
         if not ranked:
-            raise UnpricedError("currency" if foreign else "price_missing")
+            raise UnpricedError("currency")
         best = ranked[max(ranked)]
         if len(best) > 1:
             raise UnpricedError("price_overlap")
         if best[0][0]["price_id"] in self.refused:
             raise UnpricedError("price_missing")
         return best[0]
+
+    def is_gap(self, slug: str, owner: Row, zone: str, when: int) -> bool:
+        """Whether one price of the month ended by then, and another one starts later in it."""
+        heads = [price[0] for price in self.candidates(slug, owner["owner_id"])]
+        heads = [
+            head
+            for head in heads
+            if head["zone"] in (None, zone)
+            and head["currency"] == owner["currency"]
+            and head["price_id"] not in self.refused
+            and head["valid_from"] < self.month[1]
+            and (head["valid_to"] is None or head["valid_to"] > self.month[0])
+        ]
+        ended = any(head["valid_to"] is not None and head["valid_to"] <= when for head in heads)
+        return ended and any(head["valid_from"] > when for head in heads)
 
 
 def is_well_formed(tiers: list[Row]) -> bool:
@@ -303,13 +327,22 @@ def _meter(row: Row) -> Meter:
     return Meter(row["owner_id"], row["resource_id"], slug, row["zone"])
 
 
-class Rating:
-    """One month's usage, turned into charges; `reached` counts the cases it met on the way."""
+Carried = dict[tuple[str, Meter], list[Piece]]
 
-    def __init__(self, seen: Seen, month: Piece) -> None:
-        self.seen, self.month = seen, month
+
+class Rating:
+    """One month's usage, turned into charges; `reached` counts the cases it met on the way.
+
+    `earlier` has the parts of runs before the month that `carried` told of the month before. A month looks at nothing
+    else that ended before it: of the first one, nobody billed what was before.
+    """
+
+    def __init__(self, seen: Seen, month: Piece, earlier: Carried | None = None) -> None:
+        self.seen, self.month, self.earlier = seen, month, earlier or {}
+        self.carried: Carried = {}
+        self.claims: dict[tuple[str, str], dict[str, list[Piece]]] = defaultdict(lambda: defaultdict(list))
         self.organisations = Organisations(seen.rows["organisations"])
-        self.prices = Prices(seen.rows["price_tiers"])
+        self.prices = Prices(seen.rows["price_tiers"], month)
         self.rules = SpendRules(seen.rows["spend_rules"], month)
         self.tiers: dict[str, list[Row]] = {}
         self.parked: dict[str, set[str]] = defaultdict(set)
@@ -431,21 +464,44 @@ class Rating:
 
     def pieces(self) -> dict[str, dict[Meter, list[Piece]]]:
         """The united runs of every instance, by what it ran as."""
-        instances: dict[str, dict[Meter, list[Piece]]] = defaultdict(lambda: defaultdict(list))
+        told: Carried = defaultdict(list)
+        again: dict[tuple[str, Meter], list[int]] = defaultdict(list)  # where what the next month is told, too, starts
         for row in self.seen.rows["runtime_intervals"]:
             stop = FOREVER if row["stopped_at"] is None else row["stopped_at"]
-            instances[row["instance_id"]][_meter(row)].append((row["started_at"], stop))
+            if stop > self.month[0]:
+                told[row["instance_id"], _meter(row)].append((row["started_at"], stop))
+                self.claims["runtime", row["resource_id"]][row["owner_id"]].append((row["started_at"], stop))
+                if stop > self.month[1]:
+                    again[row["instance_id"], _meter(row)].append(row["started_at"])
+        measured = {instance_id for instance_id, _ in told}
         samples: dict[str, list[Row]] = defaultdict(list)
         for row in self.seen.rows["runtime_heartbeats"]:
-            samples[row["instance_id"]].append(row)
-        for instance_id, told in samples.items():
-            self.reached["heartbeats of an instance that also has intervals"] += instance_id in instances
-            for meter, piece in self.runs_of_samples(sorted(told, key=lambda row: row["sampled_at"])):
-                instances[instance_id][meter].append(piece)
-        return {
-            instance_id: {meter: self.clipped(meter, unite(pieces)) for meter, pieces in runs.items()}
-            for instance_id, runs in sorted(instances.items())
-        }
+            if row["sampled_at"] >= self.month[0] - DAY:
+                samples[row["instance_id"]].append(row)
+        for instance_id, seen in samples.items():
+            self.reached["heartbeats of an instance that also has intervals"] += instance_id in measured
+            for meter, piece in self.runs_of_samples(sorted(seen, key=lambda row: row["sampled_at"])):
+                told[instance_id, meter].append(piece)
+                if piece[0] >= self.month[1] - DAY:
+                    again[instance_id, meter].append(piece[0])
+        instances: dict[str, dict[Meter, list[Piece]]] = defaultdict(dict)
+        for (instance_id, meter), pieces in sorted(told.items(), key=lambda each: each[0][0]):
+            runs = unite(pieces + self.earlier.get((instance_id, meter), []))
+            starts = {start for start, _ in unite(pieces)}
+            self.reached["run since before what the month is told"] += any(
+                start < self.month[0] < stop and start not in starts for start, stop in runs
+            )
+            self.carried[instance_id, meter] = list(self.carry(runs, again[instance_id, meter]))
+            instances[instance_id][meter] = self.clipped(meter, runs)
+        return instances
+
+    def carry(self, runs: list[Piece], again: list[int]) -> Iterator[Piece]:
+        """What the next month is not told of runs that may go on in it."""
+        for start, stop in runs:
+            if inside := [instant for instant in again if start <= instant < stop]:
+                yield start, min(inside)
+            elif stop >= self.month[1]:
+                yield start, self.month[1]
 
     def clipped(self, meter: Meter, pieces: list[Piece]) -> list[Piece]:
         """Nothing runs on after its owner has closed."""
@@ -470,7 +526,20 @@ class Rating:
                 is_same = after["flavour"] != "" and _meter(after) == meter
                 self.reached["heartbeats change their flavour"] += not is_same and after["flavour"] != ""
                 stop = after["sampled_at"] if is_same and gap <= LARGEST_GAP else min(stop, after["sampled_at"])
+                if is_same and gap <= LARGEST_GAP:
+                    self.claims["runtime", row["resource_id"]][row["owner_id"]].append((start, stop))
             yield meter, (start, stop)
+
+    def park_claims(self) -> None:
+        """Nobody can say whose a resource is that runs, or moves bytes, for two organisations at once."""
+        for told in self.claims.values():
+            pieces = {owner: [clip(*piece, self.month) for piece in unite(each)] for owner, each in told.items()}
+            for owner_id, other_id in combinations(sorted(pieces), 2):
+                both = [part for piece in pieces[owner_id] for part in overlap(piece, pieces[other_id])]
+                for start, _ in both:
+                    for each in (owner_id, other_id):
+                        self.parked[self.organisations.payer(each, start)].add("owner_conflict")
+                        self.reached["resource of two owners"] += 1
 
     def runtime(self) -> None:
         broken: dict[str, list[Piece]] = defaultdict(list)
@@ -630,6 +699,7 @@ class Rating:
             last = max(row["started_at"], row["stopped_at"] - 1)
             if self.month[0] <= last < self.month[1] and (usage := self.place(row, row["metric"].lower(), last)):
                 volumes[usage] += row["bytes"]
+                self.claims["moved", row["resource_id"]][row["owner_id"]].append((row["started_at"], row["stopped_at"]))
                 self.reached["moved until the month's end"] += row["stopped_at"] == self.month[1]
                 self.reached["moved since before the month"] += row["started_at"] < self.month[0]
         for usage, volume in volumes.items():
@@ -700,6 +770,7 @@ class Rating:
         self.units()
         self.one_shots()
         self.vendor_charges()
+        self.park_claims()
         lines: list[Charge] = []
         small: dict[LineKey, list[LineKey]] = defaultdict(list)
         for key, (charge, exact) in sorted(self.exact.items()):

@@ -20,7 +20,6 @@ from random import Random, SystemRandom
 sys.path.insert(0, str(Path(__file__).parent))
 
 import figures
-from features import NOT_BUILT
 from generated_months import TO_REACH, Provider
 from oracle import bill_months
 
@@ -36,7 +35,6 @@ class Compared:
     kinds: frozenset[str]
     reached: Counter[str]
     differences: dict[str, dict[figures.Name, tuple[object, object]]]
-    aside: set[str]
     quarantine: set[tuple[str, str, int, str]]
 
     @property
@@ -62,16 +60,15 @@ class Begun:
         """Bill the months with the oracle, wait for the pipeline, and hold every figure against its other."""
         months = bill_months(self.home / "landing", self.provider.months, plan=self.provider.plan())
         self.closing.result()
-        aside = figures.grouped_payers(months) if "sub_cent" in NOT_BUILT else set()
         reached: Counter[str] = Counter()
         said: Counter[str] = Counter()
         differences = {}
         for name, month in months.items():
             of_oracle = figures.oracle_figures(month)
             published = figures.published_figures(self.home, name)
-            differences[name] = figures.differences(published, of_oracle, without=aside)
-            for (payer_id, kind, _), each in of_oracle.items():
-                said[kind] += len(each) if payer_id not in aside else 0
+            differences[name] = figures.differences(published, of_oracle)
+            for (_, kind, _), each in of_oracle.items():
+                said[kind] += len(each)
             reached += month.reached
         quarantined = {
             (row["feed"], row["path"], row["file_row"], row["reason"])
@@ -86,7 +83,6 @@ class Begun:
             kinds=frozenset(+said),
             reached=reached,
             differences=differences,
-            aside=aside,
             quarantine=quarantined ^ set(months[self.provider.months[-1]].quarantined),
         )
 
@@ -144,7 +140,7 @@ def main() -> None:
     arguments.add_argument("--keep", type=Path, default=Path("oracle_mismatches"))
     asked = arguments.parse_args()
     seed = SystemRandom().randrange(10**9) if asked.seed is None else asked.seed
-    print(f"seed {seed}; not built: {', '.join(sorted(NOT_BUILT)) or 'nothing'}")
+    print(f"seed {seed}")
     total: Counter[str] = Counter()
     reached: Counter[str] = Counter()
     started = time.monotonic()
@@ -158,14 +154,13 @@ def main() -> None:
                 "rows": compared.rows,
                 "lines compared": compared.lines,
                 "statements compared": compared.statements,
-                "organisations set aside": len(compared.aside),
                 "organisations that differ": len(compared.payers_who_differ),
                 "rows refused by one only": len(compared.quarantine),
             }
         )
     print("\ncases reached:")
     print("\n".join(f"{count:>11,} {case}" for case, count in sorted(reached.items()) if count))
-    missed = [case for needs in TO_REACH if needs not in NOT_BUILT for case in TO_REACH[needs] if not reached[case]]
+    missed = [case for case in TO_REACH if not reached[case]]
     print(f"cases missed: {', '.join(missed) or 'none'}")
     print("\n".join(f"{count:>11,} {what}" for what, count in total.items()))
     print(f"{time.monotonic() - started:>11,.0f} seconds")

@@ -17,11 +17,13 @@ import polars as pl
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 
+from billing_pipeline.intake.contracts import NEAR_US
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month, Period, microseconds
 from billing_pipeline.rules.prices import version_prices
 from billing_pipeline.tables.accounts import Organisations, SpendRules
 from billing_pipeline.tables.rating import (
+    CarriedRuns,
     Charges,
     ChargeShares,
     ChargeSources,
@@ -38,6 +40,7 @@ PROJECT = Path(__file__).parents[2] / "dbt_project"
 MARTS = {
     "runs": Runs,
     "run_meters": RunMeters,
+    "carried_runs": CarriedRuns,
     "overlapped_time": OverlappedTime,
     "unusable": Unusable,
     "segments": Segments,
@@ -78,6 +81,7 @@ class Case:
     faults: list[dict] = field(default_factory=list)
     heartbeats: list[dict] = field(default_factory=list)
     free: list[dict] = field(default_factory=list)
+    earlier: list[dict] = field(default_factory=list)
 
     def version(self, since: datetime, until: datetime = PERIOD.end, **columns: object) -> "Case":
         """A version of the organisation; without any, one version lasts all month."""
@@ -149,6 +153,12 @@ class Case:
             self._meter(slug, meter) | {"instance_id": instance_id, "sampled": instant, "source": source}
             for instant in sampled_at
         ]
+        return self
+
+    def ran_before(self, slug: str, started_at: datetime, stopped_at: datetime, instance_id: str) -> "Case":
+        """What the month before carried on of a run."""
+        meter = self._meter(slug, {"instance_id": instance_id, "started_at": started_at, "stopped_at": stopped_at})
+        self.earlier.append({name: meter[name] for name in CarriedRuns.column_names()})
         return self
 
     def unusable(self, instance_id: str, started_at: datetime, stopped_at: datetime, reason: str = "disk") -> "Case":
@@ -317,6 +327,7 @@ def write_inputs(folder: Path, cases: list[Case], period: Period = PERIOD) -> pl
                 "period_end": period.end,
                 "period_start_us": period.start_us,
                 "period_end_us": period.end_us,
+                "next_sees_us": period.end_us - NEAR_US,
             }
         ),
         "currencies": pl.DataFrame({"currency": list(MINOR_DIGITS), "digits": list(MINOR_DIGITS.values())}),
@@ -335,6 +346,9 @@ def write_inputs(folder: Path, cases: list[Case], period: Period = PERIOD) -> pl
     frames |= _feed("traffic", "traffic_deltas", [row for case in cases for row in case.deltas])
     frames |= _feed("units", "unit_counts", [row for case in cases for row in case.counts])
     frames |= _feed("heartbeat", "heartbeats", [row for case in cases for row in case.heartbeats])
+    frames["earlier_runs"] = CarriedRuns.validate(
+        pl.DataFrame([row for case in cases for row in case.earlier], schema=CarriedRuns.create_empty().schema)
+    )
     frames["heartbeat_limits"] = pl.DataFrame(HEARTBEAT_LIMITS, schema=_HEARTBEAT_LIMITS, orient="row")
     frames |= _feed("unusable", "unusable_intervals", [row for case in cases for row in case.faults])
     frames["unusable_conflicts"] = pl.DataFrame(

@@ -105,6 +105,62 @@ def test_the_top_up_is_of_the_whole_run_and_falls_where_it_ends(rated: RatedMont
     assert billed_seconds(rated, crossing) == 10
 
 
+# The month before billed the granules that began in it; from then on the same ones go on.
+told_in_two_rows = (
+    granular("told-in-two-rows", 600)
+    .ran_before("runner.M", PERIOD.start - 850 * SECOND, PERIOD.start - 100 * SECOND, "told-in-two-rows-i")
+    .ran("runner.M", PERIOD.start - 100 * SECOND, PERIOD.start + 351 * SECOND, "told-in-two-rows-i")
+)
+starts_with_the_month = (
+    granular("starts-with-the-month", 600)
+    .ran_before("runner.M", PERIOD.start - 850 * SECOND, PERIOD.start, "starts-with-the-month-i")
+    .ran("runner.M", PERIOD.start, PERIOD.start + 350 * SECOND, "starts-with-the-month-i")
+)
+seen_since_long = (
+    granular("seen-since-long", None, 3 * 86_400)
+    .ran_before("runner.M", PERIOD.start - 900_000 * SECOND, PERIOD.start - 300 * SECOND, "seen-since-long-i")
+    .seen("runner.M", *(PERIOD.start + number * 300 * SECOND for number in (-1, 0)), instance_id="seen-since-long-i")
+)
+did_not_go_on = (
+    granular("did-not-go-on", 600)
+    .ran_before("runner.M", PERIOD.start - 850 * SECOND, PERIOD.start - 100 * SECOND, "did-not-go-on-i")
+    .ran("runner.M", PERIOD.start - 99 * SECOND, PERIOD.start + 351 * SECOND, "did-not-go-on-i")
+)
+
+
+@pytest.mark.parametrize(
+    ("usage", "seconds"),
+    [(told_in_two_rows, 600), (starts_with_the_month, 0), (seen_since_long, 300), (did_not_go_on, 0)],
+    ids=["two rows", "starts with the month", "heartbeats", "another run"],
+)
+def test_granules_and_minimum_are_of_the_run_that_the_month_before_knew(rated: RatedMonth, usage: Case, seconds: int):
+    assert rated.of("segments", usage)["granulated_us"].to_list() == [seconds * 1_000_000]
+
+
+def test_a_run_is_carried_from_its_true_start_as_long_as_it_may_go_on(rated: RatedMonth):
+    goes_on = [restarted_at_the_end, restarted_since_before]
+    carried = {
+        usage.owner_id: rated.of("carried_runs", usage).select("started_at", "stopped_at").rows() for usage in goes_on
+    }
+
+    assert carried == {
+        "restarted-at-the-end": [(PERIOD.end - 20 * SECOND, PERIOD.end - 10 * SECOND)],
+        "restarted-since-before": [(PERIOD.start - 850 * SECOND, PERIOD.end - SECOND)],
+    }
+    assert rated.of("carried_runs", running).is_empty()
+
+
+restarted_at_the_end = granular("restarted-at-the-end", 10)
+restarted_at_the_end.ran("runner.M", PERIOD.end - 20 * SECOND, PERIOD.end - 10 * SECOND, "restarted-at-the-end-i")
+restarted_at_the_end.ran("runner.M", PERIOD.end - 10 * SECOND, None, "restarted-at-the-end-i")
+restarted_since_before = (
+    granular("restarted-since-before", 600)
+    .ran_before("runner.M", PERIOD.start - 850 * SECOND, PERIOD.start - 100 * SECOND, "restarted-since-before-i")
+    .ran("runner.M", PERIOD.start - 100 * SECOND, PERIOD.end - SECOND, "restarted-since-before-i")
+    .ran("runner.M", PERIOD.end - SECOND, PERIOD.end + SECOND, "restarted-since-before-i")
+)
+
+
 repriced = (
     case("repriced-granules")
     .price("runner.M", "runtime", (0, None, "1"), price_id="granules-old", granularity_seconds=600, valid_to=at(900))
@@ -151,6 +207,11 @@ for number, (started, stopped) in enumerate([(600, 1200), (700, 1200), (500, 130
 FAULTY_S = [1800, 2400, 1800, 1800, 1800]
 wasted = granular("wasted", 600, 5000).ran("runner.M", at(0), at(700), instance_id="wasted-i")
 wasted.unusable("wasted-i", at(-50), at(300), "disk").unusable("wasted-i", at(300), at(900), "rack")
+wasted_before = granular("wasted-since-before", 600, 5000).ran(
+    "runner.M", PERIOD.start - 300 * SECOND, PERIOD.start + 300 * SECOND, instance_id="wasted-before-i"
+)
+for since, until in ((-300, -100), (-100, 300)):
+    wasted_before.unusable("wasted-before-i", PERIOD.start + since * SECOND, PERIOD.start + until * SECOND)
 nearly = granular("nearly-wasted", 600, 5000).ran("runner.M", at(0), at(700), instance_id="nearly-i")
 nearly.unusable("nearly-i", at(1), at(900))
 
@@ -160,7 +221,7 @@ def test_a_granule_that_was_wholly_unusable_is_free(rated: RatedMonth):
 
 
 def test_a_run_that_was_wholly_unusable_is_free_of_the_minimum_too(rated: RatedMonth):
-    assert rated.amounts(wasted) == []
+    assert rated.amounts(wasted) == rated.amounts(wasted_before) == []
     assert billed_seconds(rated, nearly) == 600 + 5000 - 1200
 
 

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from rating_month import HOUR, RatedMonth, case, october
+import pytest
+from rating_month import HOUR, Case, RatedMonth, case, october
 
 
 def at(hours: float) -> datetime:
@@ -32,6 +33,27 @@ def test_usage_before_its_first_price_is_reported(rated: RatedMonth):
 def test_a_gap_in_the_prices_matters_only_where_something_was_used(rated: RatedMonth):
     assert rated.reasons(in_time) == []
     assert rated.amounts(in_time) == [24_00]
+
+
+forgotten_days = (
+    case("forgotten-days")
+    .price("apps.S", "runtime", EURO_AN_HOUR, price_id="until-11", valid_to=october(11))
+    .price("apps.S", "runtime", EURO_AN_HOUR, price_id="since-13", valid_from=october(13))
+    .ran("apps.S", october(10), october(14))
+)
+ended_for_good = (
+    case("ended-for-good")
+    .price("apps.S", "runtime", EURO_AN_HOUR, price_id="until-11-only", valid_to=october(11))
+    .price("apps.S", "runtime", EURO_AN_HOUR, price_id="in-usd-later", valid_from=october(13), currency="USD")
+    .ran("apps.S", october(10), october(12))
+)
+
+
+def test_a_hole_between_two_versions_of_a_price_is_told_from_no_price(rated: RatedMonth):
+    assert rated.of("unrated", forgotten_days).select("reason", "detail").rows() == [
+        ("price_gap", "apps.s in par from 2026-10-11T00:00:00Z")
+    ]
+    assert rated.reasons(ended_for_good) == ["price_missing"]
 
 
 wrong_basis = case("wrong-basis").price("disk", "moved", EURO_AN_HOUR).stored("disk", 5, since=october(3))
@@ -121,6 +143,58 @@ def test_an_instance_that_is_two_things_at_once_is_reported(rated: RatedMonth):
     assert rated.of("unrated", two_flavours)["reason"].to_list() == ["overlap_flavour"]
     assert "instance shape-shifter" in rated.of("unrated", two_flavours)["detail"].item()
     assert rated.marts["runs"].filter(instance_id="shape-shifter").is_empty()
+
+
+def shared(name: str, *, resource_id: str, ran: tuple[float, float], moved: tuple[float, float] | None = None) -> Case:
+    """An organisation that runs an instance of its own of a resource that another one has, too."""
+    owner = case(name).price("apps.S", "runtime", EURO_AN_HOUR).price("net", "moved", EURO_AN_HOUR)
+    owner.ran("apps.S", *map(at, ran), resource_id=resource_id)
+    return owner.moved("net", 5, *map(at, moved or ran), resource_id=resource_id)
+
+
+claimed_twice = [
+    shared(f"claims-{name}", resource_id="claimed-resource", ran=hours, moved=moved)
+    for name, hours, moved in (("one", (0, 9), (20, 21)), ("two", (5, 6), (22, 23)))
+]
+moved_twice = [
+    shared(f"moves-{name}", resource_id="moved-resource", ran=hours, moved=moved)
+    for name, hours, moved in (("one", (0, 5), (0, 5)), ("two", (5, 9), (4, 9)))
+]
+handed_over = [
+    shared(f"handed-{name}", resource_id="handed-over", ran=hours) for name, hours in (("one", (0, 5)), ("two", (5, 9)))
+]
+seen_by_both = [
+    case(f"seen-by-{name}")
+    .price("apps.S", "runtime", EURO_AN_HOUR)
+    .seen("apps.S", *map(at, hours), instance_id=f"seen-by-{name}-i", resource_id="seen-resource")
+    for name, hours in (("one", (0, 0.05)), ("two", (0.06, 0.2)))
+]
+
+
+def test_a_resource_that_two_organisations_use_at_once_concerns_both(rated: RatedMonth):
+    assert [rated.of("unrated", owner).select("reason", "detail").rows() for owner in claimed_twice] == [
+        [
+            (
+                "owner_conflict",
+                f"resource claimed-resource from 2026-10-03T05:00:00Z (it runs for {other} at the same time)",
+            )
+        ]
+        for other in ("claims-two", "claims-one")
+    ]
+    assert [rated.of("unrated", owner).select("reason", "detail").rows() for owner in moved_twice] == [
+        [
+            (
+                "owner_conflict",
+                f"resource moved-resource from 2026-10-03T04:00:00Z (bytes move for {other} at the same time)",
+            )
+        ]
+        for other in ("moves-two", "moves-one")
+    ]
+
+
+@pytest.mark.parametrize("owners", [handed_over, seen_by_both], ids=["measured", "seen"])
+def test_a_resource_that_is_handed_over_concerns_nobody(rated: RatedMonth, owners: list[Case]):
+    assert [rated.reasons(owner) for owner in owners] == [[], []]
 
 
 def test_an_instance_that_is_resized_without_overlap_is_rated(rated: RatedMonth):

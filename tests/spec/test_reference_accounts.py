@@ -1,6 +1,6 @@
 """From reference rows as they landed to what a month works with: dated versions, exact amounts, clean names."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -12,6 +12,7 @@ from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.invoices import ParkedOrganisations
 
 OCTOBER = Month(2026, 10).period(ZoneInfo("UTC"))
+CLOSED = datetime(2026, 11, 3, tzinfo=UTC)
 ORGANISATION = {
     "owner_id": "acme", "payer_id": None, "name": "Acme", "legal_name": None, "kind": "business",
     "address_line1": "1 rue du Port", "address_line2": None, "postcode": "44000", "city": "Nantes", "country": "FR",
@@ -37,7 +38,7 @@ def versions(*changes):
     types = dict.fromkeys(TEXTS, pl.String) | {"closed_on": pl.Date, "payment_terms_days": pl.Int64}
     types["valid_from"] = pl.Datetime("us", "UTC")
     landed = pl.DataFrame([ORGANISATION | change for change in changes], schema_overrides=types)
-    return version_organisations(landed, OCTOBER)
+    return version_organisations(landed, OCTOBER, CLOSED)
 
 
 def payments(*changes):
@@ -75,8 +76,36 @@ def test_a_version_holds_until_the_next_one_within_the_month():
 
 
 def test_versions_of_other_months_are_left_out():
-    rows = versions({"name": "Old"}, {"name": "New", "valid_from": OCTOBER.start}, {"valid_from": OCTOBER.end}).rows
-    assert rows["name"].to_list() == ["New"]
+    changes = [{"price_factor": factor} for factor in ("0.7", "0.8", "0.9")]
+    rows = versions(
+        changes[0], changes[1] | {"valid_from": OCTOBER.start}, changes[2] | {"valid_from": OCTOBER.end}
+    ).rows
+    assert rows["price_factor_ppm"].to_list() == [800_000]
+
+
+MOVED = {"country": "BE", "vat_number": "BE0123456749", "discount_rate": "0.1", "name": "Acme SA"}
+
+
+@pytest.mark.parametrize(
+    ("valid_from", "is_seen"),
+    [(OCTOBER.end, True), (CLOSED, True), (CLOSED + timedelta(microseconds=1), False)],
+    ids=["with the next month", "at the closing", "after the closing"],
+)
+def test_an_invoice_is_for_the_party_as_it_is_when_the_month_is_closed(valid_from, is_seen):
+    (row,) = versions(
+        {}, {"valid_from": valid_from, "payer_id": "holding", "price_factor": "0.5"} | MOVED
+    ).rows.to_dicts()
+    assert (row["country"], row["vat_number"], row["discount_ppm"], row["name"]) == (
+        ("BE", "BE0123456749", 100_000, "Acme SA") if is_seen else ("FR", None, 0, "Acme")
+    )
+    # Who pays for the usage, and at which factor, is told by the usage's own time.
+    assert (row["payer_id"], row["price_factor_ppm"], row["valid_to"]) == ("acme", 1_000_000, OCTOBER.end)
+
+
+def test_only_the_last_version_of_the_month_has_the_details_of_the_closing():
+    middle = datetime(2026, 10, 15, tzinfo=UTC)
+    rows = versions({}, {"valid_from": middle, "payer_id": "holding"}, {"valid_from": OCTOBER.end} | MOVED).rows
+    assert rows.select("payer_id", "country").rows() == [("acme", "FR"), ("holding", "BE")]
 
 
 def test_a_rate_of_more_than_six_decimals_is_not_guessed():

@@ -6,6 +6,10 @@ heartbeat_runs as (
     select * from {{ ref('int_heartbeat_runs') }}
 ),
 
+earlier_runs as (
+    select * from {{ ref('int_earlier_runs') }}
+),
+
 unusable_intervals as (
     select * from {{ ref('stg_usage__unusable_intervals') }}
 ),
@@ -28,3 +32,6 @@ from unusable_conflicts
 union
 select hash(instance_id) as instance_hash
 from heartbeat_runs
+union
+select hash(instance_id) as instance_hash
+from earlier_runs

@@ -54,6 +54,7 @@ last_heartbeats as (
     select
         instance_number,
         heartbeat_meter_id,
+        sampled_us as last_sampled_us,
         next_sampled_us,
         least(sampled_us + nominal_us, next_sampled_us) as ended_us
     from followed
@@ -69,6 +70,7 @@ runs as (
         instance_number,
         heartbeat_meter_id,
         lag(next_sampled_us) over (partition by instance_number order by ended_us) as began_us,
+        last_sampled_us,
         ended_us
     from last_heartbeats
 )
@@ -78,6 +80,7 @@ select
     runs.heartbeat_meter_id,
     instances.instance_id,
     coalesce(runs.began_us, instances.first_sampled_us) as began_us,
+    runs.last_sampled_us,
     runs.ended_us
 from runs
 inner join instances

@@ -113,6 +113,18 @@ candidates as (
             and (price_versions.zone is null or price_keys.zone = price_versions.zone)
 ),
 
+-- Between the end of one version and the start of another a price was forgotten; elsewhere there is none.
+told as (
+    select
+        price_key_id,
+        currency,
+        min(valid_to_us) as first_ends_us,
+        max(valid_from_us) as last_starts_us
+    from candidates
+    where refused_reason is null
+    group by price_key_id, currency
+),
+
 cuts as (
     select
         price_keys.price_key_id,
@@ -204,30 +216,39 @@ priced as (
 
 judged as (
     select
-        price_key_id,
-        from_us,
-        to_us,
-        payer_id,
-        price_factor_ppm,
-        price_id,
+        priced.price_key_id,
+        priced.from_us,
+        priced.to_us,
+        priced.payer_id,
+        priced.price_factor_ppm,
+        priced.price_id,
         case
-            when is_closed then 'after_close'
-            when payer_id is null then 'org_unknown'
-            when price_id is null or refused_price is not null then 'price_missing'
-            when price_currency <> payer_currency or minor_unit_e26 is null then 'currency'
-            when equal_prices > 1 then 'price_overlap'
+            when priced.is_closed then 'after_close'
+            when priced.payer_id is null then 'org_unknown'
+            when
+                priced.price_id is null
+                and told.first_ends_us <= priced.from_us
+                and told.last_starts_us >= priced.to_us
+                then 'price_gap'
+            when priced.price_id is null or priced.refused_price is not null then 'price_missing'
+            when priced.price_currency <> priced.payer_currency or priced.minor_unit_e26 is null then 'currency'
+            when priced.equal_prices > 1 then 'price_overlap'
         end as reason,
         case
-            when payer_id is null or price_id is null then null
-            when refused_price is not null then 'price ' || refused_price || ' cannot be used'
-            when minor_unit_e26 is null then 'the minor unit of ' || payer_currency || ' is not known'
-            when price_currency <> payer_currency
+            when priced.payer_id is null or priced.price_id is null then null
+            when priced.refused_price is not null then 'price ' || priced.refused_price || ' cannot be used'
+            when priced.minor_unit_e26 is null then 'the minor unit of ' || priced.payer_currency || ' is not known'
+            when priced.price_currency <> priced.payer_currency
                 then
-                    'price ' || price_id || ' is in ' || price_currency
-                    || ', the payer''s currency is ' || payer_currency
-            when equal_prices > 1 then 'prices ' || price_ids || ' are equally specific'
+                    'price ' || priced.price_id || ' is in ' || priced.price_currency
+                    || ', the payer''s currency is ' || priced.payer_currency
+            when priced.equal_prices > 1 then 'prices ' || priced.price_ids || ' are equally specific'
         end as detail
     from priced
+    left join told
+        on
+            priced.price_key_id = told.price_key_id
+            and priced.payer_currency = told.currency
 ),
 
 -- Neighbours with the same outcome are one span.

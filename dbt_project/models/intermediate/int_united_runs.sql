@@ -6,6 +6,10 @@ heartbeat_runs as (
     select * from {{ ref('int_heartbeat_runs') }}
 ),
 
+earlier_runs as (
+    select * from {{ ref('int_earlier_runs') }}
+),
+
 composed_instances as (
     select * from {{ ref('int_composed_instances') }}
 ),
@@ -30,6 +34,13 @@ measured as (
         began_us,
         ended_us
     from heartbeat_runs
+    union all
+    select
+        meter_id,
+        instance_id,
+        began_us,
+        ended_us
+    from earlier_runs
 ),
 
 -- A run that starts after everything before it has stopped is the first of an island; touching runs are one.

@@ -22,6 +22,10 @@ conflicts as (
     select * from {{ ref('int_instance_conflicts') }}
 ),
 
+owner_conflicts as (
+    select * from {{ ref('int_owner_conflicts') }}
+),
+
 unusable_conflicts as (
     select * from {{ ref('stg_usage__unusable_conflicts') }}
 ),
@@ -144,6 +148,33 @@ conflicting as (
             and conflict_sides.overlaps_from_us < contracts.to_us
 ),
 
+owner_sides as (
+    select
+        basis,
+        resource_id,
+        overlaps_from_us,
+        unnest([owner_id, other_owner_id]) as owner_id,
+        unnest([other_owner_id, owner_id]) as other_owner_id
+    from owner_conflicts
+),
+
+claimed as (
+    select
+        owner_sides.owner_id,
+        contracts.payer_id,
+        'owner_conflict' as reason,
+        'resource ' || owner_sides.resource_id as place,
+        owner_sides.overlaps_from_us as at_us,
+        case owner_sides.basis when 'runtime' then 'it runs' else 'bytes move' end
+        || ' for ' || owner_sides.other_owner_id || ' at the same time' as detail
+    from owner_sides
+    left join contracts
+        on
+            owner_sides.owner_id = contracts.owner_id
+            and owner_sides.overlaps_from_us >= contracts.from_us
+            and owner_sides.overlaps_from_us < contracts.to_us
+),
+
 -- Whose faults contradict each other cannot be told what was usable.
 contradicted as (
     select
@@ -171,6 +202,8 @@ found as (
     select * from uncharged
     union all by name
     select * from conflicting
+    union all by name
+    select * from claimed
     union all by name
     select * from contradicted
 ),

@@ -5,5 +5,7 @@ with periods as (
 select
     billing_month,
     period_start_us,
-    period_end_us
+    period_end_us,
+    -- Heartbeats from here on are seen by the next month, too.
+    next_sees_us
 from periods
