@@ -1,6 +1,7 @@
 """Faults in the dbt project, noticed where a test of rating fails: its published figures, unit tests or data tests.
 
-Every trial has a copy of the project with one fault in it, and a process of its own.
+Every trial has a copy of the project with one fault in it, and a process of its own. What dbt has parsed of the sound
+project is handed on, so that each trial parses only the file with the fault.
 """
 
 import shutil
@@ -9,9 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import dbt.cli.main  # noqa: F401  (imported once, before the forks)
+import dbt.adapters.duckdb.connections  # noqa: F401  (imported once, before the forks)
+import dbt.cli.main  # noqa: F401
+import duckdb  # noqa: F401
 import polars  # noqa: F401
 import pytest
+from first_failure import run_until_failure
 from python_mutants import SOUND
 from sql_mutants import find_mutants
 
@@ -19,29 +23,50 @@ RATING = Path(__file__).parents[1] / "rating"
 PROJECT = RATING.parents[1] / "dbt_project"
 
 
+class _Quickly:
+    """Starts from what dbt parsed before, and runs the tests of the one month that all cases share first."""
+
+    def __init__(self, parsed: Path) -> None:
+        self._parsed = parsed
+
+    @pytest.fixture(scope="session", autouse=True)
+    def _hand_on(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        target = tmp_path_factory.getbasetemp() / "target"
+        target.mkdir()
+        if self._parsed.exists():
+            shutil.copy(self._parsed, target / self._parsed.name)
+        yield
+        if not self._parsed.exists():
+            shutil.copy(target / self._parsed.name, self._parsed)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: "rated" not in item.fixturenames)
+
+
 def trials(names: list[str]) -> Iterator[tuple[str, str, Callable[[], int]]]:
     """Every fault of the models and macros asked for."""
-    for path in sorted([*PROJECT.rglob("models/**/*.sql"), *PROJECT.rglob("macros/*.sql")]):
-        if names and path.stem not in names:
-            continue
-        source = path.read_text(encoding="utf-8")
-        yield path.stem, SOUND, _trial(path.relative_to(PROJECT), source)
-        for mutant in find_mutants(source):
-            yield path.stem, mutant.describe(source), _trial(path.relative_to(PROJECT), mutant.apply(source))
+    with TemporaryDirectory() as folder:
+        parsed = Path(folder) / "partial_parse.msgpack"
+        files = sorted([*PROJECT.rglob("models/**/*.sql"), *PROJECT.rglob("macros/*.sql")])
+        yield "models", SOUND, _trial(files[0], files[0].read_text(encoding="utf-8"), parsed)
+        for path in sorted(files, key=lambda path: names.index(path.stem) if path.stem in names else -1):
+            if names and path.stem not in names:
+                continue
+            source = path.read_text(encoding="utf-8")
+            for mutant in find_mutants(source):
+                yield path.stem, mutant.describe(source), _trial(path, mutant.apply(source), parsed)
 
 
-def _trial(file: Path, source: str) -> Callable[[], int]:
+def _trial(path: Path, source: str, parsed: Path) -> Callable[[], int]:
     def run_tests() -> int:
         with TemporaryDirectory() as folder:
             project = Path(folder) / "dbt_project"
             shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("target", "logs"))
-            (project / file).write_text(source, encoding="utf-8")
+            (project / path.relative_to(PROJECT)).write_text(source, encoding="utf-8")
             sys.path.insert(0, str(RATING))
             import rating_month
 
             rating_month.PROJECT = project
-            return int(
-                pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--basetemp", f"{folder}/tests", str(RATING)])
-            )
+            return run_until_failure(_Quickly(parsed), "--basetemp", f"{folder}/tests", str(RATING))
 
     return run_tests
