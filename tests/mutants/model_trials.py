@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import dbt.adapters.duckdb.connections  # noqa: F401  (imported once, before the forks)
-import dbt.cli.main  # noqa: F401
+import dbt.adapters.duckdb.connections
+import dbt.cli.main  # noqa: F401  (imported once, before the forks)
 import duckdb  # noqa: F401
 import polars  # noqa: F401
 import pytest
