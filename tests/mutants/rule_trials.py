@@ -83,9 +83,7 @@ class _Reach:
             self.tests[pyfuncitem.nodeid] = {
                 "file": str(pyfuncitem.path),
                 "s": process_time() - started,
-                "entered": sorted(
-                    {(code.co_filename, code.co_firstlineno) for code in self._entered.union(*fixtures)}
-                ),
+                "entered": sorted({(code.co_filename, code.co_firstlineno) for code in self._entered.union(*fixtures)}),
             }
 
 

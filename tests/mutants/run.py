@@ -88,9 +88,11 @@ def try_all(trials: Iterator[Trial], record: Path) -> list[Outcome]:
 
 
 def _fork(place: str, fault: str, trial: Callable[[], int]) -> dict[int, tuple[str, str, IO[bytes]]]:
-    said = TemporaryFile()
+    said = TemporaryFile()  # noqa: SIM115  (closed by whoever reads it)
     child = os.fork()
     if child == 0:
+        # Wide enough for pytest to say why a test failed.
+        os.environ["COLUMNS"] = "400"
         resource.setrlimit(resource.RLIMIT_CPU, (PATIENCE_CPU_S, PATIENCE_CPU_S))
         os.dup2(said.fileno(), sys.stdout.fileno())
         os.dup2(said.fileno(), sys.stderr.fileno())

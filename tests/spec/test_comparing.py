@@ -12,9 +12,7 @@ def test_a_side_without_charges_counts_as_nothing_and_the_difference_is_then_les
         {"payer_id": "acme", "charge_cents": 9_00}, {"payer_id": "lab", "charge_cents": 4_00, "slug": "pg.s"}
     )
 
-    compared = compare_charges(now, then).select(
-        "payer_id", "slug", "now_cents", "then_cents", "difference_cents"
-    )
+    compared = compare_charges(now, then).select("payer_id", "slug", "now_cents", "then_cents", "difference_cents")
 
     slug = now["slug"][0]
     assert compared.rows() == [
