@@ -181,7 +181,9 @@ def steps(given) -> pl.DataFrame:
         fees=fees,
         movements=_moved(settlement.movements),
         lots=settlement.lots,
-        opened_grants=_fill(OpenedGrants, [_GRANT | {"grant_id": "g1"}, _GRANT | {"grant_id": "p1", "kind": "prepaid"}]),
+        opened_grants=_fill(
+            OpenedGrants, [_GRANT | {"grant_id": "g1"}, _GRANT | {"grant_id": "p1", "kind": "prepaid"}]
+        ),
         pending=given.refills(
             {"billing_month": "2026-09", "refill_cents": 4_00, "payable_cents": 4_80},
         ),
@@ -192,8 +194,8 @@ def steps(given) -> pl.DataFrame:
         segments=_fill(Segments, segments),
         charge_shares=_fill(
             ChargeShares,
-            [{"line_id": together, "resource_id": id_, "resource_name": name, "quantity": quantity, "share_cents": cents}
-             for id_, name, quantity, cents in parts],
+            [{"line_id": together, "resource_id": resource, "resource_name": name, "quantity": quantity,
+              "share_cents": cents} for resource, name, quantity, cents in parts],
         ),
         prices=_fill(Prices, prices),
     )  # fmt: skip
@@ -423,7 +425,8 @@ FIGURES = {
     "fees": [
         ("lines", "Shop (shop)", 4_00), ("lines", "acme (acme)", 40_00), ("discount", "line 23: rate", -60),
         ("discount", "line 24: too much", -2_00), ("discount", "line 25: fixed", -50),
-        ("discount", "line 27: discount", -2_20), ("discount", "line 28: most", -1_70), ("top_up", "line 26: least", 3_00),
+        ("discount", "line 27: discount", -2_20), ("discount", "line 28: most", -1_70),
+        ("top_up", "line 26: least", 3_00),
     ],
     "free_before": [("lot", "g1 (g1)", 3_00), ("transferred_in", "g2 (g2) of lab", 9_00)],
     "prepaid_before": [
