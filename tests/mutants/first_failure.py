@@ -8,9 +8,11 @@ class _AnyExample:
 
     def pytest_configure(self) -> None:
         # Not at the top: pytest wants to import its plugin first.
-        from hypothesis import Phase, settings
+        from hypothesis import HealthCheck, Phase, settings
 
-        settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), database=None)
+        # A busy machine is no failure.
+        patient = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+        settings.register_profile("mutants", phases=(Phase.explicit, Phase.generate), database=None, **patient)
         settings.load_profile("mutants")
 
 

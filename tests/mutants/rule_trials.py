@@ -1,8 +1,10 @@
 """Faults in `billing_pipeline.rules`, noticed where a test of the rules fails.
 
-Every trial is a process of its own, forked from one that has imported the libraries but nothing of the pipeline: it
-imports the faulty module instead of the sound one and runs the tests that reach the function with the fault, those
-that name the module first, slow ones last. Which tests those are is found by running all of them once without a fault.
+All tests run once without a fault, to find which of them enter which function. Then each fault in a function is
+screened: in one process for all faults of a module, the function's code is exchanged, and the quick tests that enter it
+run. Faults that pass the screen, or stand outside of functions, have a trial: a process of their own, forked from one
+that has imported the libraries but nothing of the pipeline, imports the faulty module instead of the sound one and runs
+all tests that enter the function, those that name the module first, slow ones last.
 """
 
 import ast
@@ -10,24 +12,30 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import os
+import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
-from types import CodeType, FrameType, ModuleType
+from types import CodeType, FrameType, FunctionType, ModuleType
+from typing import NamedTuple
 
 import dataframely  # noqa: F401  (imported once, before the forks)
 import polars  # noqa: F401
 import pytest
+from _pytest.runner import runtestprotocol
 from first_failure import run_until_failure
-from python_mutants import SOUND, find_mutants
+from python_mutants import SOUND, Mutant, find_mutants
 
 TESTS = Path(__file__).parents[1]
 RULES = TESTS.parent / "billing_pipeline" / "rules"
-#: A test that takes longer is tried after all the others.
+#: A test that takes longer screens nothing, and is tried after all the others.
 SLOW_S = 0.5
+#: A fault may loop for ever.
+SCREEN_CPU_S = 60
 
 
 class _FaultyModule(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -99,49 +107,146 @@ class _Only:
         )
 
 
-def trials(names: list[str]) -> Iterator[tuple[str, str, Callable[[], int]]]:
-    """Every fault of the modules asked for."""
+class _Function(NamedTuple):
+    """An outermost function or a method: its lines, and the first one after its arguments."""
+
+    name: str
+    lines: range
+    body_line: int
+
+
+class _Fault(NamedTuple):
+    """A fault with the tests that enter its function, first those that are likely to notice it."""
+
+    mutant: Mutant
+    said: str
+    function: _Function | None
+    tests: list[str]
+
+
+class _Screen:
+    """Exchanges the code of one function after the other, and notes which test fails first."""
+
+    def __init__(self, path: Path, faults: list[_Fault], into: Path) -> None:
+        self._path, self._faults, self._into = path, faults, into
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        module = importlib.import_module(f"billing_pipeline.rules.{self._path.stem}")
+        source = self._path.read_text(encoding="utf-8")
+        signal.signal(signal.SIGVTALRM, _stop)
+        for fault in self._faults:
+            function = _find_function(module, fault.function.name)
+            sound = function.__code__
+            function.__code__ = _code_of(fault.function.name, compile(fault.mutant.apply(source), self._path, "exec"))
+            signal.setitimer(signal.ITIMER_VIRTUAL, SCREEN_CPU_S)
+            try:
+                failure = self._first_failure(session, [items[test] for test in fault.tests])
+            finally:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+                function.__code__ = sound
+            with self._into.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps([fault.said, failure]) + "\n")
+        return True
+
+    @staticmethod
+    def _first_failure(session: pytest.Session, items: list[pytest.Item]) -> str | None:
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            for report in runtestprotocol(item, log=False, nextitem=following):
+                if report.failed:
+                    session._setupstate.teardown_exact(None)
+                    told = getattr(report.longrepr, "reprcrash", None)
+                    return f"FAILED {item.nodeid} - {told.message if told else report.longreprtext}"[:500]
+        return None
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    del signum, frame
+    message = f"no end after {SCREEN_CPU_S} s"
+    raise TimeoutError(message)
+
+
+def _find_function(module: ModuleType, name: str) -> FunctionType:
+    owner, _, method = name.rpartition(".")
+    found = vars(getattr(module, owner) if owner else module)[method]
+    return getattr(found, "fget", None) or getattr(found, "__func__", found)
+
+
+def _code_of(name: str, code: CodeType) -> CodeType:
+    for part in name.split("."):
+        code = next(inner for inner in code.co_consts if isinstance(inner, CodeType) and inner.co_name == part)
+    return code
+
+
+def trials(names: list[str]) -> Iterator[tuple[str, str, Callable[[], int] | str]]:
+    """Every fault of the modules asked for, with a trial or the failure of the test that noticed it already."""
     with TemporaryDirectory() as folder:
-        reach = Path(folder) / "reach.json"
-        yield "rules", SOUND, lambda: _find_reach(reach)
-        yield from _faults(names, json.loads(reach.read_text(encoding="utf-8")))
+        reach_file = Path(folder) / "reach.json"
+        yield "rules", SOUND, lambda: _find_reach(reach_file)
+        reach = json.loads(reach_file.read_text(encoding="utf-8"))
+        for path in sorted(RULES.glob("*.py"), key=lambda path: names.index(path.stem) if path.stem in names else -1):
+            if names and path.stem not in names:
+                continue
+            source = path.read_text(encoding="utf-8")
+            faults = list(_faults(path, source, reach))
+            noticed = _screen(path, faults, reach, Path(folder) / f"{path.stem}.json")
+            for fault in faults:
+                trial = _trial(path, fault.mutant.apply(source), fault.tests, reach)
+                yield path.stem, fault.said, noticed.get(fault.said) or trial
 
 
-def _faults(names: list[str], reach: dict[str, dict]) -> Iterator[tuple[str, str, Callable[[], int]]]:
-    for path in sorted(RULES.glob("*.py"), key=lambda path: names.index(path.stem) if path.stem in names else -1):
-        if names and path.stem not in names:
-            continue
-        source = path.read_text(encoding="utf-8")
-        functions = _functions(source)
-        for mutant in find_mutants(source):
-            function = next((lines for lines in functions if mutant.line in lines), None)
-            tests = _tests_that_enter(path, function, reach)
-            yield path.stem, mutant.describe(source), _trial(path, mutant.apply(source), tests, reach)
+def _faults(path: Path, source: str, reach: dict[str, dict]) -> Iterator[_Fault]:
+    functions = _functions(source)
+    naming = {file for file in _files_of(path.stem) if _names(path.stem, file)}
+    for mutant in find_mutants(source):
+        function = next((function for function in functions if mutant.line in function.lines), None)
+        reached = {
+            test: run
+            for test, run in reach.items()
+            # For what stands outside of functions: those that enter any of the module's.
+            if any(file == str(path) and (function is None or line in function.lines) for file, line in run["entered"])
+        }
+        tests = sorted(
+            reached, key=lambda test: (reach[test]["s"] > SLOW_S, reach[test]["file"] not in naming, reach[test]["s"])
+        )
+        yield _Fault(mutant, mutant.describe(source), function, tests)
 
 
-def _functions(source: str) -> list[range]:
-    """The lines of every outermost function, methods included."""
+def _functions(source: str) -> list[_Function]:
     tree = ast.parse(source)
-    bodies = [tree.body, *(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
-    functions = [node for body in bodies for node in body if isinstance(node, ast.FunctionDef)]
+    bodies = [("", tree.body), *((f"{node.name}.", node.body) for node in tree.body if isinstance(node, ast.ClassDef))]
     return [
-        range(min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]), node.end_lineno + 1)
-        for node in functions
+        _Function(
+            prefix + node.name,
+            range(min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]), node.end_lineno + 1),
+            node.body[0].lineno,
+        )
+        for prefix, body in bodies
+        for node in body
+        if isinstance(node, ast.FunctionDef)
     ]
 
 
-def _tests_that_enter(path: Path, function: range | None, reach: dict[str, dict]) -> list[str]:
-    """Tests that enter a function; for what stands outside of functions, those that enter any of the module's."""
-    reached = {
-        test: run
-        for test, run in reach.items()
-        if any(file == str(path) and (function is None or line in function) for file, line in run["entered"])
-    }
-    naming = {file for file in _files_of(path.stem) if _names(path.stem, file)}
-    return sorted(
-        reached,
-        key=lambda test: (reached[test]["s"] > SLOW_S, reached[test]["file"] not in naming, reached[test]["s"]),
-    )
+def _screen(path: Path, faults: list[_Fault], reach: dict[str, dict], into: Path) -> dict[str, str]:
+    """The faults that quick tests notice, each with the failure; a screen that breaks off leaves the rest to trials."""
+    quick = [
+        fault._replace(tests=tests)
+        for fault in faults
+        if fault.function is not None and fault.mutant.line >= fault.function.body_line
+        if (tests := [test for test in fault.tests if reach[test]["s"] <= SLOW_S])
+    ]
+    files = sorted({reach[test]["file"] for fault in quick for test in fault.tests})
+    child = os.fork()
+    if child == 0:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, sys.stdout.fileno())
+        try:
+            run_until_failure(_Screen(path, quick, into), *files)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    told = [json.loads(line) for line in into.read_text(encoding="utf-8").splitlines()] if into.exists() else []
+    return {said: failure for said, failure in told if failure}
 
 
 def _find_reach(into: Path) -> int:

@@ -54,11 +54,10 @@ class Outcome:
     fault: str
     fate: Fate
     reason: str
-    cpu_s: float
 
 
-#: A fault to try: where, what, and the trial, which returns pytest's exit code.
-Trial = tuple[str, str, Callable[[], int]]
+#: A fault to try: where, what, and the trial, which returns pytest's exit code, or which failure noticed it already.
+Trial = tuple[str, str, Callable[[], int] | str]
 #: A fault may loop for ever: that is noticed, too.
 PATIENCE_CPU_S = 300
 #: What an engine says of SQL that it cannot run at all, and dbt of a model that breaks its contract.
@@ -72,18 +71,24 @@ def try_all(trials: Iterator[Trial], record: Path) -> list[Outcome]:
     running: dict[int, tuple[str, str, IO[bytes]]] = {}
     outcomes: list[Outcome] = []
 
-    def await_one() -> None:
-        outcomes.append(_next_outcome(running))
+    def note(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        is_gap = outcome.fault != SOUND and outcome.fate == Fate.SURVIVED
+        sys.stdout.write(f"\n{outcome.place}: {outcome.fault}\n" if is_gap else ".")
+        sys.stdout.flush()
         with record.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(asdict(outcomes[-1]), ensure_ascii=False) + "\n")
+            lines.write(json.dumps(asdict(outcome), ensure_ascii=False) + "\n")
 
     for place, fault, trial in trials:
+        if isinstance(trial, str):
+            note(Outcome(place, fault, Fate.NOTICED, trial))
+            continue
         running |= _fork(place, fault, trial)
         # Later trials build on the sound one.
         while len(running) == WORKERS or (running and fault == SOUND):
-            await_one()
+            note(_next_outcome(running))
     while running:
-        await_one()
+        note(_next_outcome(running))
     return outcomes
 
 
@@ -109,17 +114,14 @@ def _fork(place: str, fault: str, trial: Callable[[], int]) -> dict[int, tuple[s
 
 
 def _next_outcome(running: dict[int, tuple[str, str, IO[bytes]]]) -> Outcome:
-    child, status, used = os.wait3(0)
+    child, status = os.wait()
     place, fault, said = running.pop(child)
     with said:
         said.seek(0)
         fate, reason = _judge(os.waitstatus_to_exitcode(status), said.read().decode(errors="replace"))
-    outcome = Outcome(place, fault, fate, reason, round(used.ru_utime + used.ru_stime, 1))
-    if fault == SOUND and outcome.fate != Fate.SURVIVED:
-        sys.exit(f"{place}: the tests fail without any fault; mend that first\n{outcome.reason}")
-    sys.stdout.write(f"\n{place}: {fault}\n" if fault != SOUND and outcome.fate == Fate.SURVIVED else ".")
-    sys.stdout.flush()
-    return outcome
+    if fault == SOUND and fate != Fate.SURVIVED:
+        sys.exit(f"{place}: the tests fail without any fault; mend that first\n{reason}")
+    return Outcome(place, fault, fate, reason)
 
 
 def _judge(code: int, said: str) -> tuple[Fate, str]:
