@@ -16,7 +16,7 @@ class _AnyExample:
         settings.load_profile("mutants")
 
 
-def run_until_failure(plugin: object, *arguments: str) -> int:
-    """Run pytest with a plugin; returns its exit code."""
+def run_until_failure(plugins: list[object], *arguments: str) -> int:
+    """Run pytest with plugins; returns its exit code."""
     options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=1"]
-    return int(pytest.main([*options, *arguments], plugins=[_AnyExample(), plugin]))
+    return int(pytest.main([*options, *arguments], plugins=[_AnyExample(), *plugins]))

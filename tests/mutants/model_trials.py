@@ -4,6 +4,8 @@ Every trial has a copy of the project with one fault in it, and a process of its
 project is handed on, so that each trial parses only the file with the fault.
 """
 
+import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ import duckdb  # noqa: F401
 import polars  # noqa: F401
 import pytest
 from first_failure import run_until_failure
+from model_screen import ModelScreen
 from python_mutants import SOUND
 from sql_mutants import find_mutants
 
@@ -50,12 +53,35 @@ def trials(names: list[str]) -> Iterator[tuple[str, str, Callable[[], int]]]:
         parsed = Path(folder) / "partial_parse.msgpack"
         files = sorted([*PROJECT.rglob("models/**/*.sql"), *PROJECT.rglob("macros/*.sql")])
         yield "models", SOUND, _trial(files[0], files[0].read_text(encoding="utf-8"), parsed)
-        for path in sorted(files, key=lambda path: names.index(path.stem) if path.stem in names else -1):
-            if names and path.stem not in names:
-                continue
-            source = path.read_text(encoding="utf-8")
-            for mutant in find_mutants(source):
-                yield path.stem, mutant.describe(source), _trial(path, mutant.apply(source), parsed)
+        asked = [path for path in files if not names or path.stem in names]
+        asked.sort(key=lambda path: names.index(path.stem) if path.stem in names else -1)
+        faults = [
+            (path, mutant.describe(source), mutant.apply(source))
+            for path in asked
+            for source in [path.read_text(encoding="utf-8")]
+            for mutant in find_mutants(source)
+        ]
+        noticed = _screen(faults, parsed, Path(folder) / "screened.json")
+        for path, said, source in faults:
+            yield path.stem, said, noticed.get((path.stem, said)) or _trial(path, source, parsed)
+
+
+def _screen(faults: list[tuple[Path, str, str]], parsed: Path, into: Path) -> dict[tuple[str, str], str]:
+    """The faults in models that the month of all cases shows, each with the failure; the rest is left to trials."""
+    models = [(path.stem, said, source) for path, said, source in faults if "models" in path.parts]
+    child = os.fork()
+    if child == 0:
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, sys.stdout.fileno())
+        try:
+            with TemporaryDirectory() as folder:
+                screen = ModelScreen(PROJECT, models, into)
+                run_until_failure([_Quickly(parsed), screen], "--basetemp", f"{folder}/tests", str(RATING))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    told = [json.loads(line) for line in into.read_text(encoding="utf-8").splitlines()] if into.exists() else []
+    return {(model, said): failure for model, said, failure in told if failure}
 
 
 def _trial(path: Path, source: str, parsed: Path) -> Callable[[], int]:
@@ -68,6 +94,6 @@ def _trial(path: Path, source: str, parsed: Path) -> Callable[[], int]:
             import rating_month
 
             rating_month.PROJECT = project
-            return run_until_failure(_Quickly(parsed), "--basetemp", f"{folder}/tests", str(RATING))
+            return run_until_failure([_Quickly(parsed)], "--basetemp", f"{folder}/tests", str(RATING))
 
     return run_tests

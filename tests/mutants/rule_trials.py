@@ -17,6 +17,7 @@ import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
@@ -34,6 +35,8 @@ TESTS = Path(__file__).parents[1]
 RULES = TESTS.parent / "billing_pipeline" / "rules"
 #: A test that takes longer screens nothing, and is tried after all the others.
 SLOW_S = 0.5
+#: So much of the quick tests screens a fault.
+SCREEN_S = 4
 #: A fault may loop for ever.
 SCREEN_CPU_S = 60
 
@@ -233,7 +236,7 @@ def _screen(path: Path, faults: list[_Fault], reach: dict[str, dict], into: Path
         fault._replace(tests=tests)
         for fault in faults
         if fault.function is not None and fault.mutant.line >= fault.function.body_line
-        if (tests := [test for test in fault.tests if reach[test]["s"] <= SLOW_S])
+        if (tests := _quick(fault.tests, reach))
     ]
     files = sorted({reach[test]["file"] for fault in quick for test in fault.tests})
     child = os.fork()
@@ -241,7 +244,7 @@ def _screen(path: Path, faults: list[_Fault], reach: dict[str, dict], into: Path
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, sys.stdout.fileno())
         try:
-            run_until_failure(_Screen(path, quick, into), *files)
+            run_until_failure([_Screen(path, quick, into)], *files)
         finally:
             os._exit(0)
     os.waitpid(child, 0)
@@ -249,11 +252,18 @@ def _screen(path: Path, faults: list[_Fault], reach: dict[str, dict], into: Path
     return {said: failure for said, failure in told if failure}
 
 
+def _quick(tests: list[str], reach: dict[str, dict]) -> list[str]:
+    spent = accumulate(reach[test]["s"] for test in tests)
+    return [
+        test for test, by_then in zip(tests, spent, strict=True) if by_then <= SCREEN_S and reach[test]["s"] <= SLOW_S
+    ]
+
+
 def _find_reach(into: Path) -> int:
     reach = _Reach()
     modules = [path.stem for path in RULES.glob("*.py")]
     files = sorted({file for module in modules for file in _files_of(module)})
-    code = run_until_failure(reach, *files)
+    code = run_until_failure([reach], *files)
     into.write_text(json.dumps(reach.tests), encoding="utf-8")
     return code
 
@@ -263,7 +273,7 @@ def _trial(path: Path, source: str, tests: list[str], reach: dict[str, dict]) ->
         if not tests:
             return 0
         sys.meta_path.insert(0, _FaultyModule(f"billing_pipeline.rules.{path.stem}", path, source))
-        return run_until_failure(_Only(tests), *sorted({reach[test]["file"] for test in tests}))
+        return run_until_failure([_Only(tests)], *sorted({reach[test]["file"] for test in tests}))
 
     return run_tests
 
