@@ -79,11 +79,12 @@ class ModelScreen:
                 return f"data test {name}: {failures} rows"
         for name, table in self._tables.items():
             self._month.marts[name] = table.validate(self._built.read(name), cast=True)
-        for item in self._items:
-            # Nothing that the tests share is taken down between them.
-            for report in runtestprotocol(item, log=False, nextitem=item):
+        for item, following in zip(self._items, [*self._items[1:], self._items[0]], strict=True):
+            for report in runtestprotocol(item, log=False, nextitem=following):
                 if report.failed:
-                    return f"FAILED {item.nodeid} - {report.longrepr.reprcrash.message}"[:500]
+                    item.session._setupstate.teardown_exact(self._items[0])
+                    told = getattr(report.longrepr, "reprcrash", None)
+                    return f"FAILED {item.nodeid} - {told.message if told else report.longreprtext}"[:500]
         return None
 
 

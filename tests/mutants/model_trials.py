@@ -36,7 +36,7 @@ class _Quickly:
     @pytest.fixture(scope="session", autouse=True)
     def _hand_on(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         target = tmp_path_factory.getbasetemp() / "target"
-        target.mkdir()
+        target.mkdir(exist_ok=True)
         if self._parsed.exists():
             shutil.copy(self._parsed, target / self._parsed.name)
         yield
