@@ -239,3 +239,210 @@ short.ran("runner.M", at(0), at(0) + 10 * SECOND)
 
 def test_a_tier_that_granules_alone_reach_lasted_no_time(rated: RatedMonth):
     assert rated.charges(short).select("quantity", "duration_s").rows() == [(300, 10), (300, 0)]
+
+
+both = two_prices("edge-both")
+both.ran("runner.M", at(-2), at(-1)).ran("runner.M", at(-0.5), at(0)).ran("runner.M", at(0), at(1))
+early_cut = {"valid_to": october(7, 5)}, {"valid_from": october(7, 5)}
+rarely = case("edge-rarely")
+for number, validity in enumerate(early_cut):
+    rarely.price("apps.S", "runtime", (0, None, "1"), price_id=f"rarely-{number}", **validity)
+rarely.ran("apps.S", october(7, 4), october(7, 5))
+newly = case("edge-newly")
+for number, validity in enumerate(early_cut):
+    newly.price("apps.S", "runtime", (0, None, "1"), price_id=f"newly-{number}", **validity)
+newly.ran("apps.S", october(7, 5), october(7, 6))
+
+
+def sources(rated: RatedMonth, usage: Case) -> list[tuple[str, int]]:
+    found = rated.marts["charge_sources"].join(rated.of("charges", usage), on="line_id").sort("price_id")
+    return found.select("price_id", "source_rows").rows()
+
+
+def test_runs_that_meet_where_prices_change_are_sources_of_one_line_each(rated: RatedMonth):
+    assert rated.charges(both)["quantity"].to_list() == [1.5 * 3600, 3600]
+    assert sources(rated, both) == [("edge-both-1", 2), ("edge-both-2", 1)]
+    assert rated.of("segments", rarely)["price_id"].to_list() == ["rarely-0"]
+    assert rated.of("segments", newly)["price_id"].to_list() == ["newly-1"]
+
+
+def at_noon(name: str, slug: str, basis: str, **columns: object) -> Case:
+    usage = case(name).price(slug, basis, (0, None, "1"), price_id=f"{name}-1", valid_to=NOON, **columns)
+    return usage.price(slug, basis, (0, None, "1"), price_id=f"{name}-2", valid_from=NOON, **columns)
+
+
+resized = at_noon("edge-resized", "disk", "stored").stored("disk", 3).stored("disk", 5, since=NOON)
+byte = at_noon("edge-byte", "disk", "stored").stored("disk", 1, since=PERIOD.end - HOUR)
+exactly = case("edge-exactly").price("disk", "stored", (0, 2, "1"), (2, None, "1"), tier_mode="graduated")
+exactly.stored("disk", 2)
+seats = at_noon("edge-seats", "seats", "units").counted("seats", 5, NOON)
+nothing = at_noon("edge-nothing", "out", "moved").moved("out", 0)
+twice = case("edge-twice").price("out", "moved", (0, None, "1"))
+twice.moved("out", 5).moved("out", 7, october(5), october(6))
+
+
+def test_a_size_that_is_read_where_a_price_begins_is_no_source_of_the_price_before(rated: RatedMonth):
+    assert sources(rated, resized) == [("edge-resized-1", 1), ("edge-resized-2", 1)]
+
+
+def test_one_byte_is_stored(rated: RatedMonth):
+    assert rated.charges(byte).select("price_id", "quantity").rows() == [("edge-byte-2", 3600)]
+
+
+def test_a_size_that_fills_a_tier_exactly_does_not_reach_into_the_next(rated: RatedMonth):
+    assert rated.of("segments", exactly)["tier_from"].to_list() == [0]
+
+
+def test_a_count_where_a_price_begins_is_paid_at_that_price(rated: RatedMonth):
+    assert rated.charges(seats).select("price_id", "quantity").rows() == [("edge-seats-2", 5)]
+
+
+def test_deltas_of_a_month_add_up_and_nothing_moved_is_no_usage(rated: RatedMonth):
+    assert rated.charges(twice)["quantity"].to_list() == [12]
+    assert rated.of("segments", nothing).is_empty()
+
+
+def overlaps(rated: RatedMonth, usage: Case) -> list[tuple]:
+    return rated.of("overlapped_time", usage).select("reason", "instances", "overlapped_us").rows()
+
+
+def running(name: str, *runs: tuple) -> Case:
+    usage = case(name).price("apps.S", "runtime", (0, None, "1"))
+    for instance, started, stopped in runs:
+        usage.ran("apps.S", started, stopped, instance_id=f"{name}-{instance}")
+    return usage
+
+
+before = running(
+    "edge-earlier", ("a", PERIOD.start - 2 * HOUR, PERIOD.start + HOUR), ("a", PERIOD.start - 3 * HOUR, PERIOD.start - HOUR)
+)
+together = running("edge-together", ("a", at(0), None), ("a", at(0), at(1)))
+restarted = running("edge-restarted", ("a", PERIOD.end - 2 * HOUR, None), ("a", PERIOD.end - HOUR, None))
+several = running("edge-several", *(("ab"[n // 2], at(n % 2), at(n % 2) + HOUR + MICROSECOND) for n in range(4)))
+
+
+def test_only_what_overlaps_inside_the_month_overlaps(rated: RatedMonth):
+    assert overlaps(rated, before) == []
+
+
+def test_a_start_is_a_second_one_if_it_comes_after_the_one_that_still_runs(rated: RatedMonth):
+    assert overlaps(rated, together) == [("overlap", 1, 3_600_000_000)]
+    assert overlaps(rated, restarted) == [("double_start", 1, 3_600_000_000)]
+
+
+def test_overlaps_of_a_microsecond_add_up_over_instances(rated: RatedMonth):
+    assert overlaps(rated, several) == [("overlap", 2, 2)]
+
+
+def test_time_overlaps_only_for_who_ran_something(rated: RatedMonth):
+    assert rated.marts["overlapped_time"].join(rated.marts["run_meters"], on="owner_id", how="anti").is_empty()
+    assert rated.of("overlapped_time", twice).is_empty()
+
+
+contradicted = running("edge-contradicted", ("a", PERIOD.start - 2 * HOUR, PERIOD.start - HOUR))
+contradicted.ran("apps.S", PERIOD.start - HOUR, PERIOD.start, instance_id="edge-contradicted-a")
+contradicted.contradicted.append("edge-contradicted-a")
+one_broken = running("edge-one-broken", ("a", at(0), at(2)), ("a", at(5), at(6)))
+one_broken.unusable("edge-one-broken-a", at(0), at(1), "disk").unusable("edge-one-broken-a", at(0.5), at(1), "rack")
+around = running("edge-around", ("a", at(0), at(1)))
+around.unusable("edge-around-a", at(-1), at(0)).unusable("edge-around-a", at(1), at(2))
+cut_fault = two_prices("edge-cut-fault").ran("runner.M", at(-1), at(1), instance_id="edge-cut-a")
+cut_fault.unusable("edge-cut-a", at(-0.5), at(0), "disk").unusable("edge-cut-a", at(0), at(0.5), "rack")
+
+
+def test_a_contradiction_about_what_ended_with_the_month_before_is_no_problem(rated: RatedMonth):
+    assert rated.reasons(contradicted) == []
+
+
+def test_a_fault_in_one_run_leaves_the_others_of_the_instance_as_they_are(rated: RatedMonth):
+    assert seconds(rated, one_broken) == 2 * 3600
+    assert rated.of("unusable", one_broken).select("reason", "stopped_at").rows() == [("disk", at(1))]
+
+
+def test_a_fault_next_to_a_run_is_none_of_it(rated: RatedMonth):
+    assert rated.of("unusable", around).is_empty()
+
+
+def test_a_fault_that_meets_a_new_price_is_told_once(rated: RatedMonth):
+    assert sorted(rated.of("unusable", cut_fault)["reason"]) == ["disk", "rack"]
+
+
+broken_ghost = case("edge-ghost-host").ran("ghost.S", NOON, NOON + HOUR, owner_id="edge-ghost-b", instance_id="ghostly")
+broken_ghost.unusable("ghostly", NOON, NOON + HOUR)
+
+
+def test_what_nobody_can_be_billed_for_is_not_told_to_be_unusable(rated: RatedMonth):
+    assert rated.marts["unusable"].filter(instance_id="ghostly").is_empty()
+
+
+much = case("edge-much").charged_once("1000000", "1000").charged_once("1000", "1000000")
+unknown = case("edge-unknown", currency="XTS").charged_once("1", "1").charged_by_vendor("1")
+unknown.ran("apps.S", NOON, NOON + HOUR)
+
+
+def test_large_one_shots_are_exact_to_the_cent(rated: RatedMonth):
+    assert rated.amounts(much) == [10**11, 10**11]
+
+
+def test_what_is_charged_in_a_currency_that_nobody_knows_says_so(rated: RatedMonth):
+    told = rated.of("unrated", unknown).select("reason", "detail").rows()
+    assert [reason for reason, _ in sorted(told)] == ["currency", "price_missing"]
+    assert "charged in XTS, the payer's currency is XTS" in sorted(told)[0][1]
+    assert sorted(told)[1][1] == "apps.s in par from 2026-10-01T00:00:00Z"
+
+
+vendor_unknown = case("edge-vendor-unknown", currency="XTS").charged_by_vendor("1")
+handed_over = case("edge-handed-over").version(PERIOD.start, october(11)).version(october(11), payer_id="edge-much")
+handed_over.charged_by_vendor("1", charged_at=PERIOD.start).charged_by_vendor("2", charged_at=october(11))
+
+
+def test_a_vendor_charge_is_paid_by_the_payer_of_its_instant(rated: RatedMonth):
+    paid = rated.of("charges", handed_over).select("payer_id", "charge_cents").rows()
+    assert sorted(paid) == [("edge-handed-over", 1_00), ("edge-much", 2_00)]
+    assert "charged in XTS" in rated.of("unrated", vendor_unknown)["detail"].item()
+
+
+def test_every_source_belongs_to_a_line(rated: RatedMonth):
+    assert rated.marts["charge_sources"].join(rated.marts["charges"], on="line_id", how="anti").is_empty()
+
+
+def handed(name: str) -> Case:
+    usage = case(name).version(PERIOD.start, october(11)).version(october(11), payer_id="edge-much")
+    usage.price("apps.S", "runtime", (0, None, "1"))
+    return usage.price("apps.M", "runtime", (0, None, "1"))
+
+
+torn_early = handed("edge-torn-early").ran("apps.S", PERIOD.start - HOUR, october(2), instance_id="torn-early")
+torn_early.ran("apps.M", PERIOD.start - HOUR, october(2), instance_id="torn-early")
+torn_late = handed("edge-torn-late").ran("apps.S", october(11), october(12), instance_id="torn-late")
+torn_late.ran("apps.M", october(11), october(12), instance_id="torn-late")
+denied_early = handed("edge-denied-early").ran("apps.S", PERIOD.start, october(2), instance_id="denied-early")
+denied_early.contradicted.append("denied-early")
+denied_late = handed("edge-denied-late").ran("apps.S", october(11), october(12), instance_id="denied-late")
+denied_late.contradicted.append("denied-late")
+torn_ghost = case("edge-torn-ghost").ran("apps.S", NOON, NOON + HOUR, instance_id="torn-ghost", owner_id="edge-ghost-c")
+torn_ghost.ran("apps.M", NOON, NOON + HOUR, instance_id="torn-ghost", owner_id="edge-ghost-c")
+torn_ghost.ran("apps.M", NOON, NOON + HOUR, instance_id="denied-ghost", owner_id="edge-ghost-c")
+torn_ghost.contradicted.append("denied-ghost")
+
+
+@pytest.mark.parametrize(
+    ("usage", "payer"),
+    [
+        (torn_early, "edge-torn-early"), (torn_late, "edge-much"), (denied_early, "edge-denied-early"),
+        (denied_late, "edge-much"),
+    ],
+    ids=["torn at first", "torn later", "denied at first", "denied later"],
+)  # fmt: skip
+def test_a_contradiction_concerns_the_payer_of_its_instant(rated: RatedMonth, usage: Case, payer: str):
+    found = rated.of("unrated", usage).filter(reason=["overlap_flavour", "event_conflict"]["denied" in usage.owner_id])
+    assert found["payer_id"].to_list() == [payer]
+
+
+def test_contradictions_about_what_nobody_owns_are_reported_too(rated: RatedMonth):
+    found = rated.marts["unrated"].filter(owner_id="edge-ghost-c")
+    assert {"overlap_flavour", "event_conflict"} <= set(found["reason"])
+
+
+def test_a_minimum_is_exact(rated: RatedMonth):
+    assert rated.of("segments", ends_with_month)["granulated_us"].to_list() == [60_000_000]
