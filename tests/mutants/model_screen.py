@@ -17,10 +17,11 @@ import jinja2
 import polars as pl
 import pytest
 from _pytest.runner import runtestprotocol
+from python_mutants import VOID
 
 #: A fault may make a join explode.
 SCREEN_CPU_S = 60
-#: Nothing runs with such a fault: dbt itself shall say so.
+#: Nothing runs with such a fault.
 _CANNOT_RUN = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
 
 
@@ -67,8 +68,8 @@ class ModelScreen:
         try:
             self._built.rebuild(model, source)
             return self._look()
-        except _CANNOT_RUN:
-            return None
+        except _CANNOT_RUN as error:
+            return f"{VOID}: {error}"[:500]
         except Exception as error:
             return f"{type(error).__name__}: {error}"[:500]
 

@@ -11,6 +11,8 @@ from itertools import pairwise
 
 #: What a trial is called that puts no fault in: nobody may notice anything there.
 SOUND = "nothing"
+#: How a failure is told that is none of a test: nothing can run with the fault.
+VOID = "cannot run"
 
 _COMPARED = {
     ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==",

@@ -181,8 +181,8 @@ def _code_of(name: str, code: CodeType) -> CodeType:
     return code
 
 
-def trials(names: list[str]) -> Iterator[tuple[str, str, Callable[[], int] | str]]:
-    """Every fault of the modules asked for, with a trial or the failure of the test that noticed it already."""
+def trials(names: list[str], *, is_quick: bool) -> Iterator[tuple[str, str, Callable[[], int] | str]]:
+    """Every fault of the modules asked for: its trial, or what the screen said (nothing: it passed)."""
     with TemporaryDirectory() as folder:
         reach_file = Path(folder) / "reach.json"
         yield "rules", SOUND, lambda: _find_reach(reach_file)
@@ -192,10 +192,11 @@ def trials(names: list[str]) -> Iterator[tuple[str, str, Callable[[], int] | str
                 continue
             source = path.read_text(encoding="utf-8")
             faults = list(_faults(path, source, reach))
-            noticed = _screen(path, faults, reach, Path(folder) / f"{path.stem}.json")
+            screened = _screen(path, faults, reach, Path(folder) / f"{path.stem}.json")
             for fault in faults:
+                told = screened.get(fault.said)
                 trial = _trial(path, fault.mutant.apply(source), fault.tests, reach)
-                yield path.stem, fault.said, noticed.get(fault.said) or trial
+                yield path.stem, fault.said, trial if told is None or (told == "" and not is_quick) else told
 
 
 def _faults(path: Path, source: str, reach: dict[str, dict]) -> Iterator[_Fault]:
@@ -231,7 +232,7 @@ def _functions(source: str) -> list[_Function]:
 
 
 def _screen(path: Path, faults: list[_Fault], reach: dict[str, dict], into: Path) -> dict[str, str]:
-    """The faults that quick tests notice, each with the failure; a screen that breaks off leaves the rest to trials."""
+    """What quick tests say of each fault: a failure, or nothing; where they break off, the rest is left to trials."""
     quick = [
         fault._replace(tests=tests)
         for fault in faults
@@ -249,7 +250,7 @@ def _screen(path: Path, faults: list[_Fault], reach: dict[str, dict], into: Path
             os._exit(0)
     os.waitpid(child, 0)
     told = [json.loads(line) for line in into.read_text(encoding="utf-8").splitlines()] if into.exists() else []
-    return {said: failure for said, failure in told if failure}
+    return {said: failure or "" for said, failure in told}
 
 
 def _quick(tests: list[str], reach: dict[str, dict]) -> list[str]:

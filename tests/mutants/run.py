@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parents[1]))
 sys.path.insert(0, str(HERE))
 
-from python_mutants import SOUND  # noqa: E402
+from python_mutants import SOUND, VOID  # noqa: E402
 
 WORKERS = len(os.sched_getaffinity(0))
 REQUIRED_PER_CENT = 95
@@ -56,7 +56,7 @@ class Outcome:
     reason: str
 
 
-#: A fault to try: where, what, and the trial, which returns pytest's exit code, or which failure noticed it already.
+#: A fault to try: where, what, and the trial, which returns pytest's exit code, or what a screen said already.
 Trial = tuple[str, str, Callable[[], int] | str]
 #: A fault may loop for ever: that is noticed, too.
 PATIENCE_CPU_S = 300
@@ -81,7 +81,8 @@ def try_all(trials: Iterator[Trial], record: Path) -> list[Outcome]:
 
     for place, fault, trial in trials:
         if isinstance(trial, str):
-            note(Outcome(place, fault, Fate.NOTICED, trial))
+            fate = Fate.VOID if trial.startswith(VOID) else Fate.NOTICED if trial else Fate.SURVIVED
+            note(Outcome(place, fault, fate, trial))
             continue
         running |= _fork(place, fault, trial)
         # Later trials build on the sound one.
@@ -170,13 +171,14 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="modules of billing_pipeline.rules, or dbt models; default: all")
     parser.add_argument("--record", type=Path, default=Path(os.devnull), help="adds a line of JSON for every fault: "
                         "what became of it, which test noticed it")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="what passes the screen counts as survived")
     parser.add_argument("--again", type=Path, help="try only those faults that survived according to this record")
     asked = parser.parse_args()
     if asked.what == "rules":
         from rule_trials import trials
     else:
         from model_trials import trials
-    wanted = trials(asked.names)
+    wanted = trials(asked.names, is_quick=asked.quick)
     if asked.again:
         survived = _survivors(asked.again)
         wanted = (trial for trial in wanted if trial[1] == SOUND or trial[:2] in survived)

@@ -137,9 +137,7 @@ def test_a_price_that_returns_sums_what_it_counted_before_and_after(rated: Rated
 # Three prices cut a meter's month twice; another meter's only cut is elsewhere than most.
 thrice = case("edge-thrice")
 for number, (since, until) in enumerate([(LONG_AGO, october(10)), (october(10), october(20)), (october(20), None)]):
-    thrice.price(
-        "apps.S", "runtime", (0, None, "1"), price_id=f"thrice-{number}", valid_from=since, valid_to=until
-    )
+    thrice.price("apps.S", "runtime", (0, None, "1"), price_id=f"thrice-{number}", valid_from=since, valid_to=until)
 thrice.ran("apps.S", october(9), october(11)).ran("apps.S", october(12), october(21))
 elsewhere = (
     case("edge-elsewhere")
@@ -314,7 +312,9 @@ def running(name: str, *runs: tuple) -> Case:
 
 
 before = running(
-    "edge-earlier", ("a", PERIOD.start - 2 * HOUR, PERIOD.start + HOUR), ("a", PERIOD.start - 3 * HOUR, PERIOD.start - HOUR)
+    "edge-earlier",
+    ("a", PERIOD.start - 2 * HOUR, PERIOD.start + HOUR),
+    ("a", PERIOD.start - 3 * HOUR, PERIOD.start - HOUR),
 )
 together = running("edge-together", ("a", at(0), None), ("a", at(0), at(1)))
 restarted = running("edge-restarted", ("a", PERIOD.end - 2 * HOUR, None), ("a", PERIOD.end - HOUR, None))

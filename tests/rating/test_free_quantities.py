@@ -1,4 +1,4 @@
-"""Whose free quantity counts for a line: its owner's own, else its payer's, else everybody's, of that slug and currency."""
+"""Whose free quantity counts for a line: its owner's own, its payer's or everybody's, of that slug and currency."""
 
 import pytest
 from rating_month import PERIOD, Case, RatedMonth, case

@@ -373,9 +373,7 @@ def test_whatever_is_used_and_held_the_statement_adds_up(given, lines, lots, pre
 def test_the_last_cent_of_a_lot_of_a_line_and_of_the_balance_counts(given):
     settlement = settle_credits(
         given.fees({"fee_cents": 1}, {"fee_cents": 2}, {"fee_cents": 1}),
-        given.lots(
-            {"grant_id": "a", "left_before_cents": 1}, {"grant_id": "b", "left_before_cents": 1, "priority": 2}
-        ),
+        given.lots({"grant_id": "a", "left_before_cents": 1}, {"grant_id": "b", "left_before_cents": 1, "priority": 2}),
         given.accounts({"prepaid_before_cents": 5}),
         given.period(),
     )
@@ -386,9 +384,7 @@ def test_the_last_cent_of_a_lot_of_a_line_and_of_the_balance_counts(given):
 
 def test_many_lots_pay_in_their_order(given):
     lots = ({"grant_id": f"g{number}", "left_before_cents": 1, "priority": -number} for number in range(40))
-    settlement = settle_credits(
-        given.fees({"fee_cents": 25}), given.lots(*lots), given.accounts({}), given.period()
-    )
+    settlement = settle_credits(given.fees({"fee_cents": 25}), given.lots(*lots), given.accounts({}), given.period())
 
     used = used_by_lot(settlement)
     assert {grant for grant in used if used[grant]} == {f"g{number}" for number in range(15, 40)}
