@@ -446,3 +446,14 @@ def test_contradictions_about_what_nobody_owns_are_reported_too(rated: RatedMont
 
 def test_a_minimum_is_exact(rated: RatedMonth):
     assert rated.of("segments", ends_with_month)["granulated_us"].to_list() == [60_000_000]
+
+
+first_counted = case("edge-first-counted").price("seats", "units", (0, None, "1"))
+first_counted.counted("seats", 3, october(2), resource_id="edge-shared-seats")
+last_counted = case("edge-last-counted").price("seats", "units", (0, None, "1"))
+last_counted.counted("seats", 5, october(3), resource_id="edge-shared-seats")
+
+
+def test_units_of_a_resource_are_billed_to_whoever_had_most(rated: RatedMonth):
+    assert rated.amounts(first_counted) == []
+    assert rated.amounts(last_counted) == [5_00]
