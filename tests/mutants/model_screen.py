@@ -7,6 +7,7 @@ that is taken back afterwards. What passes this screen is tried with dbt itself.
 
 import json
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,10 +27,10 @@ _CANNOT_RUN = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogExc
 
 
 class ModelScreen:
-    """Notes for each faulty source of a model which failure it leads to, if any."""
+    """Notes for each faulty source of a model or macro which failure it leads to, if any."""
 
-    def __init__(self, project: Path, faults: list[tuple[str, str, str]], into: Path) -> None:
-        """Faults are model, what is wrong, and the faulty source."""
+    def __init__(self, project: Path, faults: list[tuple[Path, str, str]], into: Path) -> None:
+        """Faults are the file, what is wrong, and its faulty source."""
         self._project, self._faults, self._into = project, faults, into
         self._month = None
 
@@ -55,14 +56,25 @@ class ModelScreen:
         if failure := self._look():
             raise AssertionError(failure)
         signal.signal(signal.SIGVTALRM, _stop)
-        for model, said, source in self._faults:
+        for path, said, source in self._faults:
             signal.setitimer(signal.ITIMER_VIRTUAL, SCREEN_CPU_S)
-            with self._built.faulty():
-                failure = self._failure(model, source)
+            if path.parent.name == "macros":
+                macros = [item for item in session.items if item.path.name == "test_money.py"]
+                failure = self._failure_of_macro(path, source, work.parent / "faulty", macros)
+            else:
+                with self._built.faulty():
+                    failure = self._failure(path.stem, source)
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             with self._into.open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps([model, said, failure]) + "\n")
+                lines.write(json.dumps([path.stem, said, failure]) + "\n")
         return True
+
+    def _failure_of_macro(self, path: Path, source: str, project: Path, items: list[pytest.Item]) -> str | None:
+        shutil.copytree(path.parent, project / "macros", dirs_exist_ok=True)
+        (project / "macros" / path.name).write_text(source, encoding="utf-8")
+        for item in items:
+            item.module.PROJECT = project
+        return _first_failure(items, self._items[0])
 
     def _failure(self, model: str, source: str) -> str | None:
         try:
@@ -80,13 +92,18 @@ class ModelScreen:
                 return f"data test {name}: {failures} rows"
         for name, table in self._tables.items():
             self._month.marts[name] = table.validate(self._built.read(name), cast=True)
-        for item, following in zip(self._items, [*self._items[1:], self._items[0]], strict=True):
-            for report in runtestprotocol(item, log=False, nextitem=following):
-                if report.failed:
-                    item.session._setupstate.teardown_exact(self._items[0])
-                    told = getattr(report.longrepr, "reprcrash", None)
-                    return f"FAILED {item.nodeid} - {told.message if told else report.longreprtext}"[:500]
-        return None
+        return _first_failure(self._items, self._items[0])
+
+
+def _first_failure(items: list[pytest.Item], following: pytest.Item) -> str | None:
+    """Run items; what they share with the one that follows is not taken down."""
+    for item, after in zip(items, [*items[1:], following], strict=True):
+        for report in runtestprotocol(item, log=False, nextitem=after):
+            if report.failed:
+                item.session._setupstate.teardown_exact(following)
+                told = getattr(report.longrepr, "reprcrash", None)
+                return f"FAILED {item.nodeid} - {told.message if told else report.longreprtext}"[:500]
+    return None
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:

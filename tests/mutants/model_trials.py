@@ -47,7 +47,9 @@ class _Quickly:
         items.sort(key=lambda item: not {"work", "tmp_path"}.isdisjoint(signature(item.function).parameters))
 
 
-def trials(names: list[str], *, is_quick: bool) -> Iterator[tuple[str, str, Callable[[], int] | str]]:
+def trials(
+    names: list[str], is_wanted: Callable[[str, str], bool], *, is_quick: bool
+) -> Iterator[tuple[str, str, Callable[[], int] | str]]:
     """Every fault of the models and macros asked for: its trial, or what the screen said (nothing: it passed)."""
     with TemporaryDirectory() as folder:
         parsed = Path(folder) / "partial_parse.msgpack"
@@ -60,6 +62,7 @@ def trials(names: list[str], *, is_quick: bool) -> Iterator[tuple[str, str, Call
             for path in asked
             for source in [path.read_text(encoding="utf-8")]
             for mutant in find_mutants(source)
+            if is_wanted(path.stem, mutant.describe(source))
         ]
         screened = _screen(faults, parsed, Path(folder) / "screened.json")
         for path, said, source in faults:
@@ -69,15 +72,14 @@ def trials(names: list[str], *, is_quick: bool) -> Iterator[tuple[str, str, Call
 
 
 def _screen(faults: list[tuple[Path, str, str]], parsed: Path, into: Path) -> dict[tuple[str, str], str]:
-    """What the month of all cases shows of each fault in a model: a failure, or nothing."""
-    models = [(path.stem, said, source) for path, said, source in faults if "models" in path.parts]
+    """What the month of all cases shows of each fault, or the tests of the macros: a failure, or nothing."""
     child = os.fork()
     if child == 0:
         silence = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silence, sys.stdout.fileno())
         try:
             with TemporaryDirectory() as folder:
-                screen = ModelScreen(PROJECT, models, into)
+                screen = ModelScreen(PROJECT, faults, into)
                 run_until_failure([_Quickly(parsed), screen], "--basetemp", f"{folder}/tests", str(RATING))
         finally:
             os._exit(0)

@@ -181,7 +181,9 @@ def _code_of(name: str, code: CodeType) -> CodeType:
     return code
 
 
-def trials(names: list[str], *, is_quick: bool) -> Iterator[tuple[str, str, Callable[[], int] | str]]:
+def trials(
+    names: list[str], is_wanted: Callable[[str, str], bool], *, is_quick: bool
+) -> Iterator[tuple[str, str, Callable[[], int] | str]]:
     """Every fault of the modules asked for: its trial, or what the screen said (nothing: it passed)."""
     with TemporaryDirectory() as folder:
         reach_file = Path(folder) / "reach.json"
@@ -191,7 +193,7 @@ def trials(names: list[str], *, is_quick: bool) -> Iterator[tuple[str, str, Call
             if names and path.stem not in names:
                 continue
             source = path.read_text(encoding="utf-8")
-            faults = list(_faults(path, source, reach))
+            faults = [fault for fault in _faults(path, source, reach) if is_wanted(path.stem, fault.said)]
             screened = _screen(path, faults, reach, Path(folder) / f"{path.stem}.json")
             for fault in faults:
                 told = screened.get(fault.said)

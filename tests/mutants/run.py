@@ -178,10 +178,8 @@ def main() -> None:
         from rule_trials import trials
     else:
         from model_trials import trials
-    wanted = trials(asked.names, is_quick=asked.quick)
-    if asked.again:
-        survived = _survivors(asked.again)
-        wanted = (trial for trial in wanted if trial[1] == SOUND or trial[:2] in survived)
+    again = _survivors(asked.again) if asked.again else None
+    wanted = trials(asked.names, lambda place, fault: again is None or (place, fault) in again, is_quick=asked.quick)
     sys.exit(0 if report(try_all(wanted, asked.record)) else 1)
 
 
