@@ -236,3 +236,7 @@ def test_flags_are_collected_by_feed(given):
     collected = collect_flags({"organisations": [names], "a_feed": []})
     assert collected.select("feed", "owner_id", "reason").rows() == [("organisations", "lab", "name_unsafe")]
     assert collect_flags({}).height == 0
+
+
+def test_the_largest_of_a_meters_spikes_is_named():
+    assert _spikes(*[7] * 20, 100, 300, 71) == [("acme", "spike", 3, "3 rows, e.g. net: up to 300 bytes at once")]
