@@ -457,3 +457,20 @@ last_counted.counted("seats", 5, october(3), resource_id="edge-shared-seats")
 def test_units_of_a_resource_are_billed_to_whoever_had_most(rated: RatedMonth):
     assert rated.amounts(first_counted) == []
     assert rated.amounts(last_counted) == [5_00]
+
+
+MINUTES = timedelta(minutes=1)
+beating = two_prices("edge-beating")
+beating.seen("runner.M", *(NOON + minute * MINUTES for minute in (-5, 0, 5)), instance_id="edge-beating-a")
+stopping = two_prices("edge-stopping").seen("runner.M", NOON - 5 * MINUTES, instance_id="edge-stopping-a")
+stopping.seen("runner.M", NOON + 10 * MINUTES, instance_id="edge-stopping-b")
+
+
+def test_a_heartbeat_where_a_price_begins_is_a_source_of_that_price_alone(rated: RatedMonth):
+    assert rated.charges(beating)["quantity"].to_list() == [300, 600]
+    assert sources(rated, beating) == [("edge-beating-1", 1), ("edge-beating-2", 2)]
+
+
+def test_a_run_of_heartbeats_that_ends_where_a_price_begins_is_no_source_of_it(rated: RatedMonth):
+    assert rated.charges(stopping)["quantity"].to_list() == [300, 300]
+    assert sources(rated, stopping) == [("edge-stopping-1", 1), ("edge-stopping-2", 1)]

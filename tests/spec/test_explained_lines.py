@@ -21,7 +21,7 @@ SINCE, UNTIL = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC
 
 #: Per line its charge, the price it was made at (1.00 an hour unless it says otherwise), and what was measured.
 LINES: dict[str, tuple[dict, dict | None, dict]] = {
-    "a run": ({"quantity": 7_200}, {}, {"duration_us": 7_200 * SECOND + 500_000}),
+    "a run": ({"quantity": 7_201}, {}, {"duration_us": 7_201 * SECOND + 500_000}),
     "a broken run": ({"quantity": 3_000}, {}, {"duration_us": 3_000 * SECOND, "unusable_us": 600 * SECOND}),
     "granules": (
         {"quantity": 3_600},
@@ -232,7 +232,7 @@ SEATS = "largest count, first reached 2026-10-03T04:05:06Z"
 @pytest.mark.parametrize(
     ("line", "led_to"),
     {
-        "a run": [("measured", "7200.5", None), ("whole_seconds", "-0.5", None)],
+        "a run": [("measured", "7201.5", None), ("whole_seconds", "-0.5", None)],
         "a broken run": [("measured", "3600", None), ("unusable", "-600", None)],
         "granules": [("measured", "3000", None), ("granules", "600", "granules of 600 s")],
         "a minimum": [("measured", "10", None), ("minimum", "50", "at least 60 s a run")],
@@ -286,7 +286,7 @@ def _priced(steps: pl.DataFrame, line: str) -> list[tuple]:
 
 
 def test_a_quantity_is_worth_its_price_per_what_that_buys(steps):
-    assert _priced(steps, "a run") == [("price", 7_200, 1, 3600)]
+    assert _priced(steps, "a run") == [("price", 7_201, 1, 3600)]
     assert _priced(steps, "a negotiated price") == [("price", 3_600, 0.9, 3600)]
     assert _priced(steps, "moved in blocks") == [("price", 3_000, 1, 1)]
 
