@@ -209,8 +209,9 @@ def _faults(path: Path, source: str, reach: dict[str, dict]) -> Iterator[_Fault]
         reached = {
             test: run
             for test, run in reach.items()
-            # For what stands outside of functions: those that enter any of the module's.
-            if any(file == str(path) and (function is None or line in function.lines) for file, line in run["entered"])
+            # For what stands outside of functions: those that name the module or enter any of its functions.
+            if (function is None and run["file"] in naming)
+            or any(file == str(path) and (function is None or line in function.lines) for file, line in run["entered"])
         }
         tests = sorted(
             reached, key=lambda test: (reach[test]["s"] > SLOW_S, reach[test]["file"] not in naming, reach[test]["s"])

@@ -474,3 +474,29 @@ def test_a_heartbeat_where_a_price_begins_is_a_source_of_that_price_alone(rated:
 def test_a_run_of_heartbeats_that_ends_where_a_price_begins_is_no_source_of_it(rated: RatedMonth):
     assert rated.charges(stopping)["quantity"].to_list() == [300, 300]
     assert sources(rated, stopping) == [("edge-stopping-1", 1), ("edge-stopping-2", 1)]
+
+
+seen_early = running("edge-seen-early", ("a", PERIOD.start - 3 * HOUR, PERIOD.start + HOUR))
+seen_early.seen("apps.S", PERIOD.start - 2 * HOUR, instance_id="edge-seen-early-a")
+denied_seen = case("edge-denied-seen").seen("apps.S", PERIOD.start - 5 * MINUTES, instance_id="denied-seen")
+denied_seen.contradicted.append("denied-seen")
+eleventh = case("edge-eleventh")
+eleventh.price("apps.S", "runtime", (0, None, "1"), price_id="eleventh-0", valid_to=october(11))
+eleventh.price("apps.S", "runtime", (0, None, "1"), price_id="eleventh-1", valid_from=october(11))
+for started in (october(9), october(10), october(12), october(13), october(14)):
+    eleventh.ran("apps.S", started, started + HOUR)
+
+
+def test_what_was_seen_before_the_month_overlaps_nowhere_in_it(rated: RatedMonth):
+    assert overlaps(rated, seen_early) == []
+    assert overlaps(rated, one_broken) == []
+    assert rated.reasons(denied_seen) == []
+
+
+def test_many_runs_before_and_after_a_change_of_price_are_summed(rated: RatedMonth):
+    assert rated.charges(eleventh)["quantity"].to_list() == [2 * 3600, 3 * 3600]
+
+
+def test_every_count_of_a_resource_takes_part_in_finding_the_largest(rated: RatedMonth):
+    ((_, source_rows),) = sources(rated, last_counted)
+    assert source_rows == 2

@@ -275,6 +275,10 @@ def lifetimes(given, bill):
     )
 
 
+def test_a_month_in_which_nothing_is_invoiced_is_lived_too(lifetimes):
+    assert set(lifetimes[1]["billed_month"]) == {"2026-11"}
+
+
 def test_what_was_ever_invoiced_is_what_was_consumed_or_is_still_held(lifetimes):
     for months in lifetimes:
         assert nobody(revenue_is_conserved(months))

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import dataframely as dy
 import polars as pl
 import pytest
 
@@ -48,3 +49,11 @@ def test_a_statement_without_an_invoice_changes_no_draft(drafted):
     acme = month.drafts.filter(payer_id="acme"), month.lines.filter(payer_id="acme")
     hashed = hash_drafts(month.drafts, month.lines, settlement.statements)
     assert hash_drafts(*acme, settlement.statements) == {"acme": hashed["acme"]}
+
+
+@pytest.mark.parametrize("missing", ["number", "organisation"])
+def test_a_draft_without_a_number_or_an_organisation_is_not_passed_over(given, drafted, missing):
+    numbers = {payer: (f"26-{payer}", date(2026, 11, 2)) for payer in ("acme", "lab")[missing == "number" :]}
+    organisations = given.organisations(*({"owner_id": payer} for payer in ("acme", "lab")[missing != "number" :]))
+    with pytest.raises(dy.exc.ValidationError):
+        issue_drafts(drafted[1].drafts, numbers, organisations, 30)

@@ -15,7 +15,7 @@ from billing_pipeline.rules.accounts import (
     list_owners,
     version_organisations,
 )
-from billing_pipeline.rules.parking import park_payers
+from billing_pipeline.rules.parking import park_payers, without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.invoices import ParkedOrganisations
 
@@ -218,3 +218,10 @@ def test_problems_of_one_kind_are_one_row():
     entered = payments({"amount": "12.345"}, {"amount": "1.111"})
     said = "1.111 EUR is no whole number of minor units within bounds; send it again"
     assert entered.problems.rows() == [("acme", "amount_precision", said)]
+
+
+def test_whoever_is_parked_is_left_out_and_told_the_first_detail():
+    problems = pl.DataFrame({"owner_id": ["acme"] * 2, "reason": ["price_missing"] * 2, "detail": ["gpu", "apps"]})
+    parked = park_payers([problems], versions({}).rows, ParkedOrganisations.create_empty())
+    assert parked["detail"].to_list() == ["apps"]
+    assert without(pl.DataFrame({"payer_id": ["acme", "lab"]}), parked)["payer_id"].to_list() == ["lab"]
