@@ -475,6 +475,11 @@ def test_prepaid_credits_pay_the_smaller_of_what_there_is_and_what_is_left_to_pa
     assert _told(steps, "quantity", figure="prepaid_used") == [(10_00,), (38_17,), (None,)]
 
 
+def test_discounts_and_entry_prices_are_told_only_where_there_are_any(steps):
+    told = steps.filter(pl.col("what").is_in(["line_discount", "tier_entry", "beyond_base"]))["line"].to_list()
+    assert sorted(told) == ["a one-off", "a slab with an entry price", "too much"]
+
+
 def test_an_owners_lines_are_counted(steps):
     assert _told(steps, "text", "quantity", "unit", what="lines") == [
         ("Shop (shop)", 2, "piece"), ("acme (acme)", 20, "piece"),
