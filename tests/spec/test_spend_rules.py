@@ -496,3 +496,7 @@ def test_what_tops_up_is_printed_last_so_equal_remainders_are_borne_before_it(gi
         (5, 4, "apps.s"), (5, 5, "apps.s"),
     ]  # fmt: skip
     assert fees_by_line(fees)[""] == 4
+
+
+def test_other_rules_may_be_of_what_is_stored(given):
+    assert entered(given, {"slug": "Cellar.Storage"}, stored=["cellar.storage"]).rows.height == 1
