@@ -93,9 +93,7 @@ def _require_accounts(fees: pl.DataFrame, lots: pl.DataFrame, accounts: pl.DataF
 def _by_rank(lots: pl.DataFrame) -> list[pl.DataFrame]:
     """The first lots of all payers, then their second ones, and so on: a payer has one lot in each frame."""
     ranked = (
-        lots.sort(
-            "payer_id", "priority", "expires_at", "starts_at", "grant_id", nulls_last=[False, False, True, False, False]
-        )
+        lots.sort("payer_id", "priority", "expires_at", "starts_at", "grant_id", nulls_last=True)
         .with_columns(rank=pl.int_range(pl.len()).over("payer_id"))
         .select("rank", "payer_id", "grant_id", "slugs", pl.col("left_before_cents").cast(pl.Int128))
         .sort("rank")

@@ -11,6 +11,8 @@ from itertools import pairwise
 
 #: What a trial is called that puts no fault in: nobody may notice anything there.
 SOUND = "nothing"
+#: How a failure is told that is none of a test: nothing can run with the fault.
+VOID = "cannot run"
 
 _COMPARED = {
     ast.Lt: "<=", ast.LtE: "<", ast.Gt: ">=", ast.GtE: ">", ast.Eq: "!=", ast.NotEq: "==",
@@ -43,9 +45,11 @@ class Mutant:
         return source[: self.start] + self.after + source[self.end :]
 
     def describe(self, source: str) -> str:
-        """The line and what became of it, the same for as long as the line is."""
-        text = source.splitlines()[self.line - 1].strip()
-        return f"{text}  [{self.before} -> {self.after or 'nothing'}]"
+        """The line and what becomes of it, the same for as long as the line is."""
+        at = source.rfind("\n", 0, self.start) + 1
+        end = source.find("\n", self.end)
+        before, rest = source[at : self.start].lstrip(), source[self.end : None if end < 0 else end]
+        return f"{before}[{self.before} -> {self.after or 'nothing'}]{rest}"
 
 
 def find_mutants(source: str) -> list[Mutant]:

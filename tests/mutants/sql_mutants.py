@@ -30,7 +30,8 @@ _SWAPS = (
     (r"\bnot (?!materialized|null)", ""),
     (r"\bis null\b", "is not null"),
     (r"\bis not null\b", "is null"),
-    (r"\basc\b|\bdesc\b", ""),
+    (r"\basc\b", "desc"),
+    (r"\bdesc\b", ""),
     (r"(?<=[-+*(,<>=] )\d+\b", None),
 )
 #: What ends a WHERE of the same depth.

@@ -77,6 +77,12 @@ def test_halves_are_rounded_away_from_zero():
     assert money([(1, 5, 10, 1, 0), (-1, 5, 10, 1, 0), (1, -15, 10, 1, 0), (1, 4, 10, 1, 0)]) == [1, -1, -2, 0]
 
 
+def test_a_half_of_many_digits_is_rounded_away_and_the_least_below_it_is_not():
+    d, u = 10**10 + 8, 10**23
+    assert money([(1, u * d // 2, d, u, 0), (1, u * d // 2 - 1, d, u, 0)]) == [1, 0]
+    assert money([(1, (u - 2) * d // 2, d, u, 1), (1, (u - 2) * d // 2 - 1, d, u, 1)]) == [1, 0]
+
+
 def test_an_entry_price_is_added_before_the_rounding():
     assert money([(1, 3, 10, 1, 0), (1, 3, 10, 10, 2), (0, 3, 10, 1, 7)]) == [0, 0, 7]
 

@@ -146,6 +146,12 @@ def test_unusual_prices_that_are_exact_are_taken(tiers: list[dict]):
     assert versions.prices.height == len(tiers)
 
 
+def test_a_price_is_too_large_only_under_a_factor_that_makes_it_so():
+    large = FLAT | {"unit_price": "9999999999999999"}
+    assert versioned(large, factors={"orga_a": 1}).refused.is_empty()
+    assert versioned(large, factors={"orga_a": 2}).refused["reason"].to_list() == ["price_precision"]
+
+
 def test_a_month_without_prices_or_organisations_has_no_rows():
     assert versioned().prices.is_empty()
     assert versioned(FLAT, factors={}).prices.is_empty()

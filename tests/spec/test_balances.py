@@ -2,10 +2,12 @@
 
 from datetime import UTC, date, datetime, timedelta
 
+import dataframely as dy
 import polars as pl
 import pytest
 
 from billing_pipeline.rules.balances import (
+    BasisHashes,
     basis_hash,
     carry_refills,
     current_organisations,
@@ -439,3 +441,70 @@ def test_the_order_of_the_rows_does_not_change_the_basis(given):
     assert basis_hash(accounts, statements, movements, movements, given.takeovers()).equals(
         basis_hash(accounts, statements, movements.reverse(), movements.reverse(), given.takeovers())
     )
+
+
+def test_the_last_cent_of_a_lot_is_carried_and_nothing_is_not(given):
+    lot = {"payer_id": "acme", "name": "g", "priority": 1, "starts_at": SEPTEMBER, "granted_cents": 5,
+           "left_before_cents": 5, "expired_cents": 0}  # fmt: skip
+    carried = given.carried_lots(
+        lot | {"grant_id": "cent", "used_cents": -4, "left_after_cents": 1},
+        lot | {"grant_id": "none", "used_cents": -5, "left_after_cents": 0},
+    )
+    lots = open_lots(carried, given.opened(), given.grants(), given.takeovers(), given.period())
+
+    assert lots.select("grant_id", "left_before_cents").rows() == [("cent", 1)]
+
+
+def test_a_new_payer_has_no_months_before(given):
+    account = account_of(open_month(given))
+
+    assert account["billed_months_before"] == 0
+    assert (account["prepaid_before_cents"], account["pending_cents"]) == (0, 0)
+
+
+def test_a_refill_of_one_cent_is_pending_too(given):
+    settlement, drafted = given.bill(
+        given.charges({"payer_id": "acme", "charge_cents": 1}), given.lots(), given.accounts({})
+    )
+    refills = carry_refills(given.refills(), settlement.statements, drafted.drafts)
+
+    assert refills["refill_cents"].to_list() == [1]
+
+
+def test_a_refund_takes_back_what_it_says_and_no_more(given):
+    payments = (FULL | {"paid_cents": 130_00}, FULL | {"outcome": "refunded", "paid_cents": 10_00})
+
+    assert open_month(given, refills=(REFILL,), payments=payments).refills.is_empty()
+
+
+def test_a_cent_that_nobody_paid_is_still_asked_for(given):
+    assert open_month(given, refills=(REFILL | {"refill_cents": 1, "payable_cents": 1},)).refills.height == 1
+
+
+@pytest.mark.parametrize(("granted_cents", "booked"), [(1, [("opening", "coupon", 1)]), (0, [])])
+def test_a_grant_of_a_cent_is_booked_and_one_of_nothing_is_not(given, granted_cents, booked):
+    entered = enter(given, {"grant_id": "coupon", "granted_cents": granted_cents})
+
+    assert openings(given, entered) == booked
+
+
+def test_of_balances_in_several_other_currencies_the_first_is_named(given):
+    opened = open_month(
+        given,
+        previous=({"currency": "USD"}, {"payer_id": "lab", "currency": "GBP"}),
+        organisations=({"owner_id": "acme"}, {"owner_id": "lab", "payer_id": "acme"}),
+    )
+
+    (detail,) = opened.problems.filter(payer_id="acme")["detail"]
+    assert "its balance is in GBP, its organisations row says EUR" in detail
+
+
+def test_a_payer_has_one_basis_of_64_signs_and_one_invoice_a_month(given):
+    assert given.refill_invoices(NUMBERED, NUMBERED | {"payer_id": "lab"}).height == 2
+    with pytest.raises(dy.exc.ValidationError, match="primary_key"):
+        given.refill_invoices(NUMBERED, NUMBERED | {"number": "INV-2026-000008"})
+    with pytest.raises(dy.exc.ValidationError, match="primary_key"):
+        given.basis(["acme", "acme"])
+    for length in (63, 65):
+        with pytest.raises(dy.exc.ValidationError, match="basis_hash"):
+            BasisHashes.validate(pl.DataFrame({"payer_id": ["acme"], "basis_hash": ["0" * length]}))

@@ -368,3 +368,40 @@ def test_whatever_is_used_and_held_the_statement_adds_up(given, lines, lots, pre
     fees = {f"{n:032d}": fee for n, (_, fee) in enumerate(lines)}
     assert all(-used <= fees[line] for line, used in booked_uses.iter_rows())
     assert booked_uses["amount_cents"].sum() == letters["free_used_cents"] + letters["prepaid_used_cents"]
+
+
+def test_the_last_cent_of_a_lot_of_a_line_and_of_the_balance_counts(given):
+    settlement = settle_credits(
+        given.fees({"fee_cents": 1}, {"fee_cents": 2}, {"fee_cents": 1}),
+        given.lots({"grant_id": "a", "left_before_cents": 1}, {"grant_id": "b", "left_before_cents": 1, "priority": 2}),
+        given.accounts({"prepaid_before_cents": 5}),
+        given.period(),
+    )
+
+    assert used_by_lot(settlement) == {"a": -1, "b": -1}
+    assert statement_of(settlement)["prepaid_used_cents"] == -2
+
+
+def test_many_lots_pay_in_their_order(given):
+    lots = ({"grant_id": f"g{number}", "left_before_cents": 1, "priority": -number} for number in range(40))
+    settlement = settle_credits(given.fees({"fee_cents": 25}), given.lots(*lots), given.accounts({}), given.period())
+
+    used = used_by_lot(settlement)
+    assert {grant for grant in used if used[grant]} == {f"g{number}" for number in range(15, 40)}
+
+
+@pytest.mark.parametrize(
+    ("fees", "lots", "account", "is_due"),
+    [
+        ([{"fee_cents": 0}], [], {}, True),
+        ([], [{"grant_id": "g", "left_before_cents": 1, "expires_at": None}], {}, True),
+        ([], [], {"prepaid_before_cents": 1}, True),
+        ([], [], {"custom_refill_cents": 1}, True),
+        ([], [], {}, False),
+    ],
+    ids=["a line", "a free cent", "a prepaid cent", "a refill", "nothing"],
+)
+def test_a_statement_is_due_for_a_line_a_credit_or_a_refill(given, fees, lots, account, is_due):
+    settlement = settle_credits(given.fees(*fees), given.lots(*lots), given.accounts(account), given.period())
+
+    assert settlement.statements["is_due"].to_list() == [is_due]

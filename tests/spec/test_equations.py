@@ -1,6 +1,6 @@
 """Every equation holds for honest tables and sees a cent, row or second that is not accounted for."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
@@ -275,6 +275,10 @@ def lifetimes(given, bill):
     )
 
 
+def test_a_month_in_which_nothing_is_invoiced_is_lived_too(lifetimes):
+    assert set(lifetimes[1]["billed_month"]) == {"2026-11"}
+
+
 def test_what_was_ever_invoiced_is_what_was_consumed_or_is_still_held(lifetimes):
     for months in lifetimes:
         assert nobody(revenue_is_conserved(months))
@@ -352,3 +356,16 @@ def test_who_breaks_several_equations_is_parked_once_with_all_of_them(bill):
     assert row["payer_id"] == "zeta"
     assert "lines_make_invoices: line_cents" in row["detail"]
     assert "credits_match_statements: " in row["detail"]
+
+
+def test_a_grant_may_be_used_expired_and_left_at_once(given):
+    lot = {"payer_id": "acme", "grant_id": "g", "name": "g", "priority": 1, "granted_cents": 12,
+           "starts_at": datetime(2026, 1, 1, tzinfo=UTC), "left_before_cents": 10, "used_cents": -5,
+           "expired_cents": -3, "left_after_cents": 2}  # fmt: skip
+    figures = {"free_before_cents": 10, "free_used_cents": -5, "free_expired_cents": -3, "change_cents": -8,
+               "balance_before_cents": 10, "balance_after_cents": 2}  # fmt: skip
+
+    equation = grants_are_conserved(given.carried_lots(lot), given.statements(figures))
+
+    assert nobody(equation)
+    assert (equation.figures["before_cents"], equation.figures["used_expired_left_cents"]) == (10, 10)

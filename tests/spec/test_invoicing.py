@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import sha256
 
+import dataframely as dy
 import polars as pl
 import pytest
 
@@ -244,3 +245,30 @@ def test_every_payer_is_drafted_parked_or_owes_nothing(given):
     drafted = draft_with_unknown_tax(given, charges, UNKNOWN_TAX)
 
     assert (drafted.drafts.height, drafted.parked["payer_id"].to_list(), drafted.nothing_due) == (0, ["zeta"], ["acme"])
+
+
+def draft(given, organisations=None, *, rates=("acme",), basis=("acme",), charge=(), rules=()):
+    charges = given.charges({"payer_id": "acme", "charge_cents": 10_00} | dict(charge))
+    organisations = given.organisations({"owner_id": "acme"}) if organisations is None else organisations
+    fees, adjustments = given.adjust(charges, organisations, *rules)
+    statements = settle_credits(fees, given.lots(), given.accounts({}), given.period()).statements
+    vat = given.vat(*({"payer_id": payer} for payer in rates))
+    return draft_invoices(
+        charges, adjustments, statements, organisations, vat, given.basis(list(basis)), given.period()
+    )
+
+
+@pytest.mark.parametrize(
+    "missing", [{"basis": ()}, {"charge": {"owner_id": "ghost"}}, {"rates": ()}], ids=["basis", "owner", "rate"]
+)
+def test_what_is_missing_to_an_invoice_is_never_passed_over_in_silence(given, missing):
+    assert draft(given).lines["amount_cents"].to_list() == [10_00]
+    with pytest.raises(dy.exc.ValidationError):
+        draft(given, **missing)
+
+
+def test_a_rules_line_is_one_piece_at_its_amount(given):
+    lines = draft(given, rules=[{"rule_id": "r", "kind": "discount", "amount_cents": 3_00}]).lines
+    (line,) = lines.filter(basis="discount").iter_rows(named=True)
+    assert (line["quantity"], line["unit"], line["unit_price"]) == (-1, "piece", 3)
+    assert (line["per_quantity"], line["per_seconds"], line["price_factor_ppm"]) == (1, 1, 1_000_000)

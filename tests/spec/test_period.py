@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from billing_pipeline.rules.period import MalformedMonth, Month, parse_months
+from billing_pipeline.rules.period import MalformedMonth, Month, microseconds, parse_months
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -56,3 +56,20 @@ def test_nothing_else_is_a_month(text):
 def test_a_range_that_runs_backwards_is_refused():
     with pytest.raises(MalformedMonth, match="runs backwards"):
         parse_months("2026-10..2026-08")
+
+
+@pytest.mark.parametrize(("year", "number"), [(1969, 12), (3000, 1), (2026, 0), (2026, 13)])
+def test_months_run_from_1970_to_2999(year, number):
+    assert (str(Month(1970, 1)), str(Month(2999, 12))) == ("1970-01", "2999-12")
+    with pytest.raises(MalformedMonth, match="does not exist here"):
+        Month(year, number)
+
+
+def test_a_range_of_one_month_is_that_month():
+    assert parse_months("2026-10..2026-10") == [Month(2026, 10)]
+
+
+def test_instants_are_whole_microseconds_since_the_epoch():
+    assert microseconds(datetime(1970, 1, 1, tzinfo=UTC)) == 0
+    assert Month(2026, 10).period(ZoneInfo("UTC")).start_us == 1_790_812_800_000_000
+    assert microseconds(datetime(2026, 10, 1, 0, 0, 0, 7, tzinfo=UTC)) == 1_790_812_800_000_007

@@ -4,6 +4,7 @@ import csv
 from decimal import Decimal
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from billing_pipeline.rules.balances import open_accounts
@@ -152,3 +153,20 @@ def test_the_published_statements_estimate_all_of_their_fees(given):
     for row in golden:
         fees, estimate = (int(Decimal(row[letter]) * 100) for letter in ("fees", "f"))
         assert settled(given, {}, {"fee_cents": fees})["forecast_cents"] == estimate, row["case"]
+
+
+def test_nothing_is_estimated_of_who_closed_is_paid_for_or_used_nothing(given):
+    accounts = given.accounts(
+        {"payer_id": "closed", "is_closed": True}, {"payer_id": "idle"}, {"payer_id": "sub", "successor_id": "head"}
+    )
+    fees = given.fees({"payer_id": "closed", "fee_cents": 5_00}, {"payer_id": "sub", "fee_cents": 5_00})
+
+    provisioned = provision_accounts(accounts, fees, commitments(_no_rules(given)), SAME, 0, given.period())
+
+    assert provisioned.select("payer_id", "estimate_cents", pl.col("estimate_basis").cast(pl.String)).rows() == [
+        ("closed", 0, "final"), ("idle", 0, "same_as_last_month"), ("sub", 0, "final"),
+    ]  # fmt: skip
+
+
+def _no_rules(given):
+    return assign_spend_rules(given.spend_rules(), given.charges(), given.organisations({"owner_id": "acme"})).rules

@@ -1,13 +1,21 @@
 """From reference rows as they landed to what a month works with: dated versions, exact amounts, clean names."""
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
-from billing_pipeline.rules.accounts import enter_grants, enter_payments, version_organisations
-from billing_pipeline.rules.parking import park_payers
+from billing_pipeline.rules.accounts import (
+    enter_agreements,
+    enter_grants,
+    enter_one_shots,
+    enter_payments,
+    list_owners,
+    version_organisations,
+)
+from billing_pipeline.rules.parking import park_payers, without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.invoices import ParkedOrganisations
 
@@ -142,3 +150,107 @@ def test_whoever_pays_for_a_faulty_owner_at_any_moment_of_the_month_is_parked():
         ("late", "predecessor_parked"),
         ("nobody", "price_missing"),
     ]
+
+
+def owners(*changes, zone="UTC"):
+    types = dict.fromkeys(TEXTS, pl.String) | {"closed_on": pl.Date, "valid_from": pl.Datetime("us", "UTC")}
+    landed = pl.DataFrame([ORGANISATION | change for change in changes], schema_overrides=types)
+    return list_owners(landed, ZoneInfo(zone))
+
+
+def test_an_organisation_closes_when_its_last_day_is_over_where_days_are_cut():
+    closed = {"owner_id": "gone", "closed_on": date(2026, 10, 19)}
+    told = owners({}, closed, zone="Europe/Paris").select("owner_id", "closes_at").rows()
+    assert told == [("acme", None), ("gone", datetime(2026, 10, 19, 22, tzinfo=UTC))]
+
+
+def test_the_last_version_says_whether_an_organisation_closed():
+    later = {"valid_from": datetime(2026, 1, 1, tzinfo=UTC)}
+    reopened, closed = {"closed_on": date(2025, 1, 1)}, {"closed_on": date(2026, 10, 19)}
+    assert owners(later, reopened)["closes_at"].to_list() == [None]
+    assert owners(later | closed, {})["closes_at"].to_list() == [datetime(2026, 10, 20, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize(("column", "unsafe"), [("name", True), ("city", True), ("cost_centre", True), ("tag", False)])
+def test_a_printed_text_with_hidden_signs_is_unsafe(column, unsafe):
+    assert owners({column: "a\u202eb"})["has_unsafe_text"].to_list() == [unsafe]
+    assert owners({})["has_unsafe_text"].to_list() == [False]
+
+
+def test_an_organisation_without_a_name_is_a_problem_and_a_version():
+    versioned = versions({"name": "\u200b "})
+    assert versioned.rows["name"].to_list() == [""]
+    assert versioned.problems.rows() == [("acme", "name_length", "organisation acme has no name")]
+    assert versions({}).problems.is_empty()
+
+
+def test_rates_are_millionths_and_nothing_is_no_discount():
+    rows = versions({}, {"owner_id": "lab", "discount_rate": "0.05", "price_factor": "1.25"}).rows
+    assert rows.select("discount_ppm", "price_factor_ppm").rows() == [(0, 1_000_000), (50_000, 1_250_000)]
+
+
+@pytest.mark.parametrize("column", ["discount_rate", "price_factor"])
+def test_a_rate_may_have_six_decimals(column):
+    assert versions({column: "0.123456"}).rows[column.replace("_rate", "") + "_ppm"].to_list() == [123_456]
+    versioned = versions({"owner_id": "lab", "payer_id": "acme", column: "0.1234567"})
+    said = "organisation lab has a rate of more than 6 decimals; send it rounded"
+    assert (versioned.rows.height, versioned.problems.rows()) == (0, [("acme", "price_precision", said)])
+
+
+@pytest.mark.parametrize(
+    ("amount", "cents"),
+    [("10000000000", 10**12), ("10000000000.01", None), ("1" * 20, None), ("12.34" + "0" * 30, 12_34)],
+)  # fmt: skip
+def test_amounts_have_bounds(amount, cents):
+    entered = payments({"amount": amount})
+    assert entered.rows["paid_cents"].to_list() == ([] if cents is None else [cents])
+    assert entered.problems.height == (cents is None)
+
+
+def test_a_refill_is_agreed_on_for_one_month():
+    agreed = {"owner_id": "acme", "amount": "12.3", "currency": "EUR", "author": "sales", "reason": "contract"}
+    landed = pl.DataFrame([agreed | {"billing_month": month} for month in ("2026-09", "2026-10", "2026-11")])
+    agreements = enter_agreements(landed, Month(2026, 10))
+    assert agreements.rows.select("owner_id", "refill_cents", "author").rows() == [("acme", 12_30, "sales")]
+
+
+ONE_SHOT = {
+    "source": "shop", "event_id": "7", "owner_id": "acme", "description": " Ins\u200btall ", "sub_description": None,
+    "performed_at": OCTOBER.start_us + 1, "quantity": "1.5", "unit_price": "0.123456789", "currency": "EUR",
+    "recurring": True, "discount_rate": None,
+}  # fmt: skip
+
+
+def one_shots(**change):
+    texts = dict.fromkeys(("sub_description", "discount_rate"), pl.String)
+    return enter_one_shots(pl.DataFrame([ONE_SHOT | change], schema_overrides=texts))
+
+
+def test_a_one_shot_enters_with_exact_decimals():
+    (row,) = one_shots().rows.iter_rows(named=True)
+    assert (row["quantity"], row["unit_price"], row["discount_ppm"]) == (Decimal("1.5"), Decimal("0.123456789"), 0)
+    assert (row["description"], row["is_recurring"]) == ("Install", True)
+    assert row["performed_at"] == OCTOBER.start + timedelta(microseconds=1)
+    assert one_shots(discount_rate="0.123456").rows["discount_ppm"].to_list() == [123_456]
+
+
+@pytest.mark.parametrize(
+    "change", [{"quantity": "0.1234567891"}, {"unit_price": "0.1234567891"}, {"discount_rate": "0.1234567"}]
+)
+def test_a_one_shot_of_too_many_decimals_is_a_problem_of_its_owner(change):
+    entered = one_shots(**change)
+    said = "one-shot 7 has more decimals than its line can carry (9; rates 6)"
+    assert (entered.rows.height, entered.problems.rows()) == (0, [("acme", "price_precision", said)])
+
+
+def test_problems_of_one_kind_are_one_row():
+    entered = payments({"amount": "12.345"}, {"amount": "1.111"})
+    said = "1.111 EUR is no whole number of minor units within bounds; send it again"
+    assert entered.problems.rows() == [("acme", "amount_precision", said)]
+
+
+def test_whoever_is_parked_is_left_out_and_told_the_first_detail():
+    problems = pl.DataFrame({"owner_id": ["acme"] * 2, "reason": ["price_missing"] * 2, "detail": ["gpu", "apps"]})
+    parked = park_payers([problems], versions({}).rows, ParkedOrganisations.create_empty())
+    assert parked["detail"].to_list() == ["apps"]
+    assert without(pl.DataFrame({"payer_id": ["acme", "lab"]}), parked)["payer_id"].to_list() == ["lab"]

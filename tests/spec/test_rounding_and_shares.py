@@ -50,7 +50,14 @@ def test_a_column_is_rounded_like_a_single_number(numerators, denominator):
 
 @pytest.mark.parametrize(
     ("amount", "places", "rounded"),
-    [("2.345", 2, "2.35"), ("-2.345", 2, "-2.35"), ("150", -2, "200"), ("0.5", 0, "1"), ("0.004", 2, "0.00")],
+    [
+        ("2.345", 2, "2.35"),
+        ("-2.345", 2, "-2.35"),
+        ("150", -2, "200"),
+        ("0.5", 0, "1"),
+        ("0.004", 2, "0.00"),
+        ("0.5", 6, "0.5"),
+    ],
 )
 def test_a_decimal_is_rounded_half_away_from_zero(amount, places, rounded):
     assert round_decimal(Decimal(amount), places) == Decimal(rounded)

@@ -12,7 +12,7 @@ from billing_pipeline.tables.invoices import ParkedOrganisations
 from billing_pipeline.tables.usage import FileReceipts, LateArrivals
 
 #: feed, input, accepted, duplicate, superseded, quarantined rows.
-RECEIPTS = (("runtime_intervals", 100, 80, 10, 5, 5), ("organisations", 10, 10, 0, 0, 0))
+RECEIPTS = (("runtime_intervals", 100, 80, 10, 4, 6), ("organisations", 10, 10, 0, 0, 0))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_completeness_counts_rows_files_and_payers_with_a_fate(month):
     scores = scored(month())
 
     assert scores["completeness", "rows accounted for"] == (110, 110, 1_000_000)
-    assert scores["completeness", "rows not quarantined"] == (105, 110, 954_545)
+    assert scores["completeness", "rows not quarantined"] == (104, 110, 945_454)
     assert scores["completeness", "files read"] == (2, 2, 1_000_000)
     assert scores["completeness", "payers not parked"] == (2, 3, 666_666)
 
@@ -107,3 +107,13 @@ def test_who_is_parked_by_an_equation_has_not_cleared(month):
 def test_late_usage_costs_timeliness(month):
     assert scored(month(late=8))["timeliness", ""] == (72, 80, 900_000)
     assert scored(month())["timeliness", ""] == (80, 80, 1_000_000)
+
+
+def test_a_refused_file_was_not_read(month):
+    refused = pl.when(pl.col("feed") == "organisations").then(pl.lit("columns"))
+    receipts = month().receipts.with_columns(refused_reason=refused)
+    assert scored(month(receipts=receipts))["completeness", "files read"] == (1, 2, 500_000)
+
+
+def test_nothing_is_missing_where_there_is_nothing_to_count(month):
+    assert scored(month(receipts=month().receipts.clear()))["completeness", "rows accounted for"] == (0, 0, 1_000_000)

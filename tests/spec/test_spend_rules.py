@@ -453,3 +453,50 @@ def test_a_rule_that_does_not_fit_is_left_out_and_its_owner_named(given, change,
 
     assert found.rows.is_empty()
     assert found.problems.select("payer_id", "reason").rows() == [(owner_id or "", reason)]
+
+
+def test_of_many_overlaps_the_first_is_named(given):
+    rules = given.spend_rules(
+        *(
+            {"rule_id": f"{slug:02}{twin}", "kind": "discount", "rate_ppm": 1, "slug": f"s{slug}", "owner_id": "acme"}
+            for slug in range(12)
+            for twin in "ab"
+        )
+    )
+    lines = given.charges(*({"payer_id": "acme", "charge_cents": 1, "slug": f"s{slug}"} for slug in range(12)))
+
+    (detail,) = assign_spend_rules(rules, lines, given.organisations({"owner_id": "acme"})).problems["detail"]
+
+    assert detail.startswith("spend rules 00a, 00b are of one kind")
+
+
+def test_a_discount_of_a_millionth_counts(given):
+    _, adjustments = adjusted(
+        given, [{"charge_cents": 10_000_00}], organisations=({"owner_id": "acme", "discount_ppm": 1},)
+    )
+
+    assert amounts(adjustments, "kind") == [("invoice_discount", -1)]
+
+
+@pytest.mark.parametrize(("least", "topped_up"), [(9, []), (10, []), (11, [("least", 1)])])
+def test_a_minimum_tops_up_by_the_last_cent_and_no_further(given, least, topped_up):
+    rule = {"rule_id": "least", "kind": "minimum", "amount_cents": least, "owner_id": "acme"}
+    fees, adjustments = adjusted(given, [{"charge_cents": 10}], rule)
+
+    assert amounts(adjustments, "rule_id") == topped_up
+    assert sum(fees["fee_cents"]) == max(10, least)
+
+
+def test_what_tops_up_is_printed_last_so_equal_remainders_are_borne_before_it(given):
+    least = {"rule_id": "least", "kind": "minimum", "amount_cents": 10, "slug": "apps.s", "owner_id": "acme"}
+    partner = {"rule_id": "partner", "kind": "discount", "rate_ppm": TEN_PERCENT, "owner_id": "acme"}
+    fees, _ = adjusted(given, [{"charge_cents": 5}], least, partner)
+
+    assert sorted(fees.select("charge_cents", "fee_cents", pl.col("slug")).rows()) == [
+        (5, 4, "apps.s"), (5, 5, "apps.s"),
+    ]  # fmt: skip
+    assert fees_by_line(fees)[""] == 4
+
+
+def test_other_rules_may_be_of_what_is_stored(given):
+    assert entered(given, {"slug": "Cellar.Storage"}, stored=["cellar.storage"]).rows.height == 1

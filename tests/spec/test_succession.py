@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 
+import dataframely as dy
 import polars as pl
 import pytest
 
@@ -267,3 +268,8 @@ def test_an_organisation_that_closes_and_moves_loses_its_free_credits_and_hands_
 
     (statement,) = settlement.statements.filter(payer_id="lab").to_dicts()
     assert (statement["free_expired_cents"], statement["balance_after_cents"]) == (-7_00, 30_00)
+
+
+def test_a_payer_is_taken_over_by_one_other(given):
+    with pytest.raises(dy.exc.ValidationError, match="primary_key"):
+        given.takeovers({"payer_id": "lab", "successor_id": "acme"}, {"payer_id": "lab", "successor_id": "zeta"})

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import dataframely as dy
 import pytest
 from stdnum.eu import vat
 
@@ -125,3 +126,21 @@ def test_a_month_without_payers_has_nothing_to_decide(given):
     decisions = decide_taxes(given.organisations(), SELLER, ON)
     assert decisions.rates.is_empty()
     assert decisions.unknown.is_empty()
+
+
+@pytest.mark.parametrize(
+    ("on", "ppm"),
+    [(date(2000, 4, 1), 196_000), (date(2013, 12, 31), 196_000), (date(2014, 1, 1), 200_000)],
+)
+def test_the_standard_rate_is_that_of_the_day(on, ppm):
+    assert decide("FR", "44000", on=on) == TaxDecision(ppm, "home")
+
+
+def test_no_rate_is_known_of_earlier_days():
+    with pytest.raises(TaxUnknown, match="no standard VAT rate"):
+        decide("FR", "44000", on=date(2000, 3, 31))
+
+
+def test_a_payer_has_one_rate(given):
+    with pytest.raises(dy.exc.ValidationError, match="primary_key"):
+        given.vat({"payer_id": "acme"}, {"payer_id": "acme", "vat_ppm": 200_000})

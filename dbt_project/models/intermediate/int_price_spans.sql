@@ -206,7 +206,7 @@ priced as (
         is_closed,
         count(price_id) as equal_prices,
         min(price_id) as price_id,
-        min(price_currency) as price_currency,
+        arg_min(price_currency, price_id) as price_currency,
         min(price_id || ' (' || refused_reason || ')') as refused_price,
         string_agg(price_id, ', ' order by price_id) as price_ids
     from ranked
