@@ -12,6 +12,7 @@ from billing_pipeline.rules.flags import (
     collect_flags,
     flag_deltas,
     flag_names,
+    flag_registrations,
     flag_runs,
     flag_samples,
     too_long_runs,
@@ -48,7 +49,10 @@ def flag_usage(billing: Billing, month: Month, read: Mapping[str, Generation]) -
         "runtime_intervals": [flag_runs(runs, meters, period, limits)],
         "storage_samples": [flag_samples(samples, stores, period, limits)],
         "traffic_deltas": [flag_deltas(deltas, flows)],
-        "organisations": [flag_names(organisations, Owners.validate(customers.read("owners")))],
+        "organisations": [
+            flag_names(organisations, Owners.validate(customers.read("owners"))),
+            flag_registrations(organisations),
+        ],
     }
     return Flagged(collect_flags(flags), too_long_runs(runs, meters).sort("owner_id"))
 

@@ -6,6 +6,7 @@ import dagster as dg
 import dataframely as dy
 import polars as pl
 
+from billing_pipeline.adapters.vat_rates import read_vat_rates
 from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
@@ -27,7 +28,7 @@ from billing_pipeline.rules.lifetimes import extend_lifetimes
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import find_takeovers, first_organisations
-from billing_pipeline.rules.tax import decide_taxes
+from billing_pipeline.rules.tax import VatDecisions, decide_taxes, find_retaxed
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.credits import Adjustments, CreditMovements, CreditStatements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
@@ -118,9 +119,7 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         Adjustments.validate(read["credits/adjustments"].read(), cast=True),
         statements,
         current,
-        decide_taxes(
-            _with_statement(current, statements), billing.settings.invoicing_seller, billing.issue_date(month)
-        ),
+        _decide_taxes(billing, month, _with_statement(current, statements)),
         BasisHashes.validate(settled.read("basis")),
         billing.period(month),
     )
@@ -163,6 +162,11 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
     return {table: Report(metadata, equations.get(table, ())) for table, metadata in reports.items()}
 
 
+def _decide_taxes(billing: Billing, month: Month, payers: dy.DataFrame[Organisations]) -> VatDecisions:
+    """The VAT of the month's invoices: its tax point is the date of issue."""
+    return decide_taxes(payers, billing.settings.invoicing_seller, read_vat_rates(), billing.issue_date(month))
+
+
 def _extend_lifetimes(
     billing: Billing,
     month: Month,
@@ -188,7 +192,7 @@ def _extend_lifetimes(
 
 
 def _with_statement(
-    organisations: dy.DataFrame[Organisations], statements: dy.DataFrame[CreditStatements]
+    organisations: dy.DataFrame[Organisations], statements: pl.DataFrame
 ) -> dy.DataFrame[Organisations]:
     """The organisations that are asked for something: also those that stopped paying inside the month."""
     return Organisations.validate(organisations.join(statements, left_on="owner_id", right_on="payer_id", how="semi"))
@@ -276,7 +280,7 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> No
 
     Raises:
         MonthOutOfOrder: the month before is not issued, or the date precedes the period's end.
-        DraftOutdated: what a draft was settled on has changed.
+        DraftOutdated: what a draft was settled on has changed, or another VAT is in force on the date of issue.
     """
     first = billing.books.first_month()
     if first is not None and month > first and not billing.books.is_issued(month.previous):
@@ -300,5 +304,14 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> No
         message = (
             f"{changed.height} drafts of {month}, e.g. of {changed['payer_id'][0]}, were settled on a state of "
             f"{month.previous} that has changed since; run: billing close {month}"
+        )
+        raise DraftOutdated(message)
+    organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
+    taxes = _decide_taxes(billing, month, _with_statement(current_organisations(organisations), drafts))
+    retaxed = find_retaxed(drafts, taxes)
+    if retaxed:
+        message = (
+            f"{len(retaxed)} drafts of {month}, e.g. of {retaxed[0]}, bear another VAT than is due on {issued_on}; "
+            f"run: billing bill {month} --issue-date {issued_on}"
         )
         raise DraftOutdated(message)

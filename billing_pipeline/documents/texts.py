@@ -163,13 +163,6 @@ STATEMENT: Final = (
 )
 NET_USE_FORMULA: Final = "i \N{MINUS SIGN} d"
 
-#: Why the printed rate applies, by the `vat_reason` of a draft. An empty text: the rate needs no justification.
-VAT_REASONS: Final[Mapping[str, str]] = {
-    "home": "French VAT, standard rate — article 278 CGI",
-    "reverse_charge": "Reverse charge — article 283-2 CGI, article 196 directive 2006/112/EC (Autoliquidation)",
-    "outside_eu": "VAT not applicable — article 259-1° CGI",
-}
-
 #: What the part of a slug before its dot is called; a service that is not listed prints its own name.
 SERVICES: Final[Mapping[str, str]] = {
     "apps": "Applications",

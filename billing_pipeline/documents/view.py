@@ -17,7 +17,7 @@ import polars as pl
 from markupsafe import Markup
 
 from billing_pipeline.documents import formatting, pictures
-from billing_pipeline.documents.texts import COUNTED, NET_USE_FORMULA, SERVICES, STATEMENT, TEXTS, VAT_REASONS
+from billing_pipeline.documents.texts import COUNTED, NET_USE_FORMULA, SERVICES, STATEMENT, TEXTS
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.parties import Seller
 
@@ -355,7 +355,7 @@ def _require_consistency(draft: _Row, lines: Sequence[_Row], statements: Sequenc
     """Refuse an invoice whose sections would contradict each other on paper.
 
     Raises:
-        UnprintableInvoice: a section is missing, two sections disagree, or the VAT reason or currency is unknown.
+        UnprintableInvoice: a section is missing, two sections disagree, or the currency is unknown.
     """
     if len(statements) != 1:
         message = f"{len(statements)} credit statements instead of one; publish credits/credit_statements of the month"
@@ -373,9 +373,6 @@ def _require_consistency(draft: _Row, lines: Sequence[_Row], statements: Sequenc
         if one != other:
             message = f"{names} differ: {one} and {other} cents; close the month again"
             raise UnprintableInvoice(message)
-    if draft["vat_reason"] not in VAT_REASONS:
-        message = f"VAT reason {draft['vat_reason']!r} has no printed text; add it to documents.texts.VAT_REASONS"
-        raise UnprintableInvoice(message)
     if draft["currency"] not in MINOR_DIGITS:
         message = f"currency {draft['currency']!r} is not one of ISO 4217; add it to rules.currencies"
         raise UnprintableInvoice(message)
@@ -465,7 +462,7 @@ def _totals(draft: _Row, statement: _Row, lines: Sequence[_Row], period: str, mo
         ),
         TotalView(
             TEXTS["vat"].format(rate=formatting.format_rate(draft["vat_ppm"])),
-            VAT_REASONS[draft["vat_reason"]],
+            draft["vat_note"],
             money(draft["vat_cents"]),
             is_total=False,
         ),

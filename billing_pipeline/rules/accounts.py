@@ -15,6 +15,7 @@ from stdnum import bic, iban
 
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Month, Period, midnight
+from billing_pipeline.rules.registrations import normalise_legal_id, normalise_vat_number
 from billing_pipeline.tables.accounts import (
     CreditGrants,
     Organisations,
@@ -34,7 +35,7 @@ _UNPRINTABLE = r"[\p{Cc}\p{Co}\u{200B}\u{200E}\u{200F}\u{202A}-\u{202E}\u{2060}-
 #: Text columns of an organisation that are printed.
 _PRINTED = (
     "name", "legal_name", "address_line1", "address_line2", "postcode", "city", "purchase_order", "cost_centre",
-    "discount_reason",
+    "discount_reason", "vat_number", "legal_id",
 )  # fmt: skip
 
 #: What of an organisation is dated by its usage; everything else is a detail of the invoice's party.
@@ -90,6 +91,8 @@ def version_organisations(landed: pl.DataFrame, period: Period, as_of: datetime)
         discount_ppm=_exact("discount_rate", 6).fill_null(0),
         price_factor_ppm=pl.when(pl.col("price_factor").is_null()).then(1_000_000).otherwise(_exact("price_factor", 6)),
     )
+    versions = _registered(versions, "vat_number", normalise_vat_number)
+    versions = _registered(versions, "legal_id", normalise_legal_id)
     inexact = _is_inexact("discount_rate", 6) | _is_inexact("price_factor", 6)
     problems = versions.filter(inexact).select(
         payer_id="payer_id",
@@ -296,6 +299,18 @@ def _is_inexact(name: str, digits: int) -> pl.Expr:
 def _printable(name: str) -> pl.Expr:
     """A text in NFC without characters that cannot be printed, without space around it."""
     return pl.col(name).str.normalize("NFC").str.replace_all(_UNPRINTABLE, "").str.strip_chars()
+
+
+def _registered(versions: pl.DataFrame, name: str, normalise: Callable[[str, str], str]) -> pl.DataFrame:
+    """The versions with a number as its register writes it; an empty one is none."""
+    numbers = versions.select("country", name).drop_nulls().unique().sort("country", name)
+    written = [normalise(country, number) or None for country, number in numbers.iter_rows()]
+    normal = numbers.with_columns(pl.Series("written", written, dtype=pl.String))
+    return (
+        versions.join(normal, on=["country", name], how="left", maintain_order="left")
+        .drop(name)
+        .rename({"written": name})
+    )
 
 
 def _problems(found: Iterable[pl.DataFrame]) -> dy.DataFrame[ParkedOrganisations]:

@@ -5,6 +5,7 @@ are counted per owner, with the first one named, so that somebody can ask the me
 """
 
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,6 +13,12 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.rules.period import Period
+from billing_pipeline.rules.registrations import (
+    has_french_registrations,
+    has_vat_numbers,
+    is_french_registration,
+    is_vat_number_of,
+)
 from billing_pipeline.tables.accounts import Organisations, Owners
 from billing_pipeline.tables.usage import UsageFlags
 
@@ -132,6 +139,47 @@ def flag_names(organisations: dy.DataFrame[Organisations], owners: dy.DataFrame[
             _count(unsafe, "name", pl.lit("signs that cannot be printed were taken out")),
         ]
     )
+
+
+def flag_registrations(organisations: dy.DataFrame[Organisations]) -> pl.DataFrame:
+    """Numbers whose shape or check digits are wrong: VAT numbers of member states (``vat_number_invalid``) and French
+    SIREN or SIRET (``legal_id_invalid``); returns as `flag_runs`.
+
+    Whose VAT depends on the number is parked besides: see `rules.tax`.
+    """
+    return pl.concat(
+        [
+            _count(
+                _wrong(organisations, "vat_number", has_vat_numbers, is_vat_number_of).with_columns(
+                    reason=pl.lit("vat_number_invalid")
+                ),
+                "vat_number",
+                pl.lit("no VAT number of the country; correct it"),
+            ),
+            _count(
+                _wrong(
+                    organisations,
+                    "legal_id",
+                    has_french_registrations,
+                    lambda _, number: is_french_registration(number),
+                ).with_columns(reason=pl.lit("legal_id_invalid")),
+                "legal_id",
+                pl.lit("neither SIREN nor SIRET; correct it"),
+            ),
+        ]
+    )
+
+
+def _wrong(
+    organisations: pl.DataFrame,
+    name: str,
+    is_known: Callable[[str], bool],
+    is_valid: Callable[[str, str], bool],
+) -> pl.DataFrame:
+    """Owners with a number that cannot be right: one row per number."""
+    told = organisations.select("owner_id", "country", name).drop_nulls().unique().sort("owner_id", "country", name)
+    wrong = [is_known(country) and not is_valid(country, number) for _, country, number in told.iter_rows()]
+    return told.filter(pl.Series(wrong, dtype=pl.Boolean))
 
 
 def appearance(name: str) -> str:

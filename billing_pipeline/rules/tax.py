@@ -1,37 +1,51 @@
-"""Which VAT an invoice bears: a snapshot of the customer's address and VAT number, decided once per invoice.
+"""Which VAT an invoice bears: decided once per invoice, for the customer's address, kind and VAT number of that day.
 
-The decision table is that of a French provider of electronically supplied services:
+The decision table is that of a provider of electronically supplied services in a member state. `S`, `AE`, `O` are the
+categories of EN 16931 (BT-118):
 
-==============================================  ==================  ======
-customer                                        reason              rate
-==============================================  ==================  ======
-in France or Monaco                             ``home``            20 %
-EU business with a valid VAT number             ``reverse_charge``  0
-outside the EU                                  ``outside_eu``      0
-French overseas department, other EU customers  unknown             parked
-==============================================  ==================  ======
+====================================================  =======================  ======  ========
+customer                                              reason                   rate    category
+====================================================  =======================  ======  ========
+in the provider's country (Monaco counts as France)   ``home``                 its     S
+of a French provider: Guadeloupe, Martinique, Réunion
+- business                                            ``overseas_department``  8.5 %   S
+- consumer                                            ``home``                 20 %    S
+of a French provider: Guyane, Mayotte
+- business                                            ``not_applicable``       0       O
+- consumer                                            unknown                  parked
+in another member state
+- business with a valid VAT number                    ``reverse_charge``       0       AE
+- business without                                    unknown                  parked
+- consumer without a VAT number                       ``oss``                  theirs  S
+outside the EU, or of it but outside its VAT          ``outside_eu``           0       O
+====================================================  =======================  ======  ========
 
-A VAT number is valid if its shape and check digits are (python-stdnum); whether it exists only VIES knows.
-Sources: directive 2006/112/EC art. 44, 45 and 196; CGI art. 259, 259-1°, 278, 283-2, 294; BOI-TVA-GEO-20-40.
+Outside the VAT of the EU lie, among others, the French collectivities of the Pacific, Saint-Barthélemy, Saint-Martin,
+the Canary Islands and Åland; postcodes tell. Madeira and the Azores have rates of their own. The threshold of
+10,000 euros under which consumers abroad may be taxed at home is not used. Reduced rates of some Greek islands are for
+what is performed there, and not used either.
+
+Rates are those in force on the tax point, the date of issue. A VAT number is valid if its shape and check digits are;
+whether it exists only VIES knows, which is not asked.
+Sources: directive 2006/112/EC art. 6, 44, 45, 58, 196, 369a; CGI art. 259, 259-1°, 278, 283-2, 294-1, 296;
+BOI-TVA-GEO-20-40; Regulation 282/2011 art. 18.
 """
 
-from dataclasses import dataclass
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from datetime import date
 from typing import NamedTuple
 
 import dataframely as dy
 import polars as pl
-from stdnum.eu import vat
 
 from billing_pipeline.rules.parties import Seller
+from billing_pipeline.rules.registrations import EU, is_vat_number_of
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.columns import organisation_id
-from billing_pipeline.tables.invoices import ParkedOrganisations
-
-#: Standard rates at home: country, first day, rate in millionths; the newest first.
-HOME_RATES = [("FR", date(2014, 1, 1), 200_000), ("FR", date(2000, 4, 1), 196_000)]
-
-EU = frozenset("AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split())  # noqa: SIM905 - literals would take a page
+from billing_pipeline.tables.invoices import ParkedOrganisations, vat_category, vat_scheme
 
 #: ISO 3166-1 alpha-2: what is not in it is a typing error, not a customer outside the EU.
 COUNTRIES = frozenset(
@@ -46,123 +60,287 @@ COUNTRIES = frozenset(
     """.split()  # noqa: SIM905
 )
 
-#: Departments and Saint-Martin, whose rates are special; the collectivities of the Pacific and others lie outside.
-_OVERSEAS = frozenset({"GP", "MQ", "GF", "RE", "YT", "MF"})
-_OVERSEAS_POSTCODES = ("971", "972", "973", "974", "975", "976", "977", "978", "984", "986", "987", "988")
+#: Departments where French VAT has a rate of its own, and where it does not apply (art. 294-1 CGI).
+_OVERSEAS_TAXED, _OVERSEAS_UNTAXED = frozenset({"GP", "MQ", "RE"}), frozenset({"GF", "YT"})
+
+#: Places that postcodes tell from the rest of their country: by the start of the postcode, the ISO 3166 code or a name.
+_PLACES = {
+    "FR": {
+        "971": "GP", "97133": "BL", "97150": "MF", "972": "MQ", "973": "GF", "974": "RE", "975": "PM", "976": "YT",
+        "977": "BL", "978": "MF", "980": "FR", "984": "TF", "986": "WF", "987": "PF", "988": "NC",
+    },
+    "AT": {"6691": "AT-Jungholz", "6991": "AT-Mittelberg", "6992": "AT-Mittelberg", "6993": "AT-Mittelberg"},
+    "DE": {"27498": "DE-Helgoland", "78266": "DE-Büsingen"},
+    "ES": {"35": "ES-CN", "38": "ES-CN", "51": "ES-CE", "52": "ES-ML"},
+    "FI": {"22": "AX"},
+    "GR": {"63086": "GR-69"},
+    "IT": {"22061": "IT-Campione", "23041": "IT-Livigno"},
+    "PT": {
+        "90": "PT-30", "91": "PT-30", "92": "PT-30", "93": "PT-30", "94": "PT-30",
+        "95": "PT-20", "96": "PT-20", "97": "PT-20", "98": "PT-20", "99": "PT-20",
+    },
+}  # fmt: skip
+
+#: Parts of member states outside the territory of the directive (its art. 6); others have ISO codes of their own.
+_OUTSIDE_THE_DIRECTIVE = frozenset(
+    {"DE-Helgoland", "DE-Büsingen", "ES-CN", "ES-CE", "ES-ML", "GR-69", "IT-Campione", "IT-Livigno"}
+)
+
+#: Five digits tell a place in France; the first two of those overseas, and of Monaco.
+_FRENCH_DIGITS, _FRENCH_AFAR = 5, ("97", "98")
 
 
 class TaxUnknown(ValueError):
     """The tables do not say which VAT this invoice bears; the organisation is parked as ``tax_unknown``."""
 
 
+class VatRate(NamedTuple):
+    """A rate of a country, in force from `valid_from` until the day before `valid_to` (None: no end is known)."""
+
+    #: ISO 3166-1 alpha-2; ISO 3166-2 of a region with a rate of its own (`PT-20`, the Azores).
+    country: str
+    #: `standard` of a country, `regional` of a part of one.
+    kind: str
+    vat_ppm: int
+    valid_from: date
+    valid_to: date | None
+
+
+class VatRule(NamedTuple):
+    """What an invoice says of its VAT under one reason."""
+
+    #: `domestic`, `reverse_charge`, `oss` (one-stop shop) or `outside`: where it is declared.
+    scheme: str
+    #: EN 16931, BT-118.
+    category: str
+    #: VATEX code (BT-121); None where VAT is charged.
+    exemption_code: str | None
+
+
+#: By reason.
+VAT_RULES = {
+    "home": VatRule("domestic", "S", None),
+    "overseas_department": VatRule("domestic", "S", None),
+    "not_applicable": VatRule("outside", "O", "VATEX-EU-O"),
+    "reverse_charge": VatRule("reverse_charge", "AE", "VATEX-EU-AE"),
+    "oss": VatRule("oss", "S", None),
+    "outside_eu": VatRule("outside", "O", "VATEX-EU-O"),
+}
+
+#: What is printed beside the rate, by reason; the words of the law stand first. `{country}` is whose VAT it is.
+_NOTES = {
+    "home": "VAT of {country}, standard rate",
+    "reverse_charge": "Reverse charge — art. 196 directive 2006/112/EC",
+    "oss": "VAT of {country}, one-stop shop (OSS) — art. 58 directive 2006/112/EC",
+    "outside_eu": "VAT not applicable — outside the EU, art. 44 and 59 directive 2006/112/EC",
+}
+_FRENCH_NOTES = _NOTES | {
+    "home": "French VAT, standard rate — article 278 CGI",
+    "overseas_department": "French VAT, overseas departments — article 296 CGI",
+    "not_applicable": "TVA non applicable — art. 294-1 du CGI (VAT not applicable)",
+    "reverse_charge": "Autoliquidation — art. 283-2 CGI, art. 196 dir. 2006/112/CE (reverse charge)",
+    "outside_eu": "TVA non applicable — art. 259-1° du CGI (VAT not applicable)",
+}
+
+
 @dataclass(frozen=True)
 class TaxDecision:
-    """The one rate of an invoice in millionths and the rule that gave it."""
+    """The one rate of an invoice and what the invoice says of it; fields as the columns of `Drafts`."""
 
     vat_ppm: int
-    #: `home`, `reverse_charge` or `outside_eu`.
-    reason: str
+    vat_reason: str
+    vat_scheme: str
+    vat_category: str
+    vat_exemption_code: str | None
+    vat_note: str
 
 
-class VatRates(dy.Schema):
+class DecidedVat(dy.Schema):
     """One row per payer whose VAT was decided."""
 
     payer_id = organisation_id(primary_key=True)
     vat_ppm = dy.Int64(min=0)
     vat_reason = dy.String()
+    vat_scheme = vat_scheme()
+    vat_category = vat_category()
+    vat_exemption_code = dy.String(nullable=True)
+    vat_note = dy.String(min_length=1)
 
 
 class VatDecisions(NamedTuple):
     """The decisions for all payers: each is in one of the two frames."""
 
-    rates: dy.DataFrame[VatRates]
+    rates: dy.DataFrame[DecidedVat]
     unknown: dy.DataFrame[ParkedOrganisations]
 
 
-def decide_vat(country: str, postcode: str, kind: str, vat_number: str | None, seller: Seller, on: date) -> TaxDecision:
+def rate_at(rates: Sequence[VatRate], country: str, on: date) -> int:
+    """The rate of a country or region on a day, in millionths.
+
+    A correction of an older invoice bears the rate of that invoice: ask for its date of issue.
+
+    Args:
+        rates: see `VatRate`; no two of a country hold on one day.
+        country: as in `VatRate`.
+        on: the tax point.
+
+    Raises:
+        TaxUnknown: the table has no rate of it for that day.
+    """
+    for rate in rates:
+        if rate.country == country and rate.valid_from <= on and (rate.valid_to is None or on < rate.valid_to):
+            return rate.vat_ppm
+    message = f"no VAT rate of {country} on {on} is known; add it to adapters/vat_rates.csv, with its source checked"
+    raise TaxUnknown(message)
+
+
+def decide_vat(
+    country: str,
+    postcode: str,
+    kind: str,
+    vat_number: str | None,
+    seller: Seller,
+    rates: Sequence[VatRate],
+    on: date,
+) -> TaxDecision:
     """Decide the VAT of an invoice.
 
     Args:
         country: the customer's, ISO 3166-1 alpha-2; Monaco counts as France.
-        postcode: tells the French overseas departments from the mainland.
+        postcode: tells places with a VAT of their own, as overseas departments, from the rest of their country.
         kind: ``business`` or ``consumer``.
         vat_number: the customer's, with its country's prefix (``EL`` for Greece); spaces do not matter.
         seller: the provider.
-        on: the day whose rates apply.
+        rates: the dated rates.
+        on: the tax point: the date of issue.
 
     Raises:
         TaxUnknown: the decision table of this module has no row for it; the message says what is missing.
     """
-    home = _vat_country(seller.country)
-    customer = _vat_country(country)
-    home_ppm = _home_rate(home, on)
-    if country not in COUNTRIES:
+    home, place = _home(seller), _find_place(country, postcode)
+    home_ppm = rate_at(rates, home, on)
+    if place == home:
+        return _decision("home", home_ppm, home)
+    if place in _OVERSEAS_TAXED | _OVERSEAS_UNTAXED:
+        return _decide_overseas(place, kind, vat_number, home, rates, on)
+    member = place[:2]
+    if member not in EU or place in _OUTSIDE_THE_DIRECTIVE:
+        return _decision("outside_eu", 0, home)
+    if member == home:
+        message = f"{place} is a region of the provider's own country; have its rate confirmed and add it to rules.tax"
+        raise TaxUnknown(message)
+    if kind == "consumer" and not vat_number:
+        return _decision("oss", rate_at(rates, place, on), home, place)
+    if kind == "consumer" or not vat_number or not is_vat_number_of(member, vat_number):
+        raise TaxUnknown(_why_no_reverse_charge(member, kind, vat_number))
+    if not is_vat_number_of(home, seller.vat_number):
         message = (
-            f"{country!r} is not a country of ISO 3166-1 (Greece is GR, the United Kingdom GB); correct the address"
+            f"a reverse charge invoice needs both VAT numbers, and {seller.vat_number!r} is none of {home}; "
+            "set seller.vat_number"
         )
         raise TaxUnknown(message)
-    if customer in _OVERSEAS or (customer == "FR" and postcode.strip().startswith(_OVERSEAS_POSTCODES)):
-        message = (
-            f"{country} {postcode} is French overseas territory, where special rates or none apply; "
-            "have the rate confirmed and add it to rules.tax"
-        )
-        raise TaxUnknown(message)
-    if customer == home:
-        return TaxDecision(home_ppm, "home")
-    if customer not in EU:
-        return TaxDecision(0, "outside_eu")
-    if kind == "business" and _is_vat_number_of(customer, vat_number or ""):
-        return TaxDecision(0, "reverse_charge")
-    raise TaxUnknown(_why_no_reverse_charge(customer, kind, vat_number))
+    return _decision("reverse_charge", 0, home)
 
 
-def decide_taxes(organisations: dy.DataFrame[Organisations], seller: Seller, on: date) -> VatDecisions:
-    """Decide the VAT of payers, given with their current versions."""
-    rates, unknown = [], []
+def decide_taxes(
+    organisations: dy.DataFrame[Organisations], seller: Seller, rates: Sequence[VatRate], on: date
+) -> VatDecisions:
+    """Decide the VAT of payers, given with their current versions, for invoices of one date."""
+    decided, unknown = [], []
     parties = organisations.sort("owner_id").select("owner_id", "country", "postcode", "kind", "vat_number")
     for payer, country, postcode, kind, vat_number in parties.iter_rows():
         try:
-            decision = decide_vat(country, postcode, kind, vat_number, seller, on)
+            decision = decide_vat(country, postcode, kind, vat_number, seller, rates, on)
         except TaxUnknown as problem:
             unknown.append((payer, "tax_unknown", str(problem)))
         else:
-            rates.append((payer, decision.vat_ppm, decision.reason))
+            decided.append((payer, *astuple(decision)))
     return VatDecisions(
-        VatRates.validate(_frame(VatRates, rates)),
+        DecidedVat.validate(_frame(DecidedVat, decided), cast=True),
         ParkedOrganisations.validate(_frame(ParkedOrganisations, unknown)),
     )
+
+
+def find_retaxed(drafts: pl.DataFrame, decisions: VatDecisions) -> list[str]:
+    """Payers whose drafts (rows of `tables.invoices.Drafts`) bear another VAT than was decided, in order."""
+    decided = decisions.rates.with_columns(pl.col(pl.Enum).cast(pl.String))
+    drafted = drafts.with_columns(pl.col(pl.Enum).cast(pl.String)).select(decided.columns)
+    return drafted.join(decided, on=decided.columns, how="anti", nulls_equal=True)["payer_id"].sort().to_list()
 
 
 def _frame(table: type[dy.Schema], rows: list[tuple]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=table.create_empty().schema, orient="row")
 
 
-def _vat_country(country: str) -> str:
+def _decision(reason: str, vat_ppm: int, home: str, place: str | None = None) -> TaxDecision:
+    notes = _FRENCH_NOTES if home == "FR" else _NOTES
+    rule = VAT_RULES[reason]
+    note = notes[reason].format(country=place or home)
+    return TaxDecision(vat_ppm, reason, rule.scheme, rule.category, rule.exemption_code, note)
+
+
+def _home(seller: Seller) -> str:
+    home = "FR" if seller.country == "MC" else seller.country
+    if home not in EU:
+        message = (
+            f"the provider's country {home} is no member state, and the decision table of rules.tax is for those; "
+            "correct seller.country, or have the table written with a tax adviser"
+        )
+        raise TaxUnknown(message)
+    return home
+
+
+def _find_place(country: str, postcode: str) -> str:
+    """The country or region whose VAT rules hold at an address: `GP` for a French address in Guadeloupe."""
+    if country not in COUNTRIES:
+        message = (
+            f"{country!r} is not a country of ISO 3166-1 (Greece is GR, the United Kingdom GB); correct the address"
+        )
+        raise TaxUnknown(message)
+    digits = re.sub("[^0-9]", "", unicodedata.normalize("NFKC", postcode))
+    starts = [start for start in _PLACES.get(country, ()) if digits.startswith(start)]
+    if starts:
+        return _PLACES[country][max(starts, key=len)]
+    if country == "FR" and (len(digits) < _FRENCH_DIGITS or digits.startswith(_FRENCH_AFAR)):
+        message = (
+            f"{postcode!r} is no French postcode, which tells the mainland from overseas, where other rates or none "
+            "apply; correct the address"
+        )
+        raise TaxUnknown(message)
     return "FR" if country == "MC" else country
 
 
-def _home_rate(home: str, on: date) -> int:
-    for country, first_day, ppm in HOME_RATES:
-        if country == home and first_day <= on:
-            return ppm
+def _decide_overseas(
+    place: str, kind: str, vat_number: str | None, home: str, rates: Sequence[VatRate], on: date
+) -> TaxDecision:
+    """The French departments: part of France for the services of a French provider, outside the EU for others."""
+    if kind == "business" and home != "FR":
+        return _decision("outside_eu", 0, home)
+    if kind == "business" and vat_number and not is_vat_number_of("FR", vat_number):
+        message = f"{vat_number!r} is not a valid VAT number of FR; correct it in the organisations row"
+        raise TaxUnknown(message)
+    if kind == "business" and place in _OVERSEAS_TAXED:
+        return _decision("overseas_department", rate_at(rates, place, on), home)
+    if kind == "business":
+        return _decision("not_applicable", 0, home)
+    if home == "FR" and place in _OVERSEAS_TAXED:
+        return _decision("home", rate_at(rates, home, on), home)
     message = (
-        f"no standard VAT rate of the seller's country {home} on {on}; add it to HOME_RATES in rules.tax, "
-        "and check with a tax adviser that the decision table there holds for that country"
+        f"a consumer in {place}: the table has no rate for it (general rule or art. 294-1 CGI); "
+        "have it confirmed by a tax adviser and add it to rules.tax"
     )
     raise TaxUnknown(message)
-
-
-def _is_vat_number_of(country: str, vat_number: str) -> bool:
-    prefix = "EL" if country == "GR" else country
-    return vat.is_valid(vat_number) and vat.compact(vat_number).startswith(prefix)
 
 
 def _why_no_reverse_charge(country: str, kind: str, vat_number: str | None) -> str:
     if kind == "consumer":
         return (
-            f"a consumer in {country} pays that country's VAT (one-stop shop), which is not supported yet; "
-            "bill this organisation by hand"
+            f"a consumer in {country} with the VAT number {vat_number!r}: land the organisations row as a business, "
+            "or without the number"
         )
     if not vat_number:
-        return f"a business in {country} without a VAT number; land the number in its organisations row"
+        return (
+            f"a business in {country} without a VAT number; land the number in its organisations row, "
+            "or the row as a consumer's if it has none"
+        )
     return f"{vat_number!r} is not a valid VAT number of {country}; correct it in the organisations row"

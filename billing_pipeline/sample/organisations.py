@@ -132,7 +132,7 @@ _FIRST_NAMES = ("Camille", "Noé", "Inès", "Maël", "Zoé", "Élise", "Yann", "
 _LAST_NAMES = ("Aubrac", "Lestrange", "Ménard-Roux", "Pérol", "Vasseur", "Kerdoncuff")
 
 #: Who the first payers are: their part in the story is told in `invent_customers`.
-_CAST = ("FR", "FR", "DE", "IT", "ES", "consumer BE", "consumer FR", "US", "CH", "FR")
+_CAST = ("FR", "FR", "DE", "IT", "ES", "consumer BE", "consumer GF", "US", "CH", "FR")
 _THEN = ("FR", "FR", "consumer FR", "DE", "FR", "IT", "FR", "ES", "FR", "US", "DE", "FR", "consumer FR", "CH")
 #: Among the payers that have sub-organisations, one more each round.
 _PAYERS_OF_OTHERS = (0, 1, 0, 2, 0, 1, 0, 1)
@@ -142,8 +142,8 @@ def invent_customers(count: int, first: Month, rng: Random) -> list[Customer]:
     """Invent organisations, payers first, then the sub-organisations of the first three payers.
 
     The first payers play a part each: 0 pays 0.9 of every price, 1 has 5 % off its invoices, 3 closes on the 20th of
-    the second month, 4 opens on the 10th of it, 5 is a consumer of another member state, whose tax nobody has decided,
-    and 9 moves house with the third month.
+    the second month, 4 opens on the 10th of it, 5 is a consumer of another member state, whose VAT is that state's, 6
+    one of Guyane, whose tax nobody has decided, and 9 moves house with the third month.
 
     Args:
         count: how many, sub-organisations (a fifth of them) included; at least 12.
@@ -255,7 +255,7 @@ def _identity(part: str, rng: Random, used_names: set[str]) -> Row:
 
 def _consumer(country: str, rng: Random, used_names: set[str]) -> Row:
     name = _unused(lambda: f"{rng.choice(_FIRST_NAMES)} {rng.choice(_LAST_NAMES)}", used_names)
-    postcode, city = {"FR": ("13001", "Marseille"), "BE": ("4000", "Liège")}[country]
+    postcode, city = {"FR": ("13001", "Marseille"), "BE": ("4000", "Liège"), "GF": ("97300", "Cayenne")}[country]
     return {
         "owner_id": _owner_id("user", rng),
         "name": name,

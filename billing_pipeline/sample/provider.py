@@ -53,7 +53,9 @@ class SampleSummary:
     closed: str
     #: Opened on the 10th of the second month.
     opened: str
-    #: A consumer of a member state for which no tax was decided.
+    #: A consumer of another member state, who pays that state's VAT.
+    oss_consumer: str
+    #: A consumer of an overseas department for which no tax was decided.
     tax_unknown: str
     #: When the prices of applications change; in the second month.
     price_change_at: datetime
@@ -130,7 +132,8 @@ def write_sample(
         payers=tuple(customer.owner_id for customer in customers if customer.pays and customer.opened_at < end),
         closed=customers[3].owner_id,
         opened=customers[4].owner_id,
-        tax_unknown=customers[5].owner_id,
+        oss_consumer=customers[5].owner_id,
+        tax_unknown=customers[6].owner_id,
         price_change_at=change_at,
     )
 

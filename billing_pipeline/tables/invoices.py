@@ -6,6 +6,16 @@ import polars as pl
 from billing_pipeline.tables.columns import cents, organisation_id, whole
 
 
+def vat_scheme() -> dy.Enum:
+    """Where the VAT of an invoice is declared: at home, by the customer, in the one-stop shop, nowhere in the EU."""
+    return dy.Enum(["domestic", "reverse_charge", "oss", "outside"])
+
+
+def vat_category() -> dy.Enum:
+    """The category of VAT of EN 16931 (BT-118): standard rate, reverse charge, outside the scope."""
+    return dy.Enum(["S", "AE", "O"])
+
+
 class InvoiceLines(dy.Schema):
     """One row per printed line, in printed order; the amounts of a payer add up to its total fees F."""
 
@@ -69,6 +79,12 @@ class Drafts(dy.Schema):
     vat_ppm = dy.Int64(min=0)
     #: Which rule gave the rate: a code of `rules.tax`.
     vat_reason = dy.String()
+    vat_scheme = vat_scheme()
+    vat_category = vat_category()
+    #: VATEX code (BT-121); null where VAT is charged.
+    vat_exemption_code = dy.String(nullable=True)
+    #: Printed beside the rate; also the reason of the exemption (BT-120) unless the category is `S`.
+    vat_note = dy.String(min_length=1)
     vat_cents = cents(lowest=0)
     payable_cents = cents(lowest=0)
     name = dy.String()

@@ -77,7 +77,9 @@ class InvoiceMonth:
             "payer_id": payer_id, "kind": "invoice", "number": "INV-2026-000007", "billing_month": "2026-10",
             "period_start": date(2026, 10, 1), "period_end": date(2026, 10, 31), "issued_on": date(2026, 11, 3),
             "due_on": date(2026, 12, 3), "fees_cents": fees, "used_credits_cents": change + expired,
-            "subtotal_cents": subtotal, "vat_reason": "home", "vat_cents": vat, "payable_cents": subtotal + vat,
+            "subtotal_cents": subtotal, "vat_reason": "home", "vat_scheme": "domestic", "vat_category": "S",
+            "vat_note": "French VAT, standard rate — article 278 CGI",
+            "vat_cents": vat, "payable_cents": subtotal + vat,
         } | draft)  # fmt: skip
         return self
 

@@ -94,6 +94,10 @@ class ProviderHome:
         """Close and issue a month, but make no documents."""
         self._materialise(month, *_UP_TO_INVOICES)
 
+    def redo(self, month: str, *stages: str) -> None:
+        """Make these stages of a month again from what the others published, numbers last."""
+        self._materialise(month, *stages)
+
     def print(self, month: str) -> None:
         """Make the documents of a month."""
         self._materialise(month, "documents", leave_out="documents/invoice_documents")

@@ -53,7 +53,7 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
     """Every owner runs one instance all the time; two of them something without a price, too."""
     home = new_home("chain")
     owners = ("debtor", "misused", "prompt", "stranger", "unpriced")
-    abroad = {"stranger": {"kind": "consumer", "country": "DE", "postcode": "10115", "city": "Berlin"}}
+    abroad = {"stranger": {"country": "DE", "postcode": "10115", "city": "Berlin"}}
     home.land("organisations", *(organisation(owner, **abroad.get(owner, {})) for owner in owners), known_at=LANDED)
     home.land("price_tiers", hourly("apps.s", "0.10"), known_at=LANDED)
     home.land(

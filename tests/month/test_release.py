@@ -58,7 +58,7 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
         "organisations",
         *(organisation(owner) for owner in ("early", "steady", "unpriced")),
         organisation("branch", payer_id="unpriced"),
-        organisation("stranger", kind="consumer", country="DE", postcode="10115", city="Berlin"),
+        organisation("stranger", country="DE", postcode="10115", city="Berlin"),
     )
     home.land("price_tiers", hourly("apps.s", "0.10"))
     home.land("credit_grants", grant("steady", "steady-20", "20.00"), grant("unpriced", "unpriced-20", "20.00"))

@@ -947,7 +947,7 @@ def a_consumer_abroad(of: Customer) -> None:
     of.little()
 
 
-@case(mixes=False, country="FR", postcode="97100")
+@case(mixes=False, country="FR", postcode="97100", vat_number=None)
 def an_overseas_address(of: Customer) -> None:
     of.little()
 
@@ -1318,8 +1318,7 @@ TO_REACH: tuple[str, ...] = (
     *(f"{basis} in blocks" for basis in _MODES),
     *(f"{basis} with a price of the tier" for basis in ("runtime", "moved", "units")),
     *(f"invoice in {currency}" for currency in ("EUR", "USD", "JPY", "KWD")),
-    "VAT 0%",
-    "VAT 20%",
+    *(f"VAT {rate}%" for rate in ("0.0", "8.5", "19.0", "20.0")),
     "half a minor unit",
     "stored beyond 64 bits",
     "price of one's own",

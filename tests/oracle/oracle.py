@@ -40,7 +40,9 @@ EU = frozenset(
     {"AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU"}
     | {"IE", "IT", "LT", "LU", "LV", "MT", "NL", "PL", "PT", "RO", "SE", "SI", "SK"}
 )
-COUNTRIES = EU | {"US", "GB", "CH", "JP", "KW", "CA", "BR", "NO"}
+COUNTRIES = EU | {"US", "GB", "CH", "JP", "KW", "CA", "BR", "NO", "GF"}
+# Of the member states whose consumers are generated.
+RATES_ABROAD = {"BE": Fraction(21, 100), "DE": Fraction(19, 100)}
 
 
 @dataclass(frozen=True)
@@ -295,12 +297,25 @@ def vat_rate(payer: Row) -> Fraction | None:
     """The rate that a French seller owes; None where nobody can say yet."""
     if payer["country"] not in COUNTRIES:
         return None
+    if payer["country"] == "GF" or (payer["country"] == "FR" and payer["postcode"].startswith("97")):
+        return _overseas_rate(payer)
     if payer["country"] == "FR":
-        return None if payer["postcode"].startswith(("97", "98")) else Fraction(20, 100)
+        return Fraction(20, 100)
     if payer["country"] not in EU:
         return Fraction(0)
-    is_taxable = payer["kind"] == "business" and _is_vat_number(payer["country"], payer["vat_number"])
-    return Fraction(0) if is_taxable else None
+    if payer["kind"] == "consumer":
+        return None if payer["vat_number"] else RATES_ABROAD[payer["country"]]
+    return Fraction(0) if _is_vat_number(payer["country"], payer["vat_number"]) else None
+
+
+def _overseas_rate(payer: Row) -> Fraction | None:
+    """8.5 % for businesses where French VAT holds; nothing where it does not, which for consumers nobody confirmed."""
+    is_untaxed = payer["country"] == "GF" or payer["postcode"].startswith(("973", "976"))
+    if payer["kind"] == "consumer":
+        return None if is_untaxed else Fraction(20, 100)
+    if payer["vat_number"] and not payer["vat_number"].startswith("FR"):
+        return None
+    return Fraction(0) if is_untaxed else Fraction(85, 1000)
 
 
 class _Ledger:
@@ -501,7 +516,7 @@ def _note_bill(bill: Bill, payer: Row, *, is_closed: bool, reached: Counter[str]
     reached["nothing to pay"] += bill.is_due and bill.payable == 0
     reached["only credits"] += bill.is_due and not bill.charges
     reached["fees that do not come again"] += bill.recurring < bill.fees
-    reached[f"VAT {float(bill.vat_rate):.0%}"] += bill.is_due
+    reached[f"VAT {float(bill.vat_rate):.1%}"] += bill.is_due
     reached["discount over the whole invoice"] += any(not each.rule_id for each in bill.adjustments)
     reached[f"invoice in {payer['currency']}"] += bill.is_due
 

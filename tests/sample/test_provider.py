@@ -113,7 +113,7 @@ def test_forty_organisations_of_several_countries_eight_of_which_others_pay_for(
     assert organisations.height == 40
     assert organisations["payer_id"].count() == 8
     assert organisations["payer_id"].drop_nulls().n_unique() == 3
-    assert set(organisations["country"]) == {"FR", "DE", "IT", "ES", "US", "CH", "BE"}
+    assert set(organisations["country"]) == {"FR", "DE", "IT", "ES", "US", "CH", "BE", "GF"}
     assert organisations.filter(pl.col("payer_id").is_null())["name"].is_unique().all()
     assert set(sample.payers) == set(organisations.filter(pl.col("payer_id").is_null())["owner_id"])
 
@@ -196,9 +196,12 @@ def test_usage_lies_between_opening_and_closing(sample: SampleSummary) -> None:
     assert closing["closed_on"].to_list() == [closed_at.date()]
 
 
-def test_only_one_consumer_lives_where_no_tax_was_decided(sample: SampleSummary) -> None:
+def test_one_consumer_lives_in_another_member_state_and_one_where_no_tax_was_decided(sample: SampleSummary) -> None:
     abroad = customers(sample).filter((pl.col("kind") == "consumer") & (pl.col("country") != "FR"))
-    assert abroad["owner_id"].to_list() == [sample.tax_unknown]
+    assert dict(abroad.select("owner_id", "country").iter_rows()) == {
+        sample.oss_consumer: "BE",
+        sample.tax_unknown: "GF",
+    }
 
 
 def test_every_slug_in_use_has_one_public_price_at_every_instant(sample: SampleSummary) -> None:

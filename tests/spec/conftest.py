@@ -15,7 +15,7 @@ from billing_pipeline.rules.invoicing import DraftedMonth, draft_invoices
 from billing_pipeline.rules.period import Month, Period
 from billing_pipeline.rules.spending import AdjustedCharges, InvoiceRules, adjust_charges, assign_spend_rules
 from billing_pipeline.rules.succession import Takeovers
-from billing_pipeline.rules.tax import VatDecisions, VatRates
+from billing_pipeline.rules.tax import DecidedVat, VatDecisions
 from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements, SpendRules
 from billing_pipeline.tables.credits import (
     CreditAccounts,
@@ -129,8 +129,10 @@ def _movements(*rows):
 
 
 def _vat(*rows):
-    rates = [{"vat_ppm": 0, "vat_reason": "home", **row} for row in rows]
-    return VatDecisions(_table(VatRates, rates), ParkedOrganisations.create_empty())
+    defaults = {
+        "vat_ppm": 0, "vat_reason": "home", "vat_scheme": "domestic", "vat_category": "S", "vat_note": "French VAT",
+    }  # fmt: skip
+    return VatDecisions(_table(DecidedVat, rows, defaults), ParkedOrganisations.create_empty())
 
 
 def _basis(payers):

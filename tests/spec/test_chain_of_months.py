@@ -16,6 +16,7 @@ from hypothesis import Phase, settings
 from hypothesis import given as draw
 from hypothesis import strategies as st
 
+from billing_pipeline.adapters.vat_rates import read_vat_rates
 from billing_pipeline.rules.balances import (
     carry_refills,
     current_organisations,
@@ -33,6 +34,7 @@ from billing_pipeline.rules.spending import adjust_charges, assign_spend_rules, 
 from billing_pipeline.rules.tax import decide_taxes
 
 FIRST = Month.parse("2026-01")
+RATES = read_vat_rates()
 SLUGS = ("apps.s", "cellar.storage", "postgresql.xs_sml")
 #: Also what tops up everything.
 EVERY_SLUG = [*SLUGS, "minimum", "commitment"]
@@ -412,7 +414,7 @@ def bill_history(given, histories: History, plan: Plan = NO_PLAN) -> list[Billed
             accounts.accounts, fees, commitments(assigned.rules), plan.strategy, plan.from_month, period
         )
         settled = settle_credits(fees, lots, provisioned, period)
-        vat = decide_taxes(current, seller, month.last_day)
+        vat = decide_taxes(current, seller, RATES, month.last_day)
         drafted = draft_invoices(charges, adjustments, settled.statements, current, vat, given.basis(payers), period)
         assert drafted.parked.is_empty()
         assert lines_make_fees(charges, adjustments, settled.statements).holds
