@@ -220,7 +220,7 @@ def test_a_file_that_holds_no_books_is_refused(tmp_path):
 
 def test_books_of_a_later_version_are_refused(path):
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
 
-    with pytest.raises(BooksTooNew, match="schema 2"):
+    with pytest.raises(BooksTooNew, match="schema 3"):
         Books(path)
