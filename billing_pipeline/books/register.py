@@ -13,6 +13,7 @@ from typing import Any
 from billing_pipeline.books.chain import GENESIS, BooksDamaged, Chain, Entries, Entry, Head
 from billing_pipeline.rules.lifecycle import (
     CREDIT_NOTE,
+    INVOICE,
     Change,
     Document,
     IllegalTransition,
@@ -21,7 +22,7 @@ from billing_pipeline.rules.lifecycle import (
     follow,
     require_transition,
 )
-from billing_pipeline.rules.numbering import NUMBER_FORMAT, MalformedNumber, format_number
+from billing_pipeline.rules.numbering import NUMBER_FORMAT, format_number
 from billing_pipeline.rules.period import Month
 
 _ISSUED = "kind = 'invoice_issued'"
@@ -108,6 +109,11 @@ class Issued:
     issued_on: date
     as_of: datetime
     request: IssueRequest
+
+    @property
+    def is_monthly(self) -> bool:
+        """Whether it is the invoice of its month, which `<payer_id>/<month>` names, too."""
+        return self.request.kind == INVOICE and self.request.reference == ""
 
     @property
     def document(self) -> Document:
