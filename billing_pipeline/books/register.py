@@ -323,6 +323,19 @@ class Books:
                 entries.append("state_changed", _change_payload(change))
         return new
 
+    def recorded_documents(self) -> dict[str, dict[str, str]]:
+        """The files of all issued documents, as number -> file name -> sha256, by number."""
+        recorded: dict[str, dict[str, str]] = {}
+        for entry in self._select("kind = 'documents_recorded'", (), None):
+            recorded.setdefault(entry.payload["number"], {}).update(entry.payload["files"])
+        return dict(sorted(recorded.items()))
+
+    def issued_months(self) -> list[IssuedMonth]:
+        """How each issued month was issued last, in order of months."""
+        issues = [_as_issued_month(entry) for entry in self._select("kind = 'month_issued'", (), None)]
+        last = {issued.month: issued for issued in issues}
+        return [last[month] for month in sorted(last)]
+
     def _select(self, condition: str, values: tuple[str, ...], as_of_seq: int | None) -> list[Entry]:
         with self._chain.reading() as entries:
             seq = entries.head().seq if as_of_seq is None else as_of_seq

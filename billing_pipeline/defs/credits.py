@@ -23,6 +23,7 @@ from billing_pipeline.rules.balances import (
     open_accounts,
     open_lots,
 )
+from billing_pipeline.rules.bill_flags import fees_are_steady, flag_bills
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.equations import (
     balances_continue,
@@ -146,6 +147,7 @@ CREDIT_TABLES = (
             "balances_continue": "b + g = b + e + g + h of the month before + opening balances − given up.",
             "transfers_cancel_out": "Credits that change their payer: out = in.",
         },
+        warnings={"fees_are_steady": "Fees stay within half of those of the month before."},
     ),
     Table(
         "credits/adjustments",
@@ -206,12 +208,13 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     basis = basis_hash(accounts, before.statements, before.movements, arrivals, opened.takeovers)
 
     statements = settlement.statements
+    compared = taken_over(before.statements, opened.takeovers)
     equations = [
         *check_charges(billing, month, charges),
         statements_keep_their_formulas(statements),
         balances_continue(
             statements,
-            taken_over(before.statements, opened.takeovers),
+            compared,
             prepaid_openings(arrivals, entered.opened),
             given_up_refills(arrivals),
         ),
@@ -238,7 +241,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         publication.write("basis", without(basis, broken))
         publication.write("pending", without(opened.refills, parked, "holder_id"))
         publication.write("parked", parked)
-        publication.write("refused", refused)
+        publication.write("flags", without(flag_bills(statements, compared, refused), broken))
     with billing.warehouse.publishing(
         "credits/adjustments", partition(month), as_of=as_of, inputs=inputs
     ) as publication:
@@ -260,6 +263,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
                 **total_amounts(statements, "fees", "free_used", "free_expired", "prepaid_used", "refill"),
             },
             equations,
+            [fees_are_steady(statements, before.statements)],
         ),
         "credits/adjustments": Report({"dagster/row_count": adjustments.height}),
         **{table: Report({"dagster/row_count": rows.height}) for table, rows in others.items()},

@@ -32,7 +32,7 @@ from billing_pipeline.rules.tax import decide_taxes
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.credits import Adjustments, CreditMovements, CreditStatements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
+from billing_pipeline.tables.invoices import BillFlags, Drafts, InvoiceLines, Invoices, ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
 
 #: What an issued month was issued from, kept in the books: the month after settles on exactly these.
@@ -51,6 +51,8 @@ ISSUED_FROM = (
     "invoices/explanations",
 )
 
+#: What is made when numbers are given, not before.
+ISSUED = (["invoices", "invoices"], ["invoices", "states"])
 
 _TOTALS = ("fees", "subtotal", "vat", "payable")
 
@@ -81,6 +83,11 @@ DRAFT_TABLES = (
     Table(
         "invoices/parked_organisations",
         "Who is held back, and why. One row per payer and reason.",
+        deps=["invoices/drafts"],
+    ),
+    Table(
+        "invoices/flags",
+        "Bills and payments that look odd; nothing waits for them. One row per payer and reason.",
         deps=["invoices/drafts"],
     ),
     Table(
@@ -148,6 +155,7 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         "invoices/drafts": drafts,
         "invoices/invoice_lines": lines,
         "invoices/parked_organisations": held_back,
+        "invoices/flags": BillFlags.validate(settled.read("flags")),
         "invoices/refills": refills,
         "invoices/lifetimes": lifetimes,
     }

@@ -1,7 +1,7 @@
 """What may become of an issued document: the table of states, and what payments make of it."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given, settings
@@ -180,4 +180,4 @@ def test_states_do_not_depend_on_the_order_of_payments_nor_on_when_they_were_loo
     assert follow([*history, *early, *later]) == follow([*history, *at_once.changes])
     assert apply_payments(INVOICE, [*history, *early, *later], payments, LATER).changes == []
     effective = [change.state for change in follow([*history, *early, *later])]
-    assert all(after in TRANSITIONS[before] for before, after in zip(effective, effective[1:], strict=False))
+    assert all(after in TRANSITIONS[before] for before, after in pairwise(effective))
