@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from billing_pipeline.warehouse.layout import MANIFEST, MalformedName, PartitionFolder, published_partitions
+from billing_pipeline.warehouse.layout import ID_LENGTH, MANIFEST, MalformedName, PartitionFolder, published_partitions
 from billing_pipeline.warehouse.reading import DamagedGeneration, NotPublished, read_current, read_generation
 
 
@@ -24,10 +24,7 @@ def verify_warehouse(root: Path) -> WarehouseReport:
     generations = files = size = 0
     problems: list[str] = []
     for folder in _partitions(root):
-        try:
-            read_current(folder)
-        except DamagedGeneration as damage:
-            problems.append(f"{folder}: {damage}")
+        problems += _pointer_damage(folder)
         for generation_id in folder.generation_ids():
             generations += 1
             found = list(_damage(folder, generation_id))
@@ -45,6 +42,18 @@ def _partitions(root: Path) -> Iterator[PartitionFolder]:
         except MalformedName:
             # Not ours: a publish would have refused the name.
             continue
+
+
+def _pointer_damage(folder: PartitionFolder) -> Iterator[str]:
+    """What is wrong with CURRENT; a manifest that it names rightly is looked at with its generation."""
+    try:
+        read_current(folder)
+    except DamagedGeneration as damage:
+        named = folder.current.read_bytes()[:ID_LENGTH].decode(errors="replace") if folder.current.exists() else ""
+        if named not in folder.generation_ids():
+            yield f"{folder}: {folder.current} names no generation that lies there: {damage}"
+        elif not list(_damage(folder, named)):
+            yield f"{folder}: {folder.current} does not name its manifest; restore it from a backup"
 
 
 def _damage(folder: PartitionFolder, generation_id: str) -> Iterator[str]:

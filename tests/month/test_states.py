@@ -247,7 +247,7 @@ def flipped(file: Path, place: int) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("pattern", "named"),
     [
-        ("warehouse/rating/charges/month=2026-01/CURRENT", "rating/charges of month=2026-01: "),
+        ("warehouse/rating/charges/month=2026-01/CURRENT", "month=2026-01/CURRENT does not name its manifest"),
         ("warehouse/rating/charges/month=2026-01/gen=*/MANIFEST.json", "MANIFEST.json is not what was published"),
         ("warehouse/rating/charges/month=2026-01/gen=*/rows.parquet", "rows.parquet is not what was published"),
         ("warehouse/accounts/payments/month=2026-02/gen=*/rows.parquet", "accounts/payments of month=2026-02: "),
