@@ -27,6 +27,10 @@ nux:
 """
 
 
+#: What people decide about an issued document; that it is paid or refunded is what payments say.
+_DECIDED = ["PENDING", "PROCESSING", "PAYMENTHELD", "WONTPAY", "CANCELED"]
+
+
 class MonthType(click.ParamType):
     """`2026-10`."""
 
@@ -150,6 +154,8 @@ Examples:
   billing show rating/charges 2026-10 --organisation orga_1
   billing explain INV-2026-000001 3             line 3 down to raw files and rows
   billing explain 2026-10 --organisation orga_1 --figure h
+  billing state INV-2026-000001                 what became of an invoice
+  billing verify                                that nothing was touched
   billing release orga_1 2026-10                bill who was parked, once that is mended
   billing whatif 2026-10 --prices FILE.csv      the month under another price list
 """
@@ -297,6 +303,56 @@ def show(table: str, month: Month, organisation: str | None, form: str) -> None:
         names = [name for name in ("owner_id", "payer_id") if name in rows.columns]
         rows = rows.filter(pl.any_horizontal(pl.col(name) == organisation for name in names)) if names else rows
     _print_rows(rows, form)
+
+
+@main.command()
+@_folder_options
+@click.argument("number", metavar="NUMBER")
+@click.argument("new_state", required=False, type=click.Choice(_DECIDED, case_sensitive=False))
+@click.option("--reason", help="Why; kept for good.")
+@click.option("--author", help="Who decides; kept for good.")
+@click.option("--at", type=InstantType(), help="From when on it counts: a month closed as of before does not see it.")
+def state(number: str, new_state: str | None, reason: str | None, author: str | None, at: datetime | None) -> None:
+    """Show what became of invoice NUMBER, or move it: hold (PAYMENTHELD), write off (WONTPAY), release (PENDING).
+
+    NUMBER may be PAYER/MONTH. That an invoice is paid or refunded is what landed payments say.
+    """
+    from billing_pipeline.console.states import move_state, tell_history
+    from billing_pipeline.rules.lifecycle import State
+
+    billing = _open()
+    if new_state is None:
+        for line in tell_history(billing, number):
+            click.echo(line)
+        return
+    if not (reason and author and at):
+        message = f"{new_state} needs --reason, --author and --at: the books keep all three"
+        raise click.UsageError(message)
+    click.echo(move_state(billing, number, State(new_state.upper()), reason=reason, author=author, at=at))
+
+
+@main.command()
+@_folder_options
+@click.option("--head", metavar="SEQ:HASH", help="Where the books stood once; they must still contain that.")
+def verify(head: str | None) -> None:
+    """Check that nothing was touched: books, register, every published table, every document.
+
+    Says what was, by entry, table and file, and ends with 1 then.
+    """
+    from billing_pipeline.books import GENESIS, Head
+    from billing_pipeline.console.verifying import verify_home
+
+    seq, _, sha256 = (head or "").partition(":")
+    if head and not (seq.isascii() and seq.isdigit() and sha256):
+        message = f"{head!r} is no head of the books; give the one that billing verify printed, such as 12:ab34…"
+        raise click.UsageError(message)
+    verification = verify_home(_open(), Head(int(seq), sha256) if head else GENESIS)
+    for line in (*verification.counts, *verification.problems):
+        click.echo(line)
+    if verification.problems:
+        click.echo(f"{len(verification.problems):,} problems")
+        raise SystemExit(1)
+    click.echo("everything is what was written")
 
 
 @main.command()
@@ -534,6 +590,7 @@ def _print_month(billing: "Billing", month: Month) -> None:
         ("Refused files", "usage/file_receipts", ["path", "refused_reason", "detail"]),
         ("Quarantine", "usage/quarantine", ["path", "file_row", "reason"]),
         ("Flagged", "usage/flags", ["feed", "owner_id", "reason", "detail"]),
+        ("Odd bills", "invoices/flags", ["payer_id", "reason", "detail"]),
         ("Told twice, billed once", "rating/overlapped_time", ["owner_id", "reason", "instances", "overlapped_us"]),
         ("Late", "usage/late_arrivals", ["feed", "origin_month", "late_rows"]),
         ("Scores", "invoices/scores", ["score", "ppm", "measure", "numerator", "denominator"]),

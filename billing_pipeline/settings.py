@@ -7,12 +7,14 @@ Sources, the first that speaks wins: flags of `billing`, environment variables `
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from billing_pipeline.rules.flags import FlagLimits
+from billing_pipeline.rules.numbering import NUMBER_FORMAT, check_format
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.rules.provisioning import Strategy
 
@@ -72,8 +74,9 @@ class Settings(BaseSettings):
     stale_after_days: int = Field(default=35, ge=1)
     #: A run that has been open for longer than this is billed on and flagged.
     stale_open_days: int = Field(default=366, ge=1)
-    #: Invoice numbers are `{series}-{year}-{serial:06d}`.
     series: str = "INV"
+    #: What a number is made of; serials run from 1 in each series and year.
+    number_format: Annotated[str, AfterValidator(check_format)] = NUMBER_FORMAT
     payment_terms_days: int = Field(default=14, ge=0)
     seller: SellerSettings = SellerSettings()
     #: Threads of DuckDB, and processes that make documents; default: the machine's cores.

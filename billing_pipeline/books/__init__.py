@@ -4,14 +4,15 @@ from billing_pipeline.books.chain import GENESIS, BooksDamaged, BooksTooNew, Hea
 from billing_pipeline.books.register import (
     AlreadyIssued,
     Books,
+    ChangeOutOfOrder,
     DocumentChanged,
     Issued,
     IssuedMonth,
     IssueRequest,
-    MalformedNumber,
     NotChronological,
     NotIssued,
 )
+from billing_pipeline.rules.numbering import MalformedNumber
 
 __all__ = [
     "GENESIS",
@@ -19,6 +20,7 @@ __all__ = [
     "Books",
     "BooksDamaged",
     "BooksTooNew",
+    "ChangeOutOfOrder",
     "DocumentChanged",
     "Head",
     "IssueRequest",

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_SCHEMA_VERSION = 1
+#: 2: states. What a version adds to the schema are indexes, which an older file gets when it is opened.
+_SCHEMA_VERSION = 2
 # How long a writer waits for the one before it.
 _PATIENCE_S = 60
 # The plain error stands for JSON that does not parse: the statements themselves never change.
@@ -87,10 +88,10 @@ class Chain:
         # A head up to which this process has walked the chain, so that it walks each entry once.
         self._walked = GENESIS
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        # Only a new file is written to, so that opening the books waits for nobody who issues.
+        # Only a new or older file is written to, so that opening the books waits for nobody who issues.
         with self.reading() as entries:
-            is_new = entries.is_new(self._path)
-        if is_new:
+            is_older = entries.is_older(self._path)
+        if is_older:
             with self.writing() as entries:
                 entries.create(self._schema, self._path)
 
@@ -241,8 +242,8 @@ class Entries:
             raise BooksDamaged(message)
         return head
 
-    def is_new(self, path: Path) -> bool:
-        """Whether nothing was created in the file yet.
+    def is_older(self, path: Path) -> bool:
+        """Whether the file is empty, or an earlier version wrote it.
 
         Raises:
             BooksTooNew: a later version wrote the file.
@@ -251,13 +252,15 @@ class Entries:
         if version > _SCHEMA_VERSION:
             message = f"{path} has schema {version}, this program knows {_SCHEMA_VERSION}; run the newer version"
             raise BooksTooNew(message)
-        return version == 0
+        return version < _SCHEMA_VERSION
 
     def create(self, schema: Mapping[str, str], path: Path) -> None:
-        """Create the table, its triggers and keys, unless another process was faster."""
-        if self.is_new(path):
-            for statement in schema.values():
-                self._connection.execute(statement)
+        """Create what is missing of the table, its triggers and keys, unless another process was faster."""
+        if self.is_older(path):
+            found = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_schema")}
+            for name, statement in schema.items():
+                if name not in found:
+                    self._connection.execute(statement)
             self._connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
 

@@ -1,10 +1,9 @@
-"""The books: which documents were issued, with which number, and which months are closed for good.
+"""The books: which documents were issued, with which number, in which state they are, which months are closed for good.
 
-Kinds of entry: `first_month`, `invoice_issued`, `month_issued`, `documents_recorded`. An entry never changes; what
-follows from an issued document (payment, reminder, delivery) becomes an entry of its own kind.
+Kinds of entry: `first_month`, `invoice_issued`, `month_issued`, `documents_recorded`, `state_changed`. An entry never
+changes; what follows from an issued document (payment, reminder, delivery) becomes an entry of its own kind.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -12,11 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from billing_pipeline.books.chain import GENESIS, BooksDamaged, Chain, Entries, Entry, Head
+from billing_pipeline.rules.lifecycle import (
+    CREDIT_NOTE,
+    INVOICE,
+    Change,
+    Document,
+    IllegalTransition,
+    State,
+    begin,
+    follow,
+    require_transition,
+)
+from billing_pipeline.rules.numbering import NUMBER_FORMAT, format_number
 from billing_pipeline.rules.period import Month
 
-_NUMBER = re.compile(r"[A-Za-z0-9+_-]{1,35}", re.ASCII)
-
 _ISSUED = "kind = 'invoice_issued'"
+_CHANGED = "kind = 'state_changed'"
 # The keys are enforced by the store itself, on the entries' own text: there is no second table to disagree with it.
 _INDEXES = {
     "one_first_month": "CREATE UNIQUE INDEX one_first_month ON entries (kind) WHERE kind = 'first_month'",
@@ -39,6 +49,9 @@ _INDEXES = {
     "documents_by_number": """CREATE INDEX documents_by_number ON entries (
     payload ->> '$.number'
 ) WHERE kind = 'documents_recorded'""",
+    "states_by_number": f"""CREATE INDEX states_by_number ON entries (
+    payload ->> '$.number'
+) WHERE {_CHANGED}""",
 }
 
 
@@ -54,8 +67,8 @@ class NotIssued(LookupError):
     """No document with this number was issued."""
 
 
-class MalformedNumber(ValueError):
-    """A number that e-invoicing formats do not carry."""
+class ChangeOutOfOrder(ValueError):
+    """A state would change before the last change that is in the books."""
 
 
 class DocumentChanged(ValueError):
@@ -97,6 +110,16 @@ class Issued:
     as_of: datetime
     request: IssueRequest
 
+    @property
+    def is_monthly(self) -> bool:
+        """Whether it is the invoice of its month, which `<payer_id>/<month>` names, too."""
+        return self.request.kind == INVOICE and self.request.reference == ""
+
+    @property
+    def document(self) -> Document:
+        """What its payments are held against; what says nothing of an amount asks for none."""
+        return Document(self.number, self.request.kind, int(self.request.facts.get("payable_cents") or 0))
+
 
 @dataclass(frozen=True)
 class IssuedMonth:
@@ -128,7 +151,7 @@ class Books:
             return entries.head()
 
     def verify(self, known: Head = GENESIS) -> Head:
-        """Check every entry from the first, and that numbers run from 1 without a gap, in order of their dates.
+        """Check every entry from the first, that numbers run from 1 without a gap, in order of their dates, and states.
 
         Args:
             known: a head taken earlier and kept elsewhere, which the books must still contain.
@@ -140,7 +163,9 @@ class Books:
             BooksDamaged: something is not what was written; the message names the entry.
         """
         head = self._chain.verify(known)
-        _check_numbers(self.issued(as_of_seq=head.seq))
+        issued = self.issued(as_of_seq=head.seq)
+        _check_numbers(issued)
+        _check_changes(self._select(_CHANGED, (), head.seq), {document.number for document in issued})
         return head
 
     def record_first_month(self, month: Month) -> Month:
@@ -156,12 +181,20 @@ class Books:
         with self._chain.reading() as entries:
             return _first_month(entries)
 
-    def issue(self, requests: Sequence[IssueRequest], series: str, issued_on: date, *, as_of: datetime) -> list[Issued]:
+    def issue(
+        self,
+        requests: Sequence[IssueRequest],
+        series: str,
+        issued_on: date,
+        *,
+        as_of: datetime,
+        number_format: str = NUMBER_FORMAT,
+    ) -> list[Issued]:
         """Give each request the next number of the series, all of them or none, in the order given.
 
-        A request that was issued before, with the same content, keeps its number and date. Numbers read
-        `<series>-<year of issued_on>-<serial>`, serials run from 1 in each series and year without a gap. Before the
-        first number is given, the books are verified: all of them once per process, then what was added since.
+        A request that was issued before, with the same content, keeps its number and date. Serials run from 1 in each
+        series and year of `issued_on` without a gap; `rules.numbering` makes numbers of them. Before the first number
+        is given, the books are verified: all of them once per process, then what was added since.
 
         Raises:
             AlreadyIssued: a request's key was issued with other content.
@@ -173,7 +206,7 @@ class Books:
         with self._chain.writing() as entries:
             self._chain.vouch(entries)
             return [
-                _issued_before(entries, request) or _issue(entries, request, series, issued_on, instant)
+                _issued_before(entries, request) or _issue(entries, request, series, issued_on, instant, number_format)
                 for request in requests
             ]
 
@@ -218,6 +251,91 @@ class Books:
         with self._chain.reading() as entries:
             return _files(entries, number)
 
+    def histories(self, as_of: datetime | None = None) -> dict[str, list[Change]]:
+        """Every issued document's changes of state, as number -> changes in the order of the books, by number.
+
+        The issue itself is the first of them and has no entry of its own. Not every change takes effect:
+        `rules.lifecycle.follow` says which.
+
+        Args:
+            as_of: documents issued, and changes that count, later than this are left out.
+        """
+        with self._chain.reading() as entries:
+            issued = [_as_issued(entry) for entry in entries.select(f"{_ISSUED} ORDER BY seq")]
+            changed = [_as_change(entry) for entry in entries.select(f"{_CHANGED} ORDER BY seq")]
+        histories = {document.number: _begin(document) for document in issued if not as_of or document.as_of <= as_of}
+        for change in changed:
+            if change.number in histories and (not as_of or change.at <= as_of):
+                histories[change.number].append(change)
+        return dict(sorted(histories.items()))
+
+    def states(self, as_of: datetime | None = None) -> dict[str, State]:
+        """The state of every document that was issued by then, by number; without an instant, the last one known."""
+        return {number: follow(changes)[-1].state for number, changes in self.histories(as_of).items()}
+
+    def move(self, number: str, state: State, *, reason: str, author: str, at: datetime) -> Change:
+        """Change the state of a document because somebody decided it; the same change once more changes nothing.
+
+        Raises:
+            NotIssued: the number was never given.
+            IllegalTransition: the state cannot follow the one before, or CANCELED has no credit note.
+            ChangeOutOfOrder: the document changed after `at` already.
+            ValueError: `at` has no time zone, or reason or author is empty.
+        """
+        if not reason.strip() or not author.strip():
+            message = f"{number} cannot become {state} without a reason and an author; name both"
+            raise ValueError(message)
+        change = Change(number, state, datetime.fromisoformat(_instant_text(at)), reason, author=author)
+        with self._chain.writing() as entries:
+            self._chain.vouch(entries)
+            history = _history(entries, number)
+            if change in history:
+                return change
+            last = follow(history)[-1]
+            require_transition(number, last.state, state)
+            if change.at < last.at:
+                message = (
+                    f"{number} is {last.state} since {_instant_text(last.at)}; a change at {_instant_text(at)} would "
+                    f"go before it, give that instant or a later one"
+                )
+                raise ChangeOutOfOrder(message)
+            if state is State.CANCELED:
+                _require_credit_note(entries, number)
+            entries.append("state_changed", _change_payload(change))
+        return change
+
+    def record_changes(self, changes: Sequence[Change]) -> list[Change]:
+        """Keep what payments changed, in the order given; what is kept already is not kept twice.
+
+        Returns:
+            What was not in the books before.
+
+        Raises:
+            NotIssued: a number was never given.
+        """
+        if not changes:
+            return []
+        with self._chain.writing() as entries:
+            self._chain.vouch(entries)
+            kept = {change for number in {change.number for change in changes} for change in _history(entries, number)}
+            new = [change for change in changes if change not in kept]
+            for change in new:
+                entries.append("state_changed", _change_payload(change))
+        return new
+
+    def recorded_documents(self) -> dict[str, dict[str, str]]:
+        """The files of all issued documents, as number -> file name -> sha256, by number."""
+        recorded: dict[str, dict[str, str]] = {}
+        for entry in self._select("kind = 'documents_recorded'", (), None):
+            recorded.setdefault(entry.payload["number"], {}).update(entry.payload["files"])
+        return dict(sorted(recorded.items()))
+
+    def issued_months(self) -> list[IssuedMonth]:
+        """How each issued month was issued last, in order of months."""
+        issues = [_as_issued_month(entry) for entry in self._select("kind = 'month_issued'", (), None)]
+        last = {issued.month: issued for issued in issues}
+        return [last[month] for month in sorted(last)]
+
     def _select(self, condition: str, values: tuple[str, ...], as_of_seq: int | None) -> list[Entry]:
         with self._chain.reading() as entries:
             seq = entries.head().seq if as_of_seq is None else as_of_seq
@@ -246,7 +364,9 @@ def _issued_before(entries: Entries, request: IssueRequest) -> Issued | None:
     return issued
 
 
-def _issue(entries: Entries, request: IssueRequest, series: str, issued_on: date, as_of: str) -> Issued:
+def _issue(
+    entries: Entries, request: IssueRequest, series: str, issued_on: date, as_of: str, number_format: str
+) -> Issued:
     last = _last_of_series(entries, series)
     if last and issued_on < last.issued_on:
         message = (
@@ -263,7 +383,7 @@ def _issue(entries: Entries, request: IssueRequest, series: str, issued_on: date
         "series": series,
         "year": issued_on.year,
         "serial": serial,
-        "number": _number(series, issued_on.year, serial),
+        "number": format_number(number_format, series, issued_on.year, serial),
         "issued_on": issued_on.isoformat(),
         "as_of": as_of,
     }
@@ -277,14 +397,6 @@ def _last_of_series(entries: Entries, series: str) -> Issued | None:
         series,
     )
     return _as_issued(last[0]) if last else None
-
-
-def _number(series: str, year: int, serial: int) -> str:
-    number = f"{series}-{year:04d}-{serial:06d}"
-    if not series or not _NUMBER.fullmatch(number):
-        message = f"{number!r} cannot be a number; a series is letters, digits, '+', '_', '-', at most 23 of them"
-        raise MalformedNumber(message)
-    return number
 
 
 def _key(request: IssueRequest) -> dict[str, str]:
@@ -318,6 +430,58 @@ def _as_issued(entry: Entry) -> Issued:
         as_of=datetime.fromisoformat(kept["as_of"]),
         request=request,
     )
+
+
+def _begin(issued: Issued) -> list[Change]:
+    return begin(issued.document, issued.as_of)
+
+
+def _history(entries: Entries, number: str) -> list[Change]:
+    issued = entries.select(f"{_ISSUED} AND payload ->> '$.number' = ?", number)
+    if not issued:
+        message = f"no document has the number {number}; billing show invoices/invoices MONTH lists them"
+        raise NotIssued(message)
+    changed = entries.select(f"{_CHANGED} AND payload ->> '$.number' = ? ORDER BY seq", number)
+    return [*_begin(_as_issued(issued[0])), *map(_as_change, changed)]
+
+
+def _as_change(entry: Entry) -> Change:
+    kept = entry.payload
+    return Change(
+        number=kept["number"],
+        state=State(kept["state"]),
+        at=datetime.fromisoformat(kept["at"]),
+        reason=kept["reason"],
+        author=kept["author"],
+        payment_id=kept["payment_id"],
+    )
+
+
+def _change_payload(change: Change) -> dict[str, str | None]:
+    return {
+        "number": change.number,
+        "state": change.state.value,
+        "at": _instant_text(change.at),
+        "reason": change.reason,
+        "author": change.author,
+        "payment_id": change.payment_id,
+    }
+
+
+def _require_credit_note(entries: Entries, number: str) -> None:
+    condition = f"{_ISSUED} AND payload ->> '$.kind' = ? AND payload ->> '$.facts.refers_to' = ?"
+    if not entries.select(condition, CREDIT_NOTE, number):
+        message = f"{number} cannot become {State.CANCELED} without a credit note that refers to it; issue that first"
+        raise IllegalTransition(message)
+
+
+def _check_changes(changed: Iterable[Entry], numbers: set[str]) -> None:
+    """Check that every change of state names an issued document and a state."""
+    for entry in changed:
+        if entry.payload["number"] not in numbers or entry.payload["state"] not in State.__members__:
+            what = f"{entry.payload['state']} of {entry.payload['number']}"
+            message = f"entry {entry.seq} of the books records {what}, which is no issued document or no state"
+            raise BooksDamaged(message)
 
 
 def _last_issue_of_month(entries: Entries, month: Month) -> IssuedMonth | None:

@@ -12,6 +12,7 @@ import polars as pl
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.evidence import check_charges
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
+from billing_pipeline.defs.states import known_by, record_payments
 from billing_pipeline.defs.usage import SINGLE_CHARGES, USAGE_TABLES, enter_single_charges
 from billing_pipeline.rules.balances import (
     OpenedAccounts,
@@ -22,6 +23,7 @@ from billing_pipeline.rules.balances import (
     open_accounts,
     open_lots,
 )
+from billing_pipeline.rules.bill_flags import fees_are_steady, flag_bills
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.equations import (
     balances_continue,
@@ -32,7 +34,7 @@ from billing_pipeline.rules.equations import (
     statements_keep_their_formulas,
     transfers_cancel_out,
 )
-from billing_pipeline.rules.lifetimes import prepaid_openings
+from billing_pipeline.rules.lifetimes import given_up_refills, prepaid_openings
 from billing_pipeline.rules.parking import park_payers, without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.provisioning import provision_accounts
@@ -90,13 +92,14 @@ def read_month_before(billing: Billing, month: Month) -> MonthBefore:
 
 
 def open_month(billing: Billing, month: Month, before: MonthBefore, grants_by_now: pl.DataFrame) -> OpenedAccounts:
-    """The accounts of the month, from its predecessor and the payments that it read."""
+    """The accounts of the month, from its predecessor, the payments that it read and the states as of then."""
     organisations = _accounts_table(billing, month, "organisations")
     agreements = _accounts_table(billing, month, "refill_agreements")
+    states = billing.books.states(known_by(billing, month))
     issued = [
-        (invoice.request.payer_id, str(invoice.request.billing_month), invoice.number)
+        (invoice.request.payer_id, str(invoice.request.billing_month), invoice.number, states.get(invoice.number))
         for invoice in billing.books.issued()
-        if invoice.request.kind == "invoice"
+        if invoice.is_monthly
     ]
     return open_accounts(
         before.statements,
@@ -141,9 +144,10 @@ CREDIT_TABLES = (
             "statements_keep_their_formulas": "A, B, i and h are what their formulas say.",
             "credits_match_statements": "Movements add up to c, d, e and h.",
             "grants_are_conserved": "Per lot: granted = used + expired + left, each at least 0.",
-            "balances_continue": "b + g = b + e + g + h of the month before + opening balances.",
+            "balances_continue": "b + g = b + e + g + h of the month before + opening balances − given up.",
             "transfers_cancel_out": "Credits that change their payer: out = in.",
         },
+        warnings={"fees_are_steady": "Fees stay within half of those of the month before."},
     ),
     Table(
         "credits/adjustments",
@@ -176,6 +180,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     current = current_organisations(organisations)
     grants = _accounts_table(billing, month, "credit_grants")
     entered = enter_grants(grants, before.opened_grants, current, period)
+    refused = record_payments(billing, month, before.refills, known_by(billing, month))
     opened = open_month(billing, month, before, entered.opened)
     charges = billing.read("rating/charges", month).read()
     assigned = assign_spend_rules(_accounts_table(billing, month, "spend_rules"), charges, current)
@@ -203,11 +208,15 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     basis = basis_hash(accounts, before.statements, before.movements, arrivals, opened.takeovers)
 
     statements = settlement.statements
+    compared = taken_over(before.statements, opened.takeovers)
     equations = [
         *check_charges(billing, month, charges),
         statements_keep_their_formulas(statements),
         balances_continue(
-            statements, taken_over(before.statements, opened.takeovers), prepaid_openings(arrivals, entered.opened)
+            statements,
+            compared,
+            prepaid_openings(arrivals, entered.opened),
+            given_up_refills(arrivals),
         ),
         transfers_cancel_out(movements),
         lines_make_fees(charges, adjustments, statements),
@@ -232,6 +241,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         publication.write("basis", without(basis, broken))
         publication.write("pending", without(opened.refills, parked, "holder_id"))
         publication.write("parked", parked)
+        publication.write("flags", without(flag_bills(statements, compared, refused), broken))
     with billing.warehouse.publishing(
         "credits/adjustments", partition(month), as_of=as_of, inputs=inputs
     ) as publication:
@@ -253,6 +263,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
                 **total_amounts(statements, "fees", "free_used", "free_expired", "prepaid_used", "refill"),
             },
             equations,
+            [fees_are_steady(statements, before.statements)],
         ),
         "credits/adjustments": Report({"dagster/row_count": adjustments.height}),
         **{table: Report({"dagster/row_count": rows.height}) for table, rows in others.items()},

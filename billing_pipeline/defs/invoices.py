@@ -11,6 +11,7 @@ from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
+from billing_pipeline.defs.states import STATES, known_by, publish_states, record_payments
 from billing_pipeline.rules.balances import BasisHashes, basis_hash, carry_refills, current_organisations
 from billing_pipeline.rules.equations import (
     invoices_are_drafted_once,
@@ -32,7 +33,7 @@ from billing_pipeline.rules.tax import VatDecisions, decide_taxes, find_retaxed
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.credits import Adjustments, CreditMovements, CreditStatements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
+from billing_pipeline.tables.invoices import BillFlags, Drafts, InvoiceLines, Invoices, ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
 
 #: What an issued month was issued from, kept in the books: the month after settles on exactly these.
@@ -51,6 +52,8 @@ ISSUED_FROM = (
     "invoices/explanations",
 )
 
+#: What is made when numbers are given, not before.
+ISSUED = (["invoices", "invoices"], ["invoices", "states"])
 
 _TOTALS = ("fees", "subtotal", "vat", "payable")
 
@@ -84,6 +87,11 @@ DRAFT_TABLES = (
         deps=["invoices/drafts"],
     ),
     Table(
+        "invoices/flags",
+        "Bills and payments that look odd; nothing waits for them. One row per payer and reason.",
+        deps=["invoices/drafts"],
+    ),
+    Table(
         "invoices/refills",
         "Refills that were asked for and are not paid yet. One row per payer and month of the invoice.",
         deps=["invoices/drafts"],
@@ -93,7 +101,9 @@ DRAFT_TABLES = (
         "What each payer was ever invoiced, and what became of it. One row per payer.",
         deps=["invoices/drafts"],
         checks={
-            "revenue_is_conserved": "Σ subtotal = Σ F − free used + prepaid left − opening balances + refills pending."
+            "revenue_is_conserved": (
+                "Σ subtotal = Σ F − free used + prepaid left − opening balances + refills pending or given up."
+            )
         },
     ),
 )
@@ -144,6 +154,7 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         "invoices/drafts": drafts,
         "invoices/invoice_lines": lines,
         "invoices/parked_organisations": held_back,
+        "invoices/flags": BillFlags.validate(settled.read("flags")),
         "invoices/refills": refills,
         "invoices/lifetimes": lifetimes,
     }
@@ -207,7 +218,8 @@ def _with_statement(
             "numbers_are_gapless": "Numbers of the series run from 1 without a gap.",
             "invoices_are_their_drafts": "What was issued asks for what was drafted.",
         },
-    )
+    ),
+    STATES,
 )
 def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
     """Number the month's drafts; an issued month stays as it is, however often it was closed since."""
@@ -219,10 +231,12 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     series, year = billing.settings.series, billing.issue_date(month).year
     serials = [i.serial for i in billing.books.issued() if i.series == series and i.issued_on.year == year]
     equations = [numbers_are_gapless(serials, f"{series}-{year}"), invoices_are_their_drafts(drafts, invoices)]
+    record_payments(billing, month, read_month_before(billing, month).refills, billing.as_of(month))
     return {
         "invoices/invoices": Report(
             {"dagster/row_count": invoices.height} | total_amounts(invoices, *_TOTALS), equations
-        )
+        ),
+        STATES.key: publish_states(billing, month),
     }
 
 
@@ -250,7 +264,11 @@ def number_drafts(
     hashes = hash_drafts(drafts, lines, statements)
     requests = [_request(row, month, hashes[row["payer_id"]]) for row in drafts.sort("payer_id").iter_rows(named=True)]
     issued = billing.books.issue(
-        requests, billing.settings.series, billing.issue_date(month), as_of=billing.as_of(month)
+        requests,
+        billing.settings.series,
+        billing.issue_date(month),
+        as_of=billing.as_of(month),
+        number_format=billing.settings.number_format,
     )
     organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
     return issue_drafts(
@@ -296,6 +314,7 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> No
         raise MonthOutOfOrder(message)
     before = read_month_before(billing, month)
     grants = billing.read("credits/opened_grants", month).read()
+    record_payments(billing, month, before.refills, known_by(billing, month))
     opened = open_month(billing, month, before, grants)
     basis = basis_hash(opened.accounts, before.statements, before.movements, opened.movements, opened.takeovers)
     compared = drafts.select("payer_id", drafted="basis_hash").join(basis, on="payer_id", how="left")

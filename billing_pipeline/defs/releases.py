@@ -12,7 +12,8 @@ import polars as pl
 
 from billing_pipeline.defs.billing import Billing, partition, released_table
 from billing_pipeline.defs.documents import add_document
-from billing_pipeline.defs.invoices import ISSUED_FROM, number_drafts, require_issuable
+from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, number_drafts, require_issuable
+from billing_pipeline.defs.states import publish_states
 from billing_pipeline.rules.admission import ORG_UNKNOWN
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.credits import CreditStatements
@@ -90,7 +91,7 @@ def rerate(billing: Billing, month: Month, assets: list[dg.AssetsDefinition]) ->
             partition_key=str(month),
             instance=instance,
             resources={"billing": aside},
-            selection=dg.AssetSelection.groups(*_STAGES) - dg.AssetSelection.assets(["invoices", "invoices"]),
+            selection=dg.AssetSelection.groups(*_STAGES) - dg.AssetSelection.assets(*ISSUED),
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     return aside
@@ -126,6 +127,7 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     }
     billing.books.record_month_issued(month, generations, as_of=billing.as_of(month))
     _hold_back_after(billing, payer, month)
+    publish_states(billing, month)
     if numbered.is_empty():
         return None
     add_document(billing, month, payer)

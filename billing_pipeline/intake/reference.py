@@ -21,7 +21,8 @@ from billing_pipeline.warehouse import Warehouse
 class Reference:
     """What a reference feed says at `as_of`, and what became of its raw rows."""
 
-    #: One row per natural key, in key order; columns as in the feed, instants in UTC, decimals as text.
+    #: One row per natural key, in key order; columns as in the feed, instants in UTC, decimals as text. `known_at` is
+    #: the first instant as of which a run sees what the row says.
     rows: pl.DataFrame
     #: `tables.usage.FileReceipts` of the window.
     receipts: pl.DataFrame
@@ -49,8 +50,14 @@ def read_reference(
             f"make_timestamptz({column.name}) as {column.name}" if column.type is Type.INSTANT else column.name
             for column in feed.columns
         )
+        # A row that was delivered again is known since its first delivery.
         rows = f"""
-            select {columns} from universe anti join losers using (row_id)
+            select {columns}, make_timestamptz(known_us) as known_at
+            from universe anti join losers using (row_id)
+            inner join (
+                select source, event_id, ingested_at, min(seen_us) as known_us
+                from universe group by source, event_id, ingested_at
+            ) using (source, event_id, ingested_at)
             where not is_deleted order by {", ".join(feed.natural_key)}
         """
         selects = (rows, receipts(feed, window), quarantine(feed, window), conflicts(feed))

@@ -1,8 +1,9 @@
 """Opening a month from the one before: which lots are open, what is prepaid, and what is still pending.
 
 The chain of months: everything a month starts from is its predecessor's tables, the grants and the payments that had
-landed. A refill counts as prepaid once its invoice is paid; until then it is pending and not asked for again. What a
-payer held that pays for nobody any more opens its new payer's month (`rules.succession`).
+landed. A refill counts as prepaid once its invoice is paid; until then it is pending and not asked for again, and once
+its invoice is written off, cancelled or refunded it is given up. What a payer held that pays for nobody any more opens
+its new payer's month (`rules.succession`).
 """
 
 from hashlib import sha256
@@ -11,6 +12,8 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
+from billing_pipeline.rules.lifecycle import OPEN, State
+from billing_pipeline.rules.payments import match_payments, name_documents
 from billing_pipeline.rules.period import Period
 from billing_pipeline.rules.succession import Takeovers, find_takeovers, first_organisations, is_closed, taken_over
 from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements
@@ -28,11 +31,13 @@ from billing_pipeline.tables.invoices import Drafts, ParkedOrganisations
 
 
 class RefillInvoices(dy.Schema):
-    """One row per earlier invoice that asked for a refill; without a number it is assumed to be issued as drafted."""
+    """One row per earlier invoice that asked for a refill; without a state it is assumed to be issued as drafted."""
 
     payer_id = organisation_id(primary_key=True)
     billing_month = dy.String(primary_key=True)
     number = dy.String(nullable=True)
+    #: What it was by the instant as of which the month is closed; null: not issued by then.
+    state = dy.Enum([state.value for state in State], nullable=True)
 
 
 class BasisHashes(dy.Schema):
@@ -56,7 +61,7 @@ class OpenedAccounts(NamedTuple):
     accounts: dy.DataFrame[CreditAccounts]
     #: Earlier refills that are still pending.
     refills: dy.DataFrame[Refills]
-    #: Grants and paid refills that arrive this month, and credits that change their payer.
+    #: Grants and paid refills that arrive this month, refills given up, and credits that change their payer.
     movements: dy.DataFrame[CreditMovements]
     #: Whose credits another payer takes over this month.
     takeovers: dy.DataFrame[Takeovers]
@@ -171,9 +176,9 @@ def open_accounts(
     """Open the account of everyone who pays at some moment of the month or held a balance before.
 
     b = what the predecessor left of b + refills whose invoices are paid + prepaid opening balances that enter now;
-    g = the refills whose invoices are not paid. An invoice is paid once the payments that name it, less refunds, reach
-    what it asks, tax included, in its currency. A payment names an invoice by its number, or by
-    ``<payer_id>/<month>``, and comes from the payer, one of its organisations or whoever took its credits over.
+    g = the refills whose invoices are open. An issued invoice is what its state says; a draft is assumed to be issued
+    and is paid if the payments that name it, less refunds, reach what it asks, tax included, in its currency. A payment
+    names an invoice by its number, or by ``<payer_id>/<month>``, and comes from those that `may_pay` names.
 
     What a payer held that pays for nobody at the month's start is opened under its new payer, and booked out and in.
 
@@ -186,7 +191,7 @@ def open_accounts(
         previous_refills: refills that were pending after the predecessor, its own included.
         opened: the grants counted by now, as `enter_grants` returns them.
         payments: what had landed by `as_of`.
-        refill_invoices: the numbers of the invoices of these refills, as far as they are issued.
+        refill_invoices: numbers and states of the invoices of these refills, as far as they are issued.
         agreements: negotiated refills of this month, of payers.
         organisations: every version in force at some moment of the month.
         period: the month to open.
@@ -198,12 +203,12 @@ def open_accounts(
     refills = taken_over(previous_refills, takeovers, "holder_id")
     known, problems = _known_payers(held, organisations, period)
     refills_of_known = refills.join(known, left_on="holder_id", right_on="payer_id", how="semi")
-    settled = _settled(refills_of_known, payments, refill_invoices, organisations)
-    pending = refills.join(settled, on=["payer_id", "billing_month"], how="anti")
+    ended = _ended(refills_of_known, payments, refill_invoices, may_pay(organisations, refills))
+    pending = refills.join(ended, on=["payer_id", "billing_month"], how="anti")
     moved = takeovers.join(known, left_on="successor_id", right_on="payer_id", how="semi")
     arrivals = pl.concat(
         [
-            _arrivals(opened, settled, period).join(known, on="payer_id", how="semi"),
+            _arrivals(opened, ended, period).join(known, on="payer_id", how="semi"),
             _transfers(previous, previous_lots, moved),
         ]
     )
@@ -254,18 +259,18 @@ def basis_hash(
     """What each account was settled on, as one hash: if it is the same again, so is the statement's start.
 
     The sha256 of three tab-separated sections: the predecessor's statement, its movements, and the refills that were
-    settled since; the statement and movements of whoever the payer takes over are among them. Tabs and line ends cannot
-    occur in ids. Invoice numbers are no part of it, so that a draft which assumed its predecessor's issue stays valid
-    when that happens.
+    settled or given up since; the statement and movements of whoever the payer takes over are among them. Tabs and line
+    ends cannot occur in ids. Invoice numbers are no part of it, so that a draft which assumed its predecessor's issue
+    stays valid when that happens.
 
     Args:
         accounts: the payers.
         previous: the predecessor's statements.
         previous_movements: the predecessor's movements.
-        arrivals: this month's movements; those of kind `settled` count.
+        arrivals: this month's movements; those of kinds `settled` and `given_up` count.
         takeovers: whose credits another payer takes over this month.
     """
-    settled = arrivals.filter(pl.col("kind") == "settled")
+    settled = arrivals.filter(pl.col("kind").is_in(["settled", "given_up"]))
     texts = (
         accounts.select("payer_id")
         .sort("payer_id")
@@ -375,47 +380,57 @@ def _transfers(previous: pl.DataFrame, previous_lots: pl.DataFrame, takeovers: p
     )
 
 
-def _settled(
-    refills: pl.DataFrame, payments: pl.DataFrame, refill_invoices: pl.DataFrame, organisations: pl.DataFrame
-) -> pl.DataFrame:
-    """The refills whose invoices are paid."""
-    key = ["payer_id", "billing_month"]
-    by_number = refills.join(refill_invoices.filter(pl.col("number").is_not_null()), on=key).select(*key, name="number")
-    by_month = refills.select(*key, name=pl.format("{}/{}", *key))
-    names = pl.concat([by_number, by_month])
+def may_pay(organisations: pl.DataFrame, refills: pl.DataFrame) -> pl.DataFrame:
+    """Whose payments count for a payer's invoices: its own, its organisations' and those of who holds its refills.
+
+    Args:
+        organisations: versions of `tables.accounts.Organisations`.
+        refills: rows of `tables.credits.Refills`.
+
+    Returns:
+        `payer_id` and `owner_id`.
+    """
     by_whom = (
         organisations.select("payer_id", "owner_id"),
         refills.select("payer_id", owner_id="payer_id"),
         refills.select("payer_id", owner_id="holder_id"),
     )
-    may_pay = pl.concat(by_whom).unique()
+    return pl.concat(by_whom).unique()
+
+
+def _ended(
+    refills: pl.DataFrame, payments: pl.DataFrame, refill_invoices: pl.DataFrame, payers: pl.DataFrame
+) -> pl.DataFrame:
+    """The refills that are pending no more, by `kind`: `settled` if the invoice is paid, else `given_up`."""
+    key = ["payer_id", "billing_month"]
+    invoices = refills.select(key).join(refill_invoices, on=key, how="left")
     sign = pl.col("outcome").cast(pl.String).replace_strict({"succeeded": 1, "refunded": -1}, default=0)
     received = (
-        payments.select(
-            "owner_id",
-            "currency",
-            name=pl.coalesce("invoice_number", "reference"),
-            received=pl.col("paid_cents").cast(pl.Int128) * sign,
-        )
-        .join(names, on="name")
-        .join(may_pay, on=["payer_id", "owner_id"], how="semi")
+        match_payments(payments, name_documents(invoices.select("number", *key)), payers)
         .group_by(*key, "currency")
-        .agg(pl.col("received").sum())
+        .agg(received=(pl.col("paid_cents").cast(pl.Int128) * sign).sum())
     )
-    return refills.join(received, on=[*key, "currency"], how="left").filter(
-        pl.col("received").fill_null(0) >= pl.col("payable_cents")
+    state, is_covered = pl.col("state").cast(pl.String), pl.col("received").fill_null(0) >= pl.col("payable_cents")
+    is_open = state.is_in([*OPEN]).fill_null(value=False) | (state.is_null() & ~is_covered)
+    return (
+        refills.join(invoices.select(*key, "state"), on=key, how="left")
+        .join(received, on=[*key, "currency"], how="left")
+        .filter(~is_open)
+        .with_columns(
+            kind=pl.when(state.fill_null("PAID") == "PAID").then(pl.lit("settled")).otherwise(pl.lit("given_up"))
+        )
     )
 
 
-def _arrivals(opened: pl.DataFrame, settled: pl.DataFrame, period: Period) -> pl.DataFrame:
+def _arrivals(opened: pl.DataFrame, ended: pl.DataFrame, period: Period) -> pl.DataFrame:
     entered = opened.filter(pl.col("opened_month") == str(period.month), pl.col("granted_cents") > 0)
     openings = entered.select("payer_id", "grant_id", "currency", kind=pl.lit("opening"), amount_cents="granted_cents")
     is_own = pl.col("payer_id") == pl.col("holder_id")
-    refills = settled.select(
+    refills = ended.select(
         "currency",
+        "kind",
         payer_id="holder_id",
         grant_id=pl.when(is_own).then("billing_month").otherwise(pl.format("{} of {}", "billing_month", "payer_id")),
-        kind=pl.lit("settled"),
         amount_cents="refill_cents",
     )
     return (

@@ -213,21 +213,25 @@ def statements_keep_their_formulas(statements: pl.DataFrame) -> Equation:
 
 
 def balances_continue(
-    statements: dy.DataFrame[CreditStatements], before: pl.DataFrame, openings: pl.DataFrame
+    statements: dy.DataFrame[CreditStatements], before: pl.DataFrame, openings: pl.DataFrame, given_up: pl.DataFrame
 ) -> Equation:
-    """b + g of a month = b + e + g + h of the month before + prepaid opening balances that enter.
+    """b + g of a month = b + e + g + h of the month before + prepaid opening balances that enter - refills given up.
 
     Args:
         statements: the month's.
         before: the month before's, under whoever holds their credits now.
         openings: `opening_cents` of prepaid balances that enter, per payer.
+        given_up: `given_up_cents` of refills whose invoices will not be paid, per payer.
     """
     letters = ("prepaid_before_cents", "prepaid_used_cents", "pending_cents", "refill_cents")
     compared = (
         statements.select("payer_id", now_cents=pl.col("prepaid_before_cents") + pl.col("pending_cents"))
         .join(_sum(before, then=pl.sum_horizontal(letters)), on="payer_id", how="left")
         .join(openings, on="payer_id", how="left")
-        .with_columns(left_before_and_opening_cents=pl.sum_horizontal("then", "opening_cents"))
+        .join(given_up, on="payer_id", how="left")
+        .with_columns(
+            left_before_and_opening_cents=pl.sum_horizontal("then", "opening_cents", -pl.col("given_up_cents"))
+        )
         .rename({"now_cents": "prepaid_and_pending_cents"})
     )
     return _equal_for_each(
@@ -358,9 +362,9 @@ def invoices_are_drafted_once(drafts: pl.DataFrame) -> Equation:
 
 
 def revenue_is_conserved(lifetimes: dy.DataFrame[Lifetimes]) -> Equation:
-    """Over a life: Σ subtotal = Σ F - free used + prepaid unspent - opening prepaid balances + refills pending."""
+    """Over a life: Σ subtotal = Σ F - free used + prepaid unspent - opening balances + refills pending and given up."""
     became = pl.sum_horizontal(
-        pl.col("fees_cents", "free_used_cents", "prepaid_cents", "pending_cents").cast(pl.Int128)
+        pl.col("fees_cents", "free_used_cents", "prepaid_cents", "pending_cents", "given_up_cents").cast(pl.Int128)
     ) - pl.col("opening_cents").cast(pl.Int128)
     return _equal_for_each(
         "revenue_is_conserved",

@@ -9,7 +9,7 @@ from billing_pipeline.tables.credits import CreditMovements, CreditStatements, O
 from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.invoices import Drafts
 
-_SUMS = ("subtotal_cents", "fees_cents", "free_used_cents", "opening_cents")
+_SUMS = ("subtotal_cents", "fees_cents", "free_used_cents", "opening_cents", "given_up_cents")
 
 
 def extend_lifetimes(
@@ -27,7 +27,7 @@ def extend_lifetimes(
         before: the predecessor's lifetimes; empty in the first month.
         statements: the month's, of payers who are not parked.
         drafts: their invoices; who owes nothing has none.
-        movements: theirs; prepaid balances that enter count.
+        movements: theirs; prepaid balances that enter and refills given up count.
         opened: every grant that counts, for the kind of those that enter.
         takeovers: whose credits another payer holds from this month on; its life goes on in that payer's.
         month: the billed month.
@@ -47,6 +47,7 @@ def extend_lifetimes(
         )
         .join(drafts.select("payer_id", "subtotal_cents"), on="payer_id", how="left")
         .join(prepaid_openings(movements, opened), on="payer_id", how="left")
+        .join(given_up_refills(movements), on="payer_id", how="left")
     )
     sums = (
         pl.concat([past.select("payer_id", *_SUMS), lived.select("payer_id", *_SUMS)])
@@ -66,3 +67,9 @@ def prepaid_openings(movements: pl.DataFrame, opened: pl.DataFrame) -> pl.DataFr
         .group_by("payer_id")
         .agg(opening_cents=pl.col("amount_cents").cast(pl.Int128).sum().cast(pl.Int64))
     )
+
+
+def given_up_refills(movements: pl.DataFrame) -> pl.DataFrame:
+    """`given_up_cents` per payer: refills that are pending no more and never arrive."""
+    given_up = movements.filter(pl.col("kind").cast(pl.String) == "given_up")
+    return given_up.group_by("payer_id").agg(given_up_cents=pl.col("amount_cents").cast(pl.Int128).sum().cast(pl.Int64))

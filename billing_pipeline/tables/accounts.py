@@ -177,6 +177,8 @@ class Payments(dy.Schema):
     paid_cents = cents(lowest=0)
     currency = dy.String(min_length=3, max_length=3)
     received_at = instant()
+    #: The first instant as of which a run sees it: it has landed, and its arrival day has ended.
+    known_at = instant()
     method_kind = dy.String()
     outcome = dy.Enum(["succeeded", "failed", "refunded"])
 

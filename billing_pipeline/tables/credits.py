@@ -243,16 +243,18 @@ class CreditMovements(dy.Schema):
 
     Over the life of a free lot its rows add up to what is left of it. Over the life of a payer the prepaid rows
     (`opening` of prepaid grants, `settled`, `prepaid_used`, transfers of prepaid credits) add up to b + e, and over the
-    life of all payers `refill` less `settled` to what is pending. Transfers add up to zero.
+    life of all payers `refill` less `settled` and `given_up` to what is pending. Transfers add up to zero.
     """
 
     payer_id = organisation_id(primary_key=True)
-    #: `opening` (a grant counts for the first time), `settled` (a paid refill arrives), uses, expiry, `refill`;
-    #: transfers are what a payer that became a sub-organisation left to its new payer, booked when the month opens.
+    #: `opening` (a grant counts for the first time), `settled` (a paid refill arrives), `given_up` (a refill whose
+    #: invoice will not be paid is pending no more and never arrives), uses, expiry, `refill`; transfers are what a
+    #: payer that became a sub-organisation left to its new payer, booked when the month opens.
     kind = dy.Enum(
         [
             "opening",
             "settled",
+            "given_up",
             "transferred_in",
             "transferred_out",
             "free_used",
@@ -262,8 +264,8 @@ class CreditMovements(dy.Schema):
         ],
         primary_key=True,
     )
-    #: The grant; `prepaid` for uses of the prepaid balance; the refill's month for `refill` and `settled`. Prepaid
-    #: credits and refills that were another payer's name it: `prepaid of <payer_id>`, `<month> of <payer_id>`.
+    #: The grant; `prepaid` for uses of the prepaid balance; the refill's month for `refill`, `settled`, `given_up`.
+    #: Prepaid credits and refills that were another payer's name it: `prepaid of <payer_id>`, `<month> of <payer_id>`.
     grant_id = dy.String(primary_key=True)
     #: The line that was paid; empty where no line is concerned.
     line_id = dy.String(primary_key=True)

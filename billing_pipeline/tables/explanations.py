@@ -85,7 +85,7 @@ class Explanations(dy.Schema):
 class Lifetimes(dy.Schema):
     """One row per payer that was ever billed here: sums over all its months, and what it holds after the last one.
 
-    Σ subtotal = Σ F − free credits used + prepaid unspent − opening prepaid balances + refills pending.
+    Σ subtotal = Σ F − free credits used + prepaid unspent − opening prepaid balances + refills pending + given up.
     """
 
     payer_id = organisation_id(primary_key=True)
@@ -99,6 +99,8 @@ class Lifetimes(dy.Schema):
     free_used_cents = dy.Int64(max=0)
     #: Prepaid balances that the provider brought along.
     opening_cents = dy.Int64(min=0)
+    #: Refills whose invoices were written off, cancelled or refunded before they arrived.
+    given_up_cents = dy.Int64(min=0)
     #: b + e of the last month: prepaid and not spent.
     prepaid_cents = cents(lowest=0)
     #: g + h of the last month: refills that were asked for and not settled.

@@ -3,7 +3,7 @@
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.tables.columns import cents, organisation_id, whole
+from billing_pipeline.tables.columns import cents, instant, organisation_id, whole
 
 
 def vat_scheme() -> dy.Enum:
@@ -124,6 +124,33 @@ class Invoices(Drafts):
     number = dy.String(regex=r"^[A-Za-z0-9+_-]{1,35}$")
     issued_on = dy.Date()
     due_on = dy.Date()
+
+
+class States(dy.Schema):
+    """One row per issued document and change of its state, the issue included; only changes that took effect."""
+
+    number = dy.String(primary_key=True)
+    #: From 1, in the order of their instants.
+    change_number = dy.Int64(primary_key=True, min=1)
+    payer_id = organisation_id()
+    kind = dy.String()
+    billing_month = dy.String()
+    state = dy.Enum(["PENDING", "PROCESSING", "PAID", "PAYMENTHELD", "WONTPAY", "CANCELED", "REFUNDED"])
+    #: From when on it counts.
+    changed_at = instant()
+    reason = dy.String()
+    #: Who decided it; null where a payment or the issue did.
+    author = dy.String(nullable=True)
+    payment_id = dy.String(nullable=True)
+
+
+class BillFlags(dy.Schema):
+    """One row per payer and thing that looks odd about its bill or payments: somebody should look, nothing waits."""
+
+    payer_id = organisation_id(primary_key=True)
+    #: Reason code, lower snake case: see `rules.bill_flags`.
+    reason = dy.String(primary_key=True)
+    detail = dy.String()
 
 
 class ParkedOrganisations(dy.Schema):

@@ -9,6 +9,7 @@ from billing_pipeline.warehouse.layout import MalformedName
 from billing_pipeline.warehouse.publish import Publication, UnfinishedPublication
 from billing_pipeline.warehouse.reading import DamagedGeneration, Generation, NotPublished
 from billing_pipeline.warehouse.store import Warehouse
+from billing_pipeline.warehouse.verifying import WarehouseReport
 
 __all__ = [
     "DamagedGeneration",
@@ -20,5 +21,6 @@ __all__ = [
     "Publication",
     "UnfinishedPublication",
     "Warehouse",
+    "WarehouseReport",
     "code_version",
 ]

@@ -12,6 +12,7 @@ from billing_pipeline.warehouse.filesystem import FileSystem, LocalFileSystem
 from billing_pipeline.warehouse.layout import PartitionFolder, published_partitions
 from billing_pipeline.warehouse.publish import Publication, describe_publish, publishing
 from billing_pipeline.warehouse.reading import Generation, NotPublished, read_current, read_generation
+from billing_pipeline.warehouse.verifying import WarehouseReport, verify_warehouse
 
 _LOCAL = LocalFileSystem()
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -125,6 +126,10 @@ class Warehouse:
             DamagedGeneration: its manifest is missing or altered.
         """
         return read_generation(PartitionFolder(self.root, table, partition), generation_id)
+
+    def verify(self) -> WarehouseReport:
+        """Every generation of every table, current or not, held against its checksums."""
+        return verify_warehouse(self.root)
 
     def partitions(self, table: str) -> list[str]:
         """The partitions of a table that have a current generation, sorted.

@@ -126,6 +126,26 @@ def test_numbers_with_a_gap_or_out_of_order_are_noticed_even_in_a_whole_chain(pa
         Books(path).verify()
 
 
+@pytest.mark.parametrize("change", [{"number": "F-2026-000099"}, {"state": "LOST"}])
+def test_a_change_of_no_document_or_to_no_state_is_noticed_even_in_a_whole_chain(path, change):
+    payload = {"number": "F-2026-000001", "state": "PAID", "at": "2026-11-03T00:00:00.000000+00:00", "reason": "x"}
+    with Chain(path, {}).writing() as entries:
+        entries.append("state_changed", {**payload, "author": None, "payment_id": "p1", **change})
+
+    with pytest.raises(BooksDamaged, match="no issued document or no state"):
+        Books(path).verify()
+
+
+def test_books_of_an_earlier_version_get_the_indexes_that_they_lack(path):
+    issued = Books(path).issued()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP INDEX states_by_number")
+        connection.execute("PRAGMA user_version = 1")
+
+    assert Books(path).issued() == issued
+    assert Books(path).verify().seq == 9
+
+
 def test_an_edited_amount_is_not_read(path):
     change_behind_its_back(path, "UPDATE entries SET payload = replace(payload, '1200', '1300') WHERE seq = 3")
 
@@ -220,7 +240,7 @@ def test_a_file_that_holds_no_books_is_refused(tmp_path):
 
 def test_books_of_a_later_version_are_refused(path):
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
 
-    with pytest.raises(BooksTooNew, match="schema 2"):
+    with pytest.raises(BooksTooNew, match="schema 3"):
         Books(path)

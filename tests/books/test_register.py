@@ -1,6 +1,7 @@
 """Issued documents are numbered without a gap, in order of their dates, and never change."""
 
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from billing_pipeline.books import (
     NotChronological,
     NotIssued,
 )
+from billing_pipeline.rules.lifecycle import Change, IllegalTransition, State
+from billing_pipeline.rules.numbering import check_format
 from billing_pipeline.rules.period import Month
 
 OCTOBER, NOVEMBER = Month(2026, 10), Month(2026, 11)
@@ -207,6 +210,106 @@ def test_files_of_a_number_never_given_are_refused_with_all_others(books):
         books.record_documents({issued.number: {"a.pdf": "a" * 64}, "F-2026-000002": {"b.pdf": "b" * 64}})
 
     assert books.documents(issued.number) == {}
+
+
+def test_the_same_request_with_the_same_reference_takes_one_number_however_often_it_comes(books):
+    own = monthly_invoice("orga_a", payable_cents=500, reference="order 7")
+
+    first = books.issue([own], "F", NOV_3, as_of=AS_OF)
+    again = books.issue([own, own], "F", DEC_3, as_of=AS_OF)
+
+    assert again == first * 2
+    assert numbers(books.issued()) == ["F-2026-000001"]
+
+
+@pytest.mark.parametrize(
+    ("number_format", "number"),
+    [
+        ("{series}-{year}-{serial:06d}", "F-2026-000001"),
+        ("{year}{series}{serial:04d}", "2026F0001"),
+        ("{series}+{year}_{serial}", "F+2026_1"),
+    ],
+)
+def test_a_number_reads_as_its_format_says(books, number_format, number):
+    requests = [monthly_invoice("orga_a")]
+
+    issued = books.issue(requests, "F", NOV_3, as_of=AS_OF, number_format=number_format)
+
+    assert numbers(issued) == [number]
+    assert books.issue(requests, "F", NOV_3, as_of=AS_OF, number_format="{year}-{series}-{serial}") == issued
+    books.verify()
+
+
+@pytest.mark.parametrize(
+    "number_format",
+    [
+        "{series}-{serial}",
+        "{year}-{serial}",
+        "{series}-{year}",
+        "{series}-{year}-{serial}-{month}",
+        "{series.__class__}-{year}-{serial}",
+        "{series}/{year}/{serial}",
+        "{series}-{year}-{serial:x}{",
+        "{series}-{year}-{serial:040d}",
+        "",
+    ],
+)
+def test_a_format_that_does_not_tell_numbers_apart_or_makes_none_is_refused(number_format):
+    with pytest.raises(MalformedNumber):
+        check_format(number_format)
+
+
+def test_a_state_is_kept_and_read_as_of_an_instant(books):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+    held_at = AS_OF + timedelta(days=4)
+
+    change = books.move(issued.number, State.PAYMENTHELD, reason="dispute", author="Ada", at=held_at)
+
+    assert books.states() == {issued.number: "PAYMENTHELD"}
+    assert books.states(held_at - timedelta(microseconds=1)) == {issued.number: "PENDING"}
+    assert books.states(AS_OF - timedelta(microseconds=1)) == {}
+    assert [entry.state for entry in books.histories()[issued.number]] == ["PENDING", "PAYMENTHELD"]
+    assert books.move(issued.number, State.PAYMENTHELD, reason="dispute", author="Ada", at=held_at) == change
+    assert books.head().seq == 2
+    books.verify()
+
+
+def test_what_payments_changed_is_kept_once(books):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+    paid = Change(issued.number, State.PAID, AS_OF, "covered by payments", payment_id="p1")
+
+    assert books.record_changes([paid]) == [paid]
+    assert books.record_changes([paid]) == []
+    assert books.head().seq == 2
+
+
+def test_a_state_of_a_number_never_given_is_refused(books):
+    with pytest.raises(NotIssued, match="F-2026-000001"):
+        books.move("F-2026-000001", State.WONTPAY, reason="gone", author="Ada", at=AS_OF)
+    with pytest.raises(NotIssued, match="F-2026-000001"):
+        books.record_changes([Change("F-2026-000001", State.PAID, AS_OF, "paid", payment_id="p1")])
+
+
+@pytest.mark.parametrize(("reason", "author"), [("", "Ada"), ("gone", " ")])
+def test_a_decision_without_a_reason_or_an_author_is_refused(books, reason, author):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+
+    with pytest.raises(ValueError, match="reason and an author"):
+        books.move(issued.number, State.WONTPAY, reason=reason, author=author, at=AS_OF)
+
+
+def test_an_invoice_is_cancelled_only_by_a_credit_note(books):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+    cancel = {"reason": "billed twice", "author": "Ada", "at": AS_OF + timedelta(days=1)}
+    with pytest.raises(IllegalTransition, match="without a credit note"):
+        books.move(issued.number, State.CANCELED, **cancel)
+
+    monthly = monthly_invoice("orga_a")
+    facts = {**monthly.facts, "refers_to": issued.number}
+    books.issue([replace(monthly, kind="credit_note", facts=facts)], "CN", NOV_3, as_of=AS_OF)
+    books.move(issued.number, State.CANCELED, **cancel)
+
+    assert books.states() == {"CN-2026-000001": "PENDING", issued.number: "CANCELED"}
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -16,7 +16,7 @@ from billing_pipeline.settings import REPOSITORY
 from billing_pipeline.tables import rating as tables
 
 STAGES = ("accounts", "usage", "rating", "credits", "invoices", "documents")
-ISSUED = {"invoices/invoices"}
+ISSUED = {"invoices/invoices", "invoices/states"}
 MONTH_DOCUMENTS = {"documents/month_documents"}
 ONE_DOCUMENT = {"documents/invoice_documents"}
 

@@ -104,7 +104,8 @@ def _grants(*rows):
 
 def _payments(*rows):
     defaults = {
-        "owner_id": "acme", "currency": "EUR", "received_at": START, "method_kind": "transfer", "outcome": "succeeded",
+        "owner_id": "acme", "currency": "EUR", "received_at": START, "known_at": START, "method_kind": "transfer",
+        "outcome": "succeeded",
     }  # fmt: skip
     numbered = [{"payment_id": f"payment_{number}", **row} for number, row in enumerate(rows)]
     return _table(Payments, numbered, defaults)

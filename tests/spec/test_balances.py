@@ -297,6 +297,31 @@ def test_what_does_not_pay_the_invoice_leaves_its_refill_pending(given, payments
     assert opened.accounts["pending_cents"].to_list() == [100_00, 0]
 
 
+@pytest.mark.parametrize("state", ["PENDING", "PROCESSING", "PAYMENTHELD"])
+def test_the_refill_of_an_open_invoice_is_pending(given, state):
+    """The state counts, not the payments: they are what moved it, or did not."""
+    opened = open_month(given, refills=(REFILL,), invoices=(NUMBERED | {"state": state},), payments=(FULL,))
+
+    assert account_of(opened)["pending_cents"] == 100_00
+    assert opened.movements.is_empty()
+
+
+def test_the_refill_of_a_paid_invoice_is_prepaid(given):
+    opened = open_month(given, refills=(REFILL,), invoices=(NUMBERED | {"state": "PAID"},))
+
+    assert (account_of(opened)["prepaid_before_cents"], account_of(opened)["pending_cents"]) == (100_00, 0)
+    assert opened.movements["kind"].to_list() == ["settled"]
+
+
+@pytest.mark.parametrize("state", ["WONTPAY", "CANCELED", "REFUNDED"])
+def test_the_refill_of_an_invoice_that_nobody_will_pay_leaves_what_is_pending(given, state):
+    opened = open_month(given, refills=(REFILL,), invoices=(NUMBERED | {"state": state},))
+
+    assert (account_of(opened)["prepaid_before_cents"], account_of(opened)["pending_cents"]) == (0, 0)
+    assert opened.refills.is_empty()
+    assert opened.movements.select("kind", "grant_id", "amount_cents").rows() == [("given_up", "2026-09", 100_00)]
+
+
 def test_part_payments_add_up(given):
     payments = (FULL | {"paid_cents": 70_00}, {"invoice_number": "INV-2026-000007", "paid_cents": 50_00})
     opened = open_month(given, refills=(REFILL,), invoices=(NUMBERED,), payments=payments)
@@ -420,6 +445,11 @@ def test_the_basis_is_the_same_for_the_same_predecessor_and_another_for_another(
 
 def test_the_basis_of_one_payer_does_not_depend_on_another(given):
     assert hash_of(given, payer="zeta") == hash_of(given, payer="zeta", fees=99_00, arrivals=(SETTLED,))
+
+
+def test_a_refill_that_is_given_up_is_part_of_the_basis(given):
+    assert hash_of(given, arrivals=(SETTLED,)) != hash_of(given, arrivals=(SETTLED | {"kind": "given_up"},))
+    assert hash_of(given, arrivals=(SETTLED | {"kind": "given_up"},)) != hash_of(given)
 
 
 def test_grants_that_enter_are_no_part_of_the_basis(given):

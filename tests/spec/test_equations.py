@@ -25,7 +25,7 @@ from billing_pipeline.rules.equations import (
     statements_keep_their_formulas,
     tax_is_rounded_once,
 )
-from billing_pipeline.rules.lifetimes import extend_lifetimes
+from billing_pipeline.rules.lifetimes import extend_lifetimes, given_up_refills
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.credits import OpenedGrants
 from billing_pipeline.tables.explanations import Explanations, Lifetimes
@@ -210,9 +210,26 @@ def test_balances_go_on_from_the_month_before(given):
     )  # fmt: skip
     openings = pl.DataFrame({"payer_id": list(PAYERS), "opening_cents": [5, 5]})
 
-    assert nobody(balances_continue(now, before, openings))
-    assert only(["zeta"], balances_continue(add(now, "pending_cents"), before, openings))
-    assert only(["zeta"], balances_continue(now, before, openings.head(1)))
+    given_up = given_up_refills(given.movements())
+
+    assert nobody(balances_continue(now, before, openings, given_up))
+    assert only(["zeta"], balances_continue(add(now, "pending_cents"), before, openings, given_up))
+    assert only(["zeta"], balances_continue(now, before, openings.head(1), given_up))
+
+
+def test_a_refill_that_is_given_up_is_no_longer_pending(given):
+    before = given.statements(
+        *({"payer_id": payer, "refill_cents": 100, "balance_after_cents": 100, "change_cents": 100,
+           "forecast_cents": -100} for payer in PAYERS)
+    )  # fmt: skip
+    now = given.statements(*({"payer_id": payer} for payer in PAYERS))
+    movements = given.movements(
+        *({"payer_id": payer, "kind": "given_up", "grant_id": "2026-09", "amount_cents": 100} for payer in PAYERS)
+    )
+    nothing = pl.DataFrame(schema={"payer_id": pl.String, "opening_cents": pl.Int64})
+
+    assert nobody(balances_continue(now, before, nothing, given_up_refills(movements)))
+    assert only(["zeta"], balances_continue(now, before, nothing, given_up_refills(movements.head(1))))
 
 
 def test_printed_lines_are_the_fees(bill):
@@ -282,7 +299,14 @@ def test_a_month_in_which_nothing_is_invoiced_is_lived_too(lifetimes):
 def test_what_was_ever_invoiced_is_what_was_consumed_or_is_still_held(lifetimes):
     for months in lifetimes:
         assert nobody(revenue_is_conserved(months))
-        for column in ("subtotal_cents", "fees_cents", "prepaid_cents", "pending_cents", "opening_cents"):
+        for column in (
+            "subtotal_cents",
+            "fees_cents",
+            "prepaid_cents",
+            "pending_cents",
+            "opening_cents",
+            "given_up_cents",
+        ):
             assert only(["zeta"], revenue_is_conserved(add(months, column)))
 
 
@@ -300,6 +324,7 @@ def test_who_has_no_statement_keeps_what_it_had(lifetimes, given):
 def test_the_published_example_conserves_its_revenue():
     """686.89 + 4.46 - 691.35 + 682.43 = 682.43: fees, prepaid left, opening balance, refill pending, subtotal."""
     published = {"subtotal_cents": 682_43, "fees_cents": 686_89, "free_used_cents": 0, "opening_cents": 691_35}
+    published["given_up_cents"] = 0
     held = {"prepaid_cents": 4_46, "pending_cents": 682_43}
     life = pl.DataFrame([{"payer_id": "abroad", "billed_month": "2026-03", "currency": "EUR", **published, **held}])
 

@@ -33,7 +33,8 @@ TEXTS = ("payer_id", "legal_name", "address_line2", "vat_number", "legal_id", "p
 TEXTS += ("discount_rate", "discount_reason", "price_factor")
 PAYMENT = {
     "payment_id": "p1", "owner_id": "acme", "invoice_number": None, "reference": "acme/2026-10", "currency": "EUR",
-    "received_at": datetime(2026, 11, 5, tzinfo=UTC), "method_kind": "transfer", "outcome": "succeeded",
+    "received_at": datetime(2026, 11, 5, tzinfo=UTC), "known_at": datetime(2026, 11, 6, tzinfo=UTC),
+    "method_kind": "transfer", "outcome": "succeeded",
 }  # fmt: skip
 GRANT = {
     "grant_id": "g1", "owner_id": "acme", "kind": "free", "name": "Welcome", "amount": "20.00", "currency": "EUR",
@@ -50,7 +51,7 @@ def versions(*changes):
 
 
 def payments(*changes):
-    types = {"invoice_number": pl.String, "received_at": pl.Datetime("us", "UTC")}
+    types = {"invoice_number": pl.String, **dict.fromkeys(("received_at", "known_at"), pl.Datetime("us", "UTC"))}
     return enter_payments(pl.DataFrame([PAYMENT | change for change in changes], schema_overrides=types))
 
 

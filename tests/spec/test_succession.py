@@ -9,6 +9,7 @@ import pytest
 from billing_pipeline.rules.balances import basis_hash, open_accounts, open_lots
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.equations import balances_continue, transfers_cancel_out
+from billing_pipeline.rules.lifetimes import given_up_refills
 from billing_pipeline.rules.parking import park_payers
 from billing_pipeline.rules.succession import find_takeovers, first_organisations, taken_over
 from billing_pipeline.tables.invoices import ParkedOrganisations
@@ -93,7 +94,8 @@ def test_prepaid_credits_are_the_new_payers_next_month_and_are_booked_out_and_in
     held = taken_over(given.statements(*statements), opened.takeovers)
     settled = settle_credits(given.fees(), given.lots(), opened.accounts, given.period()).statements
     nothing = pl.DataFrame(schema={"payer_id": pl.String, "opening_cents": pl.Int64})
-    assert balances_continue(settled, held, nothing).broken == {}
+    none_given_up = given_up_refills(opened.movements)
+    assert balances_continue(settled, held, nothing, none_given_up).broken == {}
     assert transfers_cancel_out(opened.movements).holds
 
 

@@ -1,0 +1,71 @@
+"""The state of one document: its history as people read it, and the changes that somebody decides."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from billing_pipeline.books import NotIssued
+from billing_pipeline.defs.billing import Billing, partition
+from billing_pipeline.rules.lifecycle import Change, State, follow
+from billing_pipeline.rules.period import Month
+
+
+def tell_history(billing: Billing, name: str) -> Iterator[str]:
+    """One line per change that took effect, the oldest first.
+
+    Args:
+        billing: the home.
+        name: a number, or `PAYER/MONTH` of a monthly invoice.
+
+    Raises:
+        NotIssued: nothing is called so.
+    """
+    number = find_number(billing, name)
+    if number is None:
+        yield f"{name}  {State.DRAFT}"
+        return
+    for change in follow(billing.books.histories()[number]):
+        yield f"{number}  {tell_change(change)}"
+
+
+def tell_change(change: Change) -> str:
+    """Since when, which state, why, and by whom or which payment."""
+    by = change.author or (change.payment_id and f"payment {change.payment_id}")
+    return f"{change.at:%Y-%m-%dT%H:%M:%SZ}  {change.state}  {change.reason}" + (f" ({by})" if by else "")
+
+
+def move_state(billing: Billing, name: str, state: State, *, reason: str, author: str, at: datetime) -> str:
+    """Move a document to another state, and say so.
+
+    Raises:
+        NotIssued: it is a draft, or nothing is called so.
+        IllegalTransition, ChangeOutOfOrder: see `Books.move`.
+    """
+    number = find_number(billing, name)
+    if number is None:
+        message = f"{name} is a draft; a draft becomes PENDING by billing issue, and nothing else before"
+        raise NotIssued(message)
+    change = billing.books.move(number, state, reason=reason, author=author, at=at)
+    return f"{number}  {tell_change(change)}"
+
+
+def find_number(billing: Billing, name: str) -> str | None:
+    """The number of a document; None for a draft.
+
+    Raises:
+        NotIssued: nothing is called so.
+    """
+    issued = billing.books.issued()
+    for document in issued:
+        by_month = f"{document.request.payer_id}/{document.request.billing_month}"
+        if document.number == name or (document.is_monthly and by_month == name):
+            return document.number
+    payer, _, month = name.rpartition("/")
+    if payer and _is_drafted(billing, payer, Month.parse(month)):
+        return None
+    message = f"no document is called {name}; give a number, or PAYER/MONTH"
+    raise NotIssued(message)
+
+
+def _is_drafted(billing: Billing, payer: str, month: Month) -> bool:
+    drafts = billing.warehouse.current("invoices/drafts", partition(month))
+    return drafts is not None and not drafts.read().filter(payer_id=payer).is_empty()

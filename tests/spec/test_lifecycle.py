@@ -1,0 +1,183 @@
+"""What may become of an issued document: the table of states, and what payments make of it."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, product
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billing_pipeline.rules.lifecycle import (
+    TRANSITIONS,
+    Change,
+    Document,
+    IllegalTransition,
+    Payment,
+    State,
+    apply_payments,
+    begin,
+    follow,
+    require_transition,
+)
+
+ISSUED = datetime(2026, 11, 3, tzinfo=UTC)
+LATER = ISSUED + timedelta(days=365)
+INVOICE = Document("INV-2026-000001", "invoice", 120_00)
+CREDIT_NOTE = Document("CN-2026-000001", "credit_note", 20_00)
+
+#: domain.md §1.2, and what decision 14 and transfers need: PENDING -> PAID.
+LEGAL = {
+    "DRAFT": ["PENDING"],
+    "PENDING": ["PROCESSING", "PAID", "PAYMENTHELD", "WONTPAY", "CANCELED"],
+    "PROCESSING": ["PAID", "PENDING"],
+    "PAID": ["REFUNDED"],
+    "PAYMENTHELD": ["PENDING"],
+}
+
+
+def day(number: int) -> datetime:
+    return ISSUED + timedelta(days=number)
+
+
+def paid(cents: int, on: int = 5, outcome: str = "succeeded", payment_id: str = "") -> Payment:
+    return Payment(payment_id or f"{outcome}-{cents}-{on}", day(on), day(on), outcome, cents)
+
+
+def decided(state: State, on: int, number: str = INVOICE.number) -> Change:
+    return Change(number, state, day(on), "told so", author="Ada")
+
+
+def states_after(*payments: Payment, decisions=(), document=INVOICE, until=LATER) -> list[str]:
+    history = [*begin(document, ISSUED), *decisions]
+    settlement = apply_payments(document, history, payments, until)
+    return [change.state for change in follow([*history, *settlement.changes])]
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(State, State)))
+def test_a_state_follows_only_as_the_table_says(before, after):
+    if after in LEGAL.get(before, []):
+        require_transition("INV-1", before, after)
+    else:
+        with pytest.raises(IllegalTransition, match=f"INV-1 is {before} and cannot become {after}"):
+            require_transition("INV-1", before, after)
+
+
+def test_the_refusal_says_what_may_follow():
+    with pytest.raises(IllegalTransition, match="after PROCESSING comes PAID, PENDING"):
+        require_transition("INV-1", State.PROCESSING, State.CANCELED)
+    with pytest.raises(IllegalTransition, match="nothing: it is final"):
+        require_transition("INV-1", State.WONTPAY, State.PENDING)
+
+
+def test_an_invoice_is_pending_when_it_is_issued():
+    assert states_after() == ["PENDING"]
+
+
+def test_an_invoice_of_nothing_is_paid_at_once():
+    assert states_after(document=INVOICE._replace(payable_cents=0)) == ["PENDING", "PAID"]
+
+
+def test_payments_that_cover_an_invoice_pay_it_and_the_last_of_them_is_named():
+    history = begin(INVOICE, ISSUED)
+
+    [change] = apply_payments(INVOICE, history, [paid(70_00, 5), paid(50_00, 9, payment_id="p2")], LATER).changes
+
+    assert change == Change(INVOICE.number, State.PAID, day(9), "covered by payments", payment_id="p2")
+
+
+@pytest.mark.parametrize(
+    "payments",
+    [
+        [paid(119_99)],
+        [paid(120_00, outcome="failed")],
+        [paid(120_00), paid(1, outcome="refunded")],
+        [paid(120_00, 400)],
+    ],
+    ids=["partly", "failed", "less a refund of the same day", "known too late"],
+)
+def test_what_does_not_cover_an_invoice_leaves_it_pending(payments):
+    assert states_after(*payments) == ["PENDING"]
+
+
+def test_a_payment_known_before_the_issue_counts_from_the_issue_on():
+    [change] = apply_payments(INVOICE, begin(INVOICE, ISSUED), [paid(120_00, on=-9)], LATER).changes
+
+    assert change.at == ISSUED
+
+
+def test_a_failed_payment_takes_an_invoice_back_from_processing():
+    processing = decided(State.PROCESSING, 2)
+
+    assert states_after(paid(120_00, 4, "failed"), decisions=[processing]) == ["PENDING", "PROCESSING", "PENDING"]
+    assert states_after(paid(120_00, 1, "failed"), decisions=[processing]) == ["PENDING", "PROCESSING"]
+    assert states_after(paid(120_00, 4), decisions=[processing]) == ["PENDING", "PROCESSING", "PAID"]
+
+
+def test_a_payment_releases_what_is_on_hold():
+    held = decided(State.PAYMENTHELD, 2)
+
+    assert states_after(paid(120_00, 4), decisions=[held]) == ["PENDING", "PAYMENTHELD", "PENDING", "PAID"]
+    assert states_after(paid(119_00, 4), decisions=[held]) == ["PENDING", "PAYMENTHELD"]
+
+
+def test_a_paid_invoice_is_refunded_once_everything_is_given_back():
+    assert states_after(paid(120_00, 4), paid(20_00, 6, "refunded")) == ["PENDING", "PAID"]
+    both = (paid(20_00, 6, "refunded"), paid(100_00, 7, "refunded"))
+    assert states_after(paid(120_00, 4), *both) == ["PENDING", "PAID", "REFUNDED"]
+
+
+def test_a_refund_of_more_than_was_received_is_refused():
+    history = begin(INVOICE, ISSUED)
+
+    settlement = apply_payments(INVOICE, history, [paid(120_00, 4), paid(120_01, 6, "refunded")], LATER)
+
+    assert [change.state for change in settlement.changes] == [State.PAID]
+    assert settlement.refused == [paid(120_01, 6, "refunded")]
+
+
+def test_money_for_what_was_written_off_does_not_bring_it_back():
+    assert states_after(paid(120_00, 4), decisions=[decided(State.WONTPAY, 2)]) == ["PENDING", "WONTPAY"]
+
+
+def test_a_payment_known_before_a_decision_goes_before_it_however_late_it_is_entered():
+    decision = decided(State.WONTPAY, 9)
+
+    assert states_after(paid(120_00, 4), decisions=[decision]) == ["PENDING", "PAID"]
+
+
+def test_a_credit_note_is_paid_by_refunds():
+    assert states_after(paid(20_00, 4, "refunded"), document=CREDIT_NOTE) == ["PENDING", "PAID"]
+    assert states_after(paid(20_00, 4), document=CREDIT_NOTE) == ["PENDING"]
+
+
+PAYMENTS = st.builds(
+    lambda cents, on, outcome, name: Payment(f"p{name}", day(on), day(on - 1), outcome, cents),
+    st.sampled_from([1, 60_00, 119_99, 120_00, 300_00]),
+    st.integers(-2, 9),
+    st.sampled_from(["succeeded", "succeeded", "failed", "refunded"]),
+    st.integers(0, 10**6),
+)
+DECISIONS = st.builds(decided, st.sampled_from(list(State)), st.integers(0, 9))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(PAYMENTS, max_size=6, unique_by=lambda payment: payment.payment_id),
+    st.lists(DECISIONS, max_size=3),
+    st.randoms(use_true_random=False),
+    st.integers(-1, 10),
+)
+def test_states_do_not_depend_on_the_order_of_payments_nor_on_when_they_were_looked_at(
+    payments, decisions, shuffles, first_look
+):
+    history = [*begin(INVOICE, ISSUED), *decisions]
+    at_once = apply_payments(INVOICE, history, payments, LATER)
+    shuffled = shuffles.sample(payments, len(payments))
+
+    early = apply_payments(INVOICE, history, shuffled, day(first_look)).changes
+    later = apply_payments(INVOICE, [*history, *early], shuffled, LATER).changes
+
+    assert follow([*history, *early, *later]) == follow([*history, *at_once.changes])
+    assert apply_payments(INVOICE, [*history, *early, *later], payments, LATER).changes == []
+    effective = [change.state for change in follow([*history, *early, *later])]
+    assert all(after in TRANSITIONS[before] for before, after in pairwise(effective))
