@@ -152,6 +152,7 @@ Examples:
   billing explain 2026-10 --organisation orga_1 --figure h
   billing release orga_1 2026-10                bill who was parked, once that is mended
   billing whatif 2026-10 --prices FILE.csv      the month under another price list
+  billing export fec 2026-01..2026-12           the journal for accountants
 """
 
 
@@ -368,6 +369,26 @@ def whatif(month: Month, prices: Path, form: str, output: Path | None) -> None:
     if output:
         output.write_text(print_csv(compared))
     click.echo(print_csv(compared) if form == "csv" else print_differences(compared), nl=False)
+
+
+@main.command()
+@_folder_options
+@click.argument("form", type=click.Choice(["fec", "beancount"]))
+@click.argument("months", type=MonthsType(), metavar="MONTH[..MONTH]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the file [default: exports in the home].",
+)
+def export(form: str, months: list[Month], out: Path | None) -> None:
+    """Write the journal of issued months as an accounting file: the French FEC, or text for beancount."""
+    from billing_pipeline.console.exporting import export_beancount, export_fec
+
+    write = {"fec": export_fec, "beancount": export_beancount}[form]
+    exported = write(_open(), months, out or _home() / "exports")
+    click.echo(f"{exported.entries:,} entries, {exported.postings:,} postings: {exported.file}")
+    for currency, postings in exported.left_out.items():
+        click.echo(f"Left out: {postings:,} postings in {currency}; a FEC holds euros, and no rate is invented.")
 
 
 @main.group("import-trace")

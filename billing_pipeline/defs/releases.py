@@ -12,6 +12,7 @@ import polars as pl
 
 from billing_pipeline.defs.billing import Billing, partition, released_table
 from billing_pipeline.defs.documents import add_document
+from billing_pipeline.defs.exports import JOURNAL, write_journal
 from billing_pipeline.defs.invoices import ISSUED_FROM, number_drafts, require_issuable
 from billing_pipeline.rules.admission import ORG_UNKNOWN
 from billing_pipeline.rules.period import Month
@@ -126,6 +127,8 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     }
     billing.books.record_month_issued(month, generations, as_of=billing.as_of(month))
     _hold_back_after(billing, payer, month)
+    if billing.warehouse.current(JOURNAL, partition(month)):
+        write_journal(billing, month)
     if numbered.is_empty():
         return None
     add_document(billing, month, payer)
