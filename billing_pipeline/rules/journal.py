@@ -11,6 +11,7 @@ What a payment does is computed anew from all documents each time, and what the 
 invoice that is issued later, a payment that is withdrawn and a credit note move money by entries of their own.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -22,7 +23,7 @@ from billing_pipeline.rules.rounding import rounded_half_away
 from billing_pipeline.tables.accounts import Organisations, Payments
 from billing_pipeline.tables.columns import organisation_id
 from billing_pipeline.tables.credits import CreditMovements, OpenedGrants, Refills
-from billing_pipeline.tables.journal import HeldBalances, Journal, PostedDocuments
+from billing_pipeline.tables.journal import ROLES, HeldBalances, Journal, PostedDocuments
 
 _POSTED = {
     "book": pl.String,
@@ -343,7 +344,7 @@ def enter_postings(
     _require_balanced(postings)
     codes = {book: getattr(chart, f"{book}_journal") for book in ("sales", "credit_notes", "bank", "operations")}
     codes["opening"] = chart.opening_journal
-    order = {role: place for place, role in enumerate(_roles())}
+    order = {role: place for place, role in enumerate(ROLES)}
     last = journal.group_by("journal").agg(last=pl.col("entry_number").max())
     latest = max(validated_on, journal["validated_on"].max() or validated_on)
     amount = pl.col("amount_cents")
@@ -452,11 +453,7 @@ def held_balances(
     )
 
 
-def _roles() -> list[str]:
-    return list(Journal.create_empty().schema["role"].categories)
-
-
-def _postings(frames: object) -> dy.DataFrame[Postings]:
+def _postings(frames: Iterable[pl.DataFrame]) -> dy.DataFrame[Postings]:
     """These rows as postings, without those of nothing."""
     columns = [pl.DataFrame(schema=_POSTED)]
     for frame in frames:
