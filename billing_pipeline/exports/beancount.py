@@ -25,7 +25,7 @@ _ROOTS = {
     "reductions": "Income",
     "opening": "Equity",
 }
-_SUMMED = ("account_name", "currency")
+_SUMMED = ["account_name", "currency"]
 
 
 def write_beancount(
@@ -46,10 +46,14 @@ def write_beancount(
         return "\n".join([*lines, ""])
     days = entries["posted_on"]
     first, last = (days.min(), days.max()) if len(days) else (before["posted_on"].max(),) * 2
-    asserted = _asserted(held, _accounts(pl.concat([before, journal]))).filter(
-        pl.col("account_name").is_in(pl.concat([entries["account_name"], brought["account_name"]]).unique().implode())
-    )
-    opened = pl.concat([entries.select(_SUMMED), brought.select(_SUMMED)]).unique().sort(_SUMMED)
+    asserted = _asserted(held, _accounts(pl.concat([before, journal])))
+    posted = pl.concat([entries.select(_SUMMED), brought.select(_SUMMED)]).unique()
+    # What holds nothing and never did has no account.
+    is_nothing = pl.col("amount_cents") == 0
+    asserted = pl.concat(
+        [asserted.filter(~is_nothing), asserted.filter(is_nothing).join(posted, on=_SUMMED, how="semi")]
+    ).sort(_SUMMED)
+    opened = pl.concat([posted, asserted.select(_SUMMED)]).unique().sort(_SUMMED)
     for name, currencies in opened.group_by("account_name", maintain_order=True):
         lines.append(f"{first} open {name[0]} {','.join(currencies['currency'])}")
     if brought.height:
@@ -110,10 +114,9 @@ def _asserted(held: pl.DataFrame, accounts: dict[str, str]) -> pl.DataFrame:
         for role, sign in (("receivable", 1), ("advances", -1))
         if role in accounts
     ]
-    rows = pl.concat(sides) if sides else pl.DataFrame(schema={"account_name": pl.String, "amount": pl.String})
-    if rows.is_empty():
-        return rows if "account_name" in rows.columns else rows.with_columns(account_name=pl.lit(""), amount=pl.lit(""))
-    return rows.with_columns(account_name=_account_name(), amount=write_amount("amount_cents")).sort(_SUMMED)
+    schema = {"payer_id": pl.String, "currency": pl.String, "role": pl.String, "account": pl.String}
+    rows = pl.concat([pl.DataFrame(schema=schema | {"amount_cents": pl.Int64}), *sides])
+    return rows.with_columns(account_name=_account_name(), amount=write_amount("amount_cents"))
 
 
 def _account_name() -> pl.Expr:

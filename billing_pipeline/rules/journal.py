@@ -260,11 +260,11 @@ def post_payments(
 def match_payments(
     payments: dy.DataFrame[Payments], invoices: pl.DataFrame, journal: pl.DataFrame, organisations: pl.DataFrame
 ) -> pl.DataFrame:
-    """Which invoice each payment pays: one row per payment, in order, with its amount in `received_cents`.
+    """Which invoice each payment pays: one row per payment with its amount in `received_cents` and its `place`.
 
     A payment names an invoice by its number, or by ``<payer_id>/<month>``, in its currency, and comes from the payer,
-    one of its organisations, or whoever pays for it now. Once matched, it stays so. A refund takes back; a failed
-    payment is none.
+    one of its organisations, or whoever pays for it now. Once matched, it stays so, and what was written down before
+    comes first. A refund takes back; a failed payment is none.
 
     Args:
         payments: every payment that is known.
@@ -273,8 +273,8 @@ def match_payments(
         organisations: every version of the month: `owner_id`, `payer_id`.
 
     Returns:
-        `payment_id`, `received_at`, `received_cents`, `currency`, `payer_id`, `sender_id` (under whom the bank has it)
-        and, where it names one, `invoice_number`.
+        `place`, `payment_id`, `received_cents`, `currency`, `payer_id`, `sender_id` (under whom the bank has it) and,
+        where it names one, `invoice_number`.
     """
     sign = pl.col("outcome").cast(pl.String).replace_strict({"succeeded": 1, "refunded": -1}, default=0)
     rows = payments.with_columns(
@@ -304,7 +304,11 @@ def match_payments(
     waits_for = waited.group_by("payment_id").agg(waited_id=pl.col("payer_id").max())
     pays_for = organisations.sort("valid_from").group_by("owner_id").agg(paid_by=pl.col("payer_id").last())
     banked = before.filter(pl.col("role").cast(pl.String) == "bank")
-    sent_by = banked.group_by("payment_id").agg(sender_id=pl.col("payer_id").max())
+    sent_by = banked.group_by("payment_id").agg(
+        told_on=pl.col("validated_on").min(),
+        told_number=pl.col("entry_number").min(),
+        sender_id=pl.col("payer_id").max(),
+    )
     whose = invoices.select("invoice_number", invoiced_id="payer_id")
     return (
         rows.drop("invoice_number")
@@ -317,8 +321,9 @@ def match_payments(
         .join(sent_by, on="payment_id", how="left")
         .with_columns(payer_id=pl.coalesce("invoiced_id", "waited_id", "paid_by", "owner_id"))
         .with_columns(sender_id=pl.coalesce("sender_id", "payer_id"))
-        .select("payment_id", "received_at", "received_cents", "currency", "payer_id", "sender_id", "invoice_number")
-        .sort("received_at", "payment_id")
+        .sort("told_on", "told_number", "received_at", "payment_id", nulls_last=True)
+        .with_row_index("place")
+        .select("place", "payment_id", "received_cents", "currency", "payer_id", "sender_id", "invoice_number")
     )
 
 
@@ -493,7 +498,7 @@ def _effects(matched: pl.DataFrame, invoices: pl.DataFrame, *, is_vat_moved: boo
     key = ["invoice_number", "currency"]
     paid = (
         matched.join(invoices.select(*key, "payable_cents", "vat_cents"), on=key, how="left")
-        .sort("received_at", "payment_id")
+        .sort("place")
         .with_columns(so_far=pl.col("received_cents").cum_sum().over(key))
         .with_columns(before=pl.col("so_far") - pl.col("received_cents"))
         .with_columns(pl.col("so_far", "before").clip(pl.min_horizontal(asks, zero), pl.max_horizontal(asks, zero)))

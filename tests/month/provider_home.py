@@ -94,18 +94,26 @@ class ProviderHome:
         """Close and issue a month, but make no documents."""
         self._materialise(month, *_UP_TO_INVOICES)
 
+    def freeze(self, month: str) -> None:
+        """Issue a closed month and write its journal, but make no documents."""
+        self._materialise(month, "invoices", "exports", only=("invoices/invoices", "exports/journal"))
+
     def print(self, month: str) -> None:
         """Make the documents of a month."""
         self._materialise(month, "documents", leave_out="documents/invoice_documents")
 
-    def _materialise(self, months: str, *stages: str, leave_out: str | None = None) -> None:
+    def _materialise(self, months: str, *stages: str, leave_out: str | None = None, only: tuple[str, ...] = ()) -> None:
         keys = parse_months(months)
         tags = {"dagster/asset_partition_range_start": str(keys[0]), "dagster/asset_partition_range_end": str(keys[-1])}
         assets = [spec.key for spec in defs().resolve_all_asset_specs() if spec.group_name in stages]
         job = defs().resolve_implicit_global_asset_job_def()
         with self.environment(), dg.DagsterInstance.get() as instance:
             job.execute_in_process(
-                asset_selection=[key for key in assets if key.to_user_string() != leave_out],
+                asset_selection=[
+                    key
+                    for key in assets
+                    if key.to_user_string() != leave_out and (not only or key.to_user_string() in only)
+                ],
                 instance=instance,
                 tags=tags,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
