@@ -145,7 +145,7 @@ def known_balances(billing: Billing, month: Month) -> dy.DataFrame[HeldBalances]
     issued = _MonthIssued.read_from(billing, month)
     register = [
         (
-            str(document.request.facts.get("refers_to") or document.number),
+            document.request.reference if document.request.kind == "credit_note" else document.number,
             document.request.payer_id,
             str(document.request.billing_month),
             str(document.request.facts["currency"]),
@@ -208,7 +208,7 @@ class _MonthIssued:
         statements = self._billed("credits/credit_statements")
         letters = statements.select("payer_id", "free_used_cents", "prepaid_used_cents", "refill_cents")
         invoices = self.tables["invoices/invoices"].read().join(letters, on="payer_id", how="left")
-        rows = invoices.with_columns(refers_to=pl.lit(None, pl.String))
+        rows = invoices.with_columns(holder_id="payer_id", refers_to=pl.lit(None, pl.String))
         return PostedDocuments.validate(rows.select(PostedDocuments.column_names()), cast=True)
 
     def takeovers(self) -> dy.DataFrame[Takeovers]:

@@ -99,6 +99,7 @@ def post_documents(documents: dy.DataFrame[PostedDocuments]) -> dy.DataFrame[Pos
     return _postings(
         documents.with_columns(
             pl.col("kind").cast(pl.String),
+            payer_id=pl.col("holder_id" if role == "advances" else "payer_id"),
             role=pl.lit(role),
             amount_cents=pl.when(is_note).then(-amount).otherwise(amount),
             book=pl.when(is_note).then(pl.lit("credit_notes")).otherwise(pl.lit("sales")),

@@ -69,6 +69,8 @@ class PostedDocuments(dy.Schema):
     number = dy.String(primary_key=True)
     kind = dy.Enum(["invoice", "credit_note"])
     payer_id = organisation_id()
+    #: Whose advances it uses, sells or gives back: the payer's, or those of who holds its credits by now.
+    holder_id = organisation_id()
     billing_month = dy.String()
     issued_on = dy.Date()
     currency = dy.String(min_length=3, max_length=3)

@@ -136,7 +136,14 @@ def _documents(*rows):
         "kind": "invoice", "payer_id": "acme", "billing_month": "2026-10", "issued_on": date(2026, 11, 3),
         "currency": "EUR",
     }  # fmt: skip
-    summed = [{"payable_cents": sum((letters | row)[name] for name in letters), **row} for row in rows]
+    summed = [
+        {
+            "payable_cents": sum((letters | row)[name] for name in letters),
+            "holder_id": row.get("payer_id", "acme"),
+            **row,
+        }
+        for row in rows
+    ]
     return _table(PostedDocuments, summed, letters | defaults)
 
 

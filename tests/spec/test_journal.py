@@ -189,6 +189,15 @@ def test_a_credit_note_is_the_reverse_of_its_invoice(books):
     assert books.journal.filter(kind="credit_note")["invoice_number"].unique().to_list() == ["INV-1"]
 
 
+def test_a_credit_note_gives_credits_back_to_who_holds_them_now(books):
+    books.write(PUBLISHED)
+    back = {"fees_cents": 30_00, "prepaid_used_cents": -30_00, "vat_cents": 0, "refill_cents": 0, "holder_id": "group"}
+    books.write(note(**back), on=DECEMBER)
+
+    assert books.balance("advances", "group") == -30_00
+    assert books.postings(kind="credit_note") == [("AV1", "419100", -30_00), ("AV1", "706000", 30_00)]
+
+
 def test_what_a_credit_note_leaves_paid_waits_to_be_refunded_and_its_vat_is_due_no_more(books):
     books.write(PLAIN, payments=[payment(120_00)])
     books.write(PLAIN | note(fees_cents=50_00, vat_cents=10_00), payments=[payment(120_00)], on=DECEMBER)
