@@ -395,7 +395,7 @@ def rebuild(month: Month) -> None:
 
 @main.command()
 @_folder_options
-@click.argument("form", type=click.Choice(["fec", "beancount"]))
+@click.argument("form", type=click.Choice(["fec", "beancount", "hledger"]))
 @click.argument("months", type=MonthsType(), metavar="MONTH[..MONTH]")
 @click.option(
     "--out",
@@ -403,11 +403,11 @@ def rebuild(month: Month) -> None:
     help="Folder of the file [default: exports in the home].",
 )
 def export(form: str, months: list[Month], out: Path | None) -> None:
-    """Write the journal of issued months as an accounting file: the French FEC, or text for beancount."""
-    from billing_pipeline.console.exporting import export_beancount, export_fec
+    """Write the journal of issued months as an accounting file: the French FEC, or text for beancount or hledger."""
+    from billing_pipeline.console.exporting import export_fec, export_text
 
-    write = {"fec": export_fec, "beancount": export_beancount}[form]
-    exported = write(_open(), months, out or _home() / "exports")
+    folder = out or _home() / "exports"
+    exported = export_fec(_open(), months, folder) if form == "fec" else export_text(_open(), months, folder, form)
     click.echo(f"{exported.entries:,} entries, {exported.postings:,} postings: {exported.file}")
     for currency, postings in exported.left_out.items():
         click.echo(f"Left out: {postings:,} postings in {currency}; a FEC holds euros, and no rate is invented.")

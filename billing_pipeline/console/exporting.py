@@ -10,6 +10,7 @@ from billing_pipeline.defs.billing import Billing, partition
 from billing_pipeline.defs.exports import JOURNAL, known_balances, last_journal, read_journal
 from billing_pipeline.exports.beancount import write_beancount
 from billing_pipeline.exports.fec import name_fec, write_fec
+from billing_pipeline.exports.hledger import write_hledger
 from billing_pipeline.rules.journal import letter_postings
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.journal import Journal
@@ -44,8 +45,11 @@ def export_fec(billing: Billing, months: Sequence[Month], folder: Path) -> Expor
     return _write(file, write_fec(in_euros), in_euros, dict(others.iter_rows()))
 
 
-def export_beancount(billing: Billing, months: Sequence[Month], folder: Path) -> Exported:
-    """Write consecutive months for beancount, with what every organisation's accounts must show after them.
+_TEXTS = {"beancount": write_beancount, "hledger": write_hledger}
+
+
+def export_text(billing: Billing, months: Sequence[Month], folder: Path, program: str) -> Exported:
+    """Write consecutive months for beancount or hledger, with what each organisation's accounts must show after them.
 
     Raises:
         NoJournal: a month has no journal.
@@ -56,8 +60,8 @@ def export_beancount(billing: Billing, months: Sequence[Month], folder: Path) ->
         # Payments of later months may pay what was open then.
         held = held.with_columns(receivable_cents=pl.lit(None, pl.Int64))
     span = f"{months[0]}..{months[-1]}" if len(months) > 1 else str(months[0])
-    text = write_beancount(journal, before, held, f"{billing.settings.seller.name}, {span}")
-    return _write(folder / f"journal-{span}.beancount", text.encode(), journal, {})
+    text = _TEXTS[program](journal, before, held, f"{billing.settings.seller.name}, {span}")
+    return _write(folder / f"journal-{span}.{program}", text.encode(), journal, {})
 
 
 def _journal(billing: Billing, months: Sequence[Month]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -4,13 +4,11 @@ Beancount lets a balance be a cent off unless it is told otherwise, so every ass
 """
 
 from collections.abc import Iterator
-from datetime import date, timedelta
 
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.exports.amounts import write_amount
-from billing_pipeline.exports.fec import AUXILIARY
+from billing_pipeline.exports.ledger import AUXILIARY, Ledger, prepare_ledger
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.tables.journal import HeldBalances, Journal
 
@@ -25,7 +23,6 @@ _ROOTS = {
     "reductions": "Income",
     "opening": "Equity",
 }
-_SUMMED = ["account_name", "currency"]
 
 
 def write_beancount(
@@ -39,84 +36,32 @@ def write_beancount(
         held: what the accounts of each organisation must show after all of them; nulls are not asserted.
         title: of the file.
     """
-    entries = _named(journal).sort("posted_on", "journal", "entry_number", "posting")
-    brought = _balances(_named(before))
-    lines = [f'option "title" "{_quoted(title)}"']
-    if entries.is_empty() and brought.is_empty():
-        return "\n".join([*lines, ""])
-    days = entries["posted_on"]
-    first, last = (days.min(), days.max()) if len(days) else (before["posted_on"].max(),) * 2
-    asserted = _asserted(held, _accounts(pl.concat([before, journal])))
-    posted = pl.concat([entries.select(_SUMMED), brought.select(_SUMMED)]).unique()
-    # What holds nothing and never did has no account.
-    is_nothing = pl.col("amount_cents") == 0
-    asserted = pl.concat(
-        [asserted.filter(~is_nothing), asserted.filter(is_nothing).join(posted, on=_SUMMED, how="semi")]
-    ).sort(_SUMMED)
-    opened = pl.concat([posted, asserted.select(_SUMMED)]).unique().sort(_SUMMED)
-    for name, currencies in opened.group_by("account_name", maintain_order=True):
-        lines.append(f"{first} open {name[0]} {','.join(currencies['currency'])}")
-    if brought.height:
-        lines += ["", f'{first} * "Balances of earlier months"']
-        lines += [f"  {row['account_name']}  {row['amount']} {row['currency']}" for row in brought.to_dicts()]
-    lines += _write_entries(entries)
-    return "\n".join([*lines, "", *_assert(asserted, last), ""])
+    ledger = prepare_ledger(journal, before, held, _account_name())
+    return "\n".join([f'option "title" "{_quoted(title)}"', *(_lines(ledger) if ledger else ()), ""])
 
 
-def _write_entries(entries: pl.DataFrame) -> Iterator[str]:
-    entry = None
-    for row in entries.iter_rows(named=True):
-        if entry != (row["journal"], row["entry_number"]):
-            entry = (row["journal"], row["entry_number"])
-            yield ""
-            yield f'{row["posted_on"]} * "{_quoted(row["payer_name"])}" "{_quoted(row["label"])}"'
-            yield f'  entry: "{entry[0]}{entry[1]:06d}"'
-        yield f"  {row['account_name']}  {row['amount']} {row['currency']}"
-
-
-def _assert(asserted: pl.DataFrame, last: date) -> Iterator[str]:
-    for row in asserted.iter_rows(named=True):
+def _lines(ledger: Ledger) -> Iterator[str]:
+    for name, currencies in ledger.accounts.group_by("account_name", maintain_order=True):
+        yield f"{ledger.first_day} open {name[0]} {','.join(currencies['currency'])}"
+    if ledger.brought.height:
+        yield f'\n{ledger.first_day} * "Balances of earlier months"'
+        yield from _postings(ledger.brought)
+    for (entry,), postings in ledger.entries.group_by("entry", maintain_order=True):
+        first = postings.row(0, named=True)
+        yield f'\n{first["posted_on"]} * "{_quoted(first["payer_name"])}" "{_quoted(first["label"])}"'
+        yield f'  entry: "{entry}"'
+        yield from _postings(postings)
+    yield ""
+    for row in ledger.asserted.iter_rows(named=True):
         digits = MINOR_DIGITS[row["currency"]]
         tolerance = f"0.{'0' * digits}" if digits else "0"
         # An assertion is about the morning of its day.
-        day = last + timedelta(days=1)
-        yield f"{day} balance {row['account_name']}  {row['amount']} ~ {tolerance} {row['currency']}"
+        yield f"{ledger.next_day} balance {row['account_name']}  {row['amount']} ~ {tolerance} {row['currency']}"
 
 
-def _named(journal: pl.DataFrame) -> pl.DataFrame:
-    """Postings with the name of their account, and their amount in text, debits positive."""
-    return journal.with_columns(
-        amount_cents=pl.col("debit_cents") - pl.col("credit_cents"), account_name=_account_name()
-    ).with_columns(amount=write_amount("amount_cents"))
-
-
-def _balances(entries: pl.DataFrame) -> pl.DataFrame:
-    sums = entries.group_by(_SUMMED).agg(pl.col("amount_cents").sum()).filter(pl.col("amount_cents") != 0)
-    return sums.with_columns(amount=write_amount("amount_cents")).sort(_SUMMED)
-
-
-def _accounts(journal: pl.DataFrame) -> dict[str, str]:
-    """The account numbers that the roles last had."""
-    roles = journal.sort("validated_on").group_by(pl.col("role").cast(pl.String)).agg(pl.col("account").last())
-    return dict(roles.iter_rows())
-
-
-def _asserted(held: pl.DataFrame, accounts: dict[str, str]) -> pl.DataFrame:
-    """What is held, per account: advances are owed, so negative."""
-    sides = [
-        held.select(
-            "payer_id",
-            "currency",
-            role=pl.lit(role),
-            account=pl.lit(accounts[role]),
-            amount_cents=pl.col(f"{role}_cents") * sign,
-        ).drop_nulls("amount_cents")
-        for role, sign in (("receivable", 1), ("advances", -1))
-        if role in accounts
-    ]
-    schema = {"payer_id": pl.String, "currency": pl.String, "role": pl.String, "account": pl.String}
-    rows = pl.concat([pl.DataFrame(schema=schema | {"amount_cents": pl.Int64}), *sides])
-    return rows.with_columns(account_name=_account_name(), amount=write_amount("amount_cents"))
+def _postings(rows: pl.DataFrame) -> Iterator[str]:
+    for name, amount, currency in rows.select("account_name", "amount", "currency").iter_rows():
+        yield f"  {name}  {amount} {currency}"
 
 
 def _account_name() -> pl.Expr:

@@ -11,6 +11,7 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.exports.amounts import write_amount
+from billing_pipeline.exports.ledger import AUXILIARY
 from billing_pipeline.tables.journal import Journal
 
 _ENCODING = "iso8859_15"
@@ -32,8 +33,6 @@ _JOURNALS = {
     "transfer": "Opérations diverses",
     "opening": "À nouveaux",
 }
-#: Roles whose postings are told apart by organisation.
-AUXILIARY = ("receivable", "advances", "unassigned")
 
 
 class UnknownSiren(ValueError):
