@@ -33,7 +33,8 @@ def test_entries_add_up_to_nothing_and_accounts_show_what_they_must():
             if shown:
                 asserted[name, currency] = Decimal(shown)
 
-    assert asserted == {("411000:acme", "EUR"): Decimal("120.00")} | {key: balances[key] for key in asserted}
+    account = ("411000:acme", "EUR")
+    assert asserted == {account: balances[account]} == {account: Decimal("120.00")}
 
 
 def test_the_file_says_what_it_is_and_how_amounts_are_written():
