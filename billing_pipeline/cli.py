@@ -158,6 +158,8 @@ Examples:
   billing verify                                that nothing was touched
   billing release orga_1 2026-10                bill who was parked, once that is mended
   billing whatif 2026-10 --prices FILE.csv      the month under another price list
+  billing export fec 2026-01..2026-12           the journal for accountants
+  billing rebuild 2026-10                       an issued month once more, byte for byte
 """
 
 
@@ -424,6 +426,47 @@ def whatif(month: Month, prices: Path, form: str, output: Path | None) -> None:
     if output:
         output.write_text(print_csv(compared))
     click.echo(print_csv(compared) if form == "csv" else print_differences(compared), nl=False)
+
+
+@main.command()
+@_folder_options
+@click.argument("month", type=MonthType())
+def rebuild(month: Month) -> None:
+    """Compute an issued MONTH once more, aside, and compare every table and document byte for byte."""
+    from billing_pipeline.definitions import defs
+    from billing_pipeline.defs.rebuilding import rebuild as rebuild_month
+
+    _prepare_dagster_home()
+    rebuilt = rebuild_month(_open(), month, list(defs().assets or []))
+    click.echo(
+        f"{month} as of {rebuilt.as_of:%Y-%m-%dT%H:%M:%SZ}, code version {rebuilt.code_version[:16]}: "
+        f"{rebuilt.tables:,} tables of {rebuilt.files:,} files and {rebuilt.documents:,} files of documents made "
+        f"again, {len(rebuilt.differences):,} differences."
+    )
+    for difference in rebuilt.differences:
+        click.echo(f"  {difference}")
+    if rebuilt.differences:
+        sys.exit(1)
+
+
+@main.command()
+@_folder_options
+@click.argument("form", type=click.Choice(["fec", "beancount", "hledger"]))
+@click.argument("months", type=MonthsType(), metavar="MONTH[..MONTH]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the file [default: exports in the home].",
+)
+def export(form: str, months: list[Month], out: Path | None) -> None:
+    """Write the journal of issued months as an accounting file: the French FEC, or text for beancount or hledger."""
+    from billing_pipeline.console.exporting import export_fec, export_text
+
+    folder = out or _home() / "exports"
+    exported = export_fec(_open(), months, folder) if form == "fec" else export_text(_open(), months, folder, form)
+    click.echo(f"{exported.entries:,} entries, {exported.postings:,} postings: {exported.file}")
+    for currency, postings in exported.left_out.items():
+        click.echo(f"Left out: {postings:,} postings in {currency}; a FEC holds euros, and no rate is invented.")
 
 
 @main.group("import-trace")

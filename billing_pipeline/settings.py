@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from billing_pipeline.rules.flags import FlagLimits
+from billing_pipeline.rules.journal import ChartOfAccounts
 from billing_pipeline.rules.numbering import NUMBER_FORMAT, check_format
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.rules.provisioning import Strategy
@@ -41,6 +42,30 @@ class HeartbeatSettings(BaseModel):
 
     period_s: int = Field(ge=1, le=86_400)
     gap_s: int = Field(ge=1, le=86_400)
+
+
+_Account = Annotated[str, StringConstraints(pattern=r"^[0-9]{3,20}$")]
+_JournalCode = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]{1,10}$")]
+
+
+class AccountingSettings(BaseModel):
+    """The accounts that the journal is written to, and the codes of its journals: the French chart by default."""
+
+    receivable: _Account = "411000"
+    advances: _Account = "419100"
+    revenue: _Account = "706000"
+    reductions: _Account = "709000"
+    vat_pending: _Account = "445740"
+    #: The same as `vat_pending`: VAT falls due with the invoice instead of when it is paid.
+    vat_due: _Account = "445710"
+    bank: _Account = "512000"
+    unassigned: _Account = "471000"
+    opening: _Account = "890000"
+    sales_journal: _JournalCode = "VE"
+    credit_notes_journal: _JournalCode = "AV"
+    bank_journal: _JournalCode = "BQ"
+    operations_journal: _JournalCode = "OD"
+    opening_journal: _JournalCode = "AN"
 
 
 class Settings(BaseSettings):
@@ -79,6 +104,7 @@ class Settings(BaseSettings):
     number_format: Annotated[str, AfterValidator(check_format)] = NUMBER_FORMAT
     payment_terms_days: int = Field(default=14, ge=0)
     seller: SellerSettings = SellerSettings()
+    accounting: AccountingSettings = AccountingSettings()
     #: Threads of DuckDB, and processes that make documents; default: the machine's cores.
     workers: int = Field(default_factory=lambda: len(os.sched_getaffinity(0)), ge=1)
     memory_mb: int = Field(default=2_000, ge=500)
@@ -124,3 +150,8 @@ class Settings(BaseSettings):
     def invoicing_seller(self) -> Seller:
         """The provider as rules and documents know it."""
         return Seller(**self.seller.model_dump())
+
+    @property
+    def chart_of_accounts(self) -> ChartOfAccounts:
+        """The accounts as rules know them."""
+        return ChartOfAccounts(**self.accounting.model_dump())

@@ -18,6 +18,7 @@ _WHAT = {
     "credits": "Polars: free, prepaid, refill",
     "invoices": "drafts, tax; numbers last",
     "documents": "HTML and PDF per organisation",
+    "exports": "the journal in double entry",
 }
 
 

@@ -229,6 +229,23 @@ class Books:
         with self._chain.reading() as entries:
             return _last_issue_of_month(entries, month)
 
+    def issues(self, month: Month) -> list[IssuedMonth]:
+        """Every time a month was issued, in order: the first time, then with organisations that were released."""
+        return [
+            _as_issued_month(entry)
+            for entry in self._select("kind = 'month_issued' AND payload ->> '$.month' = ?", (str(month),), None)
+        ]
+
+    def copy_until(self, seq: int, path: Path) -> "Books":
+        """Books of their own, in a file that is not there yet, that hold the entries up to a place: the same chain."""
+        with self._chain.reading() as entries:
+            kept = entries.select("seq <= ? ORDER BY seq", seq)
+        copy = Books(path)
+        with copy._chain.writing() as entries:
+            for entry in kept:
+                entries.append(entry.kind, entry.payload)
+        return copy
+
     def is_issued(self, month: Month) -> bool:
         """Whether a month is issued; a month in which nothing was due can be."""
         return self.issued_month(month) is not None

@@ -8,6 +8,7 @@ from billing_pipeline.defs.partitions import billing_month
 _SETTLED = dg.AssetSelection.groups("accounts", "usage", "rating", "credits")
 _ISSUED = dg.AssetSelection.assets(*ISSUED)
 _DRAFTED = _SETTLED | (dg.AssetSelection.groups("invoices") - _ISSUED)
+_EXPORTED = dg.AssetSelection.groups("exports")
 _DOCUMENTS = dg.AssetSelection.assets(["documents", "month_documents"])
 
 close_month = dg.define_asset_job(
@@ -20,15 +21,15 @@ close_month = dg.define_asset_job(
 
 issue_month = dg.define_asset_job(
     "issue_month",
-    _ISSUED | _DOCUMENTS,
-    description="Numbers, given last and without a gap, and the final documents; issued months do not change again.",
+    _ISSUED | _EXPORTED | _DOCUMENTS,
+    description="Numbers, given last and without a gap, final documents and the journal; what is issued stays.",
     partitions_def=billing_month,
     executor_def=dg.in_process_executor,
 )
 
 bill_month = dg.define_asset_job(
     "bill_month",
-    _DRAFTED | _ISSUED | _DOCUMENTS,
+    _DRAFTED | _ISSUED | _EXPORTED | _DOCUMENTS,
     description="Close, check and issue. Over a range every month is closed before the first number is given.",
     partitions_def=billing_month,
     executor_def=dg.in_process_executor,

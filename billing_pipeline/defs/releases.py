@@ -12,6 +12,7 @@ import polars as pl
 
 from billing_pipeline.defs.billing import Billing, partition, released_table
 from billing_pipeline.defs.documents import add_document
+from billing_pipeline.defs.exports import JOURNAL, write_journal
 from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, number_drafts, require_issuable
 from billing_pipeline.defs.states import publish_states
 from billing_pipeline.rules.admission import ORG_UNKNOWN
@@ -128,6 +129,8 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     billing.books.record_month_issued(month, generations, as_of=billing.as_of(month))
     _hold_back_after(billing, payer, month)
     publish_states(billing, month)
+    if billing.warehouse.current(JOURNAL, partition(month)):
+        write_journal(billing, month)
     if numbered.is_empty():
         return None
     add_document(billing, month, payer)

@@ -14,6 +14,7 @@ from billing_pipeline.rules.evidence import identify_file
 from billing_pipeline.tables.credits import Adjustments, CreditLots, CreditMovements, CreditStatements
 from billing_pipeline.tables.explanations import Explanations, Lifetimes
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
+from billing_pipeline.tables.journal import HeldBalances, Journal, PostedDocuments
 from billing_pipeline.tables.rating import Charges, ChargeSources
 from billing_pipeline.tables.usage import FileReceipts
 
@@ -435,4 +436,93 @@ def invoices_are_their_drafts(drafts: dy.DataFrame[Drafts], invoices: dy.DataFra
         "issued amounts are the drafted ones",
         ("drafted_cents", int(drafts["payable_cents"].sum())),
         ("issued_cents", int(invoices["payable_cents"].sum())),
+    )
+
+
+# The journal. Its numbers are given, so that nobody can be parked any more: what differs stops everything after it.
+
+
+def _equal_everywhere(name: str, what: str, compared: pl.DataFrame, left: str, right: str) -> Equation:
+    """Both sides per row, whose first column names it; an absent side is 0."""
+    sides = compared.with_columns(pl.col(left, right).fill_null(0).cast(pl.Int128))
+    differing = sides.filter(pl.col(left) != pl.col(right)).sort(pl.nth(0))
+    figures = {left: int(sides[left].sum()), right: int(sides[right].sum()), "differing": differing.height}
+    sentence = f"{what}: {left} {figures[left]:,}, {right} {figures[right]:,}, {differing.height:,} differ"
+    if differing.height:
+        first = differing.row(0, named=True)
+        sentence += f", first {differing[:, 0][0]} ({first[left]:,} and {first[right]:,})"
+    return Equation(name, sentence, figures, differing.is_empty())
+
+
+def _balances(journal: dy.DataFrame[Journal], role: str, **amount: pl.Expr) -> pl.DataFrame:
+    """Sums of a role's postings per organisation and currency."""
+    return (
+        journal.filter(pl.col("role").cast(pl.String) == role)
+        .group_by("payer_id", "currency")
+        .agg(**{name: value.cast(pl.Int128).sum() for name, value in amount.items()})
+    )
+
+
+_DEBIT, _CREDIT = pl.col("debit_cents"), pl.col("credit_cents")
+
+
+def entries_are_balanced(journal: dy.DataFrame[Journal]) -> Equation:
+    """Debits = credits, entry by entry and in all."""
+    entries = journal.group_by(entry=pl.format("{} {} in {}", "journal", "entry_number", "currency")).agg(
+        _DEBIT.cast(pl.Int128).sum(), _CREDIT.cast(pl.Int128).sum()
+    )
+    return _equal_everywhere("entries_are_balanced", "entries balance", entries, "debit_cents", "credit_cents")
+
+
+def entries_are_numbered(journal: dy.DataFrame[Journal]) -> Equation:
+    """Each journal numbers its entries 1..n over all months, and no later number has an earlier day of validation."""
+    entries = journal.select("journal", "entry_number", "validated_on").unique().sort("journal", "entry_number")
+    out_of_order = entries.filter(
+        (pl.col("entry_number") != pl.int_range(1, pl.len() + 1).over("journal"))
+        | (pl.col("validated_on").diff().over("journal").dt.total_days() < 0)
+    )
+    sentence = f"entries are numbered without a gap: {entries.height:,}, {out_of_order.height:,} out of order"
+    figures = {"entries": entries.height, "out_of_order": out_of_order.height}
+    return Equation("entries_are_numbered", sentence, figures, out_of_order.is_empty())
+
+
+def invoices_are_journalled(documents: dy.DataFrame[PostedDocuments], journal: dy.DataFrame[Journal]) -> Equation:
+    """Σ invoices = Σ journal, document by document: what each asks for is what its entry says is receivable."""
+    sign = pl.when(pl.col("kind").cast(pl.String) == "credit_note").then(-1).otherwise(1)
+    posted = (
+        journal.filter(
+            pl.col("role").cast(pl.String) == "receivable",
+            pl.col("kind").cast(pl.String).is_in(["invoice", "credit_note"]),
+        )
+        .group_by(number="piece")
+        .agg(receivable_cents=(_DEBIT - _CREDIT).cast(pl.Int128).sum())
+    )
+    compared = documents.select("number", payable_cents=pl.col("payable_cents") * sign).join(
+        posted, on="number", how="full", coalesce=True
+    )
+    what = "invoices are what the journal says"
+    return _equal_everywhere("invoices_are_journalled", what, compared, "payable_cents", "receivable_cents")
+
+
+def advances_are_held(held: dy.DataFrame[HeldBalances], journal: dy.DataFrame[Journal]) -> Equation:
+    """Per organisation: minus its advances = prepaid balance + refills that are invoiced and not settled."""
+    compared = (
+        held.drop_nulls("advances_cents")
+        .select("payer_id", "currency", held_cents="advances_cents")
+        .join(_balances(journal, "advances", advances_cents=_CREDIT - _DEBIT), on=["payer_id", "currency"], how="left")
+    )
+    what = "advances are prepaid balances and pending refills"
+    return _equal_everywhere("advances_are_held", what, compared, "held_cents", "advances_cents")
+
+
+def receivables_are_open(held: dy.DataFrame[HeldBalances], journal: dy.DataFrame[Journal]) -> Equation:
+    """Per organisation: its receivables = what its invoices ask for that is not paid."""
+    compared = held.select("payer_id", "currency", open_cents="receivable_cents").join(
+        _balances(journal, "receivable", receivable_cents=_DEBIT - _CREDIT),
+        on=["payer_id", "currency"],
+        how="full",
+        coalesce=True,
+    )
+    return _equal_everywhere(
+        "receivables_are_open", "receivables are open invoices", compared, "open_cents", "receivable_cents"
     )

@@ -18,8 +18,11 @@ def round_half_away(numerator: int, denominator: int) -> int:
     return magnitude if (numerator < 0) == (denominator < 0) else -magnitude
 
 
-def rounded_half_away(numerator: pl.Expr, denominator: int) -> pl.Expr:
-    """The same for a column; Int128, in which neither the numerator nor twice it may overflow (8.5 × 10^37)."""
+def rounded_half_away(numerator: pl.Expr, denominator: int | pl.Expr) -> pl.Expr:
+    """The same for a column; Int128, in which neither the numerator nor twice it may overflow (8.5 × 10^37).
+
+    The denominator is positive, and Int128 where it is a column, too.
+    """
     wide = numerator.cast(pl.Int128)
     return wide.sign() * ((2 * wide.abs() + denominator) // (2 * denominator))
 

@@ -13,8 +13,10 @@ and 4 of each run under the partition's lock, and the later one counts.
 
 import hashlib
 import json
+import os
 import secrets
-from collections.abc import Generator, Mapping
+import shutil
+from collections.abc import Collection, Generator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -132,6 +134,26 @@ def publishing(
             with suppress(OSError), locked(folder.path):
                 filesystem.remove_folder(private)
             raise
+
+
+def link_partition(source: PartitionFolder, target: PartitionFolder, chosen: Collection[str]) -> None:
+    """Let a partition of another warehouse, which is not there yet, begin with the generations of this one.
+
+    They are linked, not copied, and none of it is durable: a branch is made again, not recovered.
+
+    Args:
+        source: the partition.
+        target: the same partition of a warehouse on the same disk.
+        chosen: the one of its generations that is among these counts; without any, the one that counts here.
+    """
+    names = [generation_id for generation_id in source.generation_ids() if generation_id in chosen]
+    for generation_id in source.generation_ids():
+        shutil.copytree(source.generation(generation_id), target.generation(generation_id), copy_function=os.link)
+    if names:
+        manifest = (source.generation(names[-1]) / MANIFEST).read_bytes()
+        target.current.write_bytes(point_at(hashlib.sha256(manifest).hexdigest()))
+    else:
+        shutil.copyfile(source.current, target.current)
 
 
 def _publish(

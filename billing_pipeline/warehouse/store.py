@@ -1,6 +1,6 @@
 """The warehouse as the stages see it: publish a table's month, read a table's month."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -9,8 +9,8 @@ from types import MappingProxyType
 import polars as pl
 
 from billing_pipeline.warehouse.filesystem import FileSystem, LocalFileSystem
-from billing_pipeline.warehouse.layout import PartitionFolder, published_partitions
-from billing_pipeline.warehouse.publish import Publication, describe_publish, publishing
+from billing_pipeline.warehouse.layout import GENERATION_PREFIX, PartitionFolder, published_partitions
+from billing_pipeline.warehouse.publish import Publication, describe_publish, link_partition, publishing
 from billing_pipeline.warehouse.reading import Generation, NotPublished, read_current, read_generation
 from billing_pipeline.warehouse.verifying import WarehouseReport, verify_warehouse
 
@@ -43,6 +43,36 @@ class Warehouse:
         view = Warehouse(self.root, code_version=self.code_version, filesystem=self._filesystem)
         view._aside = partition
         return view
+
+    def branch(self, root: Path, partitions: Iterable[str], chosen: Collection[str]) -> "Warehouse":
+        """A warehouse of its own, in a folder of the same disk, that begins with some partitions of this one.
+
+        Their generations are linked, so they cost nothing; what is published in the branch changes nothing here.
+
+        Args:
+            root: the folder, without any of these partitions.
+            partitions: such as `month=2026-09`, each with all its tables.
+            chosen: ids of generations that count in the branch; of tables with none of them, what counts here does.
+        """
+        for partition in partitions:
+            for table in self.tables(partition):
+                source, target = (PartitionFolder(folder, table, partition) for folder in (self.root, root))
+                link_partition(source, target, chosen)
+        return Warehouse(root, code_version=self.code_version, filesystem=self._filesystem)
+
+    def all_partitions(self) -> list[str]:
+        """The partitions of which any table has a generation, sorted."""
+        return sorted({path.parent.name for path in self.root.glob(f"*/*/*=*/{GENERATION_PREFIX}*")})
+
+    def tables(self, partition: str) -> list[str]:
+        """The tables that have a generation of a partition, sorted."""
+        folders = sorted(self.root.glob(f"*/*/{partition}"))
+        tables = [f"{path.parts[-3]}/{path.parts[-2]}" for path in folders]
+        return [table for table in tables if self.generation_ids(table, partition)]
+
+    def generation_ids(self, table: str, partition: str) -> list[str]:
+        """Every generation of a table's partition that is there, whether or not it counts or ever did, sorted."""
+        return PartitionFolder(self.root, table, partition).generation_ids()
 
     @contextmanager
     def publishing(

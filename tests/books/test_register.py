@@ -181,6 +181,23 @@ def test_a_month_issued_again_from_the_same_generations_is_one_entry(books):
     assert books.head().seq == 2
 
 
+def test_the_books_as_they_stood_are_books_of_their_own(books, tmp_path):
+    books.record_first_month(OCTOBER)
+    books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+    first = books.record_month_issued(OCTOBER, {"invoices/drafts": "0" * 16}, as_of=AS_OF)
+    stood = books.head()
+    last = books.record_month_issued(OCTOBER, {"invoices/drafts": "1" * 16}, as_of=AS_OF)
+
+    copy = books.copy_until(first.seq, tmp_path / "copy.sqlite")
+
+    assert books.issues(OCTOBER) == [first, last]
+    assert (copy.issues(OCTOBER), copy.issues(NOVEMBER)) == ([first], [])
+    # The same chain: what was kept elsewhere vouches for it.
+    assert copy.verify(stood) == stood
+    assert numbers(copy.issue([monthly_invoice("orga_b")], "F", NOV_3, as_of=AS_OF)) == ["F-2026-000002"]
+    assert books.head().seq == last.seq
+
+
 def test_the_first_month_is_kept_once(books):
     assert books.first_month() is None
 

@@ -15,8 +15,9 @@ from billing_pipeline.defs.rating import MARTS
 from billing_pipeline.settings import REPOSITORY
 from billing_pipeline.tables import rating as tables
 
-STAGES = ("accounts", "usage", "rating", "credits", "invoices", "documents")
+STAGES = ("accounts", "usage", "rating", "credits", "invoices", "documents", "exports")
 ISSUED = {"invoices/invoices", "invoices/states"}
+JOURNAL = {"exports/journal"}
 MONTH_DOCUMENTS = {"documents/month_documents"}
 ONE_DOCUMENT = {"documents/invoice_documents"}
 
@@ -95,11 +96,11 @@ def test_every_monthly_asset_runs_a_range_of_months_as_one_run(assets):
 
 
 def test_closing_makes_everything_up_to_drafts_and_their_documents(specs):
-    assert selected("close_month") == set(specs) - ISSUED - ONE_DOCUMENT
+    assert selected("close_month") == set(specs) - ISSUED - JOURNAL - ONE_DOCUMENT
 
 
-def test_issuing_makes_the_invoices_and_their_documents_alone():
-    assert selected("issue_month") == ISSUED | MONTH_DOCUMENTS
+def test_issuing_makes_the_invoices_their_documents_and_the_journal_alone():
+    assert selected("issue_month") == ISSUED | MONTH_DOCUMENTS | JOURNAL
 
 
 def test_billing_makes_everything_but_single_documents(specs):

@@ -100,18 +100,28 @@ class ProviderHome:
         """Make these stages of a month again from what the others published, numbers last."""
         self._materialise(month, *stages)
 
+    def freeze(self, month: str) -> None:
+        """Issue a closed month and write its journal, but make no documents."""
+        self._materialise(month, "invoices", "exports", only=("invoices/invoices", "invoices/states", "exports/journal"))
+
     def print(self, month: str) -> None:
         """Make the documents of a month."""
         self._materialise(month, "documents", leave_out=["documents/invoice_documents"])
 
-    def _materialise(self, months: str, *stages: str, leave_out: Collection[str] = ()) -> None:
+    def _materialise(
+        self, months: str, *stages: str, leave_out: Collection[str] = (), only: Collection[str] = ()
+    ) -> None:
         keys = parse_months(months)
         tags = {"dagster/asset_partition_range_start": str(keys[0]), "dagster/asset_partition_range_end": str(keys[-1])}
         assets = [spec.key for spec in defs().resolve_all_asset_specs() if spec.group_name in stages]
         job = defs().resolve_implicit_global_asset_job_def()
         with self.environment(), dg.DagsterInstance.get() as instance:
             job.execute_in_process(
-                asset_selection=[key for key in assets if key.to_user_string() not in leave_out],
+                asset_selection=[
+                    key
+                    for key in assets
+                    if key.to_user_string() not in leave_out and (not only or key.to_user_string() in only)
+                ],
                 instance=instance,
                 tags=tags,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

@@ -28,6 +28,7 @@ from billing_pipeline.tables.credits import (
     Refills,
 )
 from billing_pipeline.tables.invoices import ParkedOrganisations
+from billing_pipeline.tables.journal import PostedDocuments
 from billing_pipeline.tables.rating import Charges
 
 START, END = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
@@ -129,6 +130,24 @@ def _movements(*rows):
     return _table(CreditMovements, rows, {"payer_id": "acme", "line_id": "", "currency": "EUR"})
 
 
+def _documents(*rows):
+    """Invoices of October, issued on 3 November; what they ask for is added up."""
+    letters = {"fees_cents": 0, "free_used_cents": 0, "prepaid_used_cents": 0, "refill_cents": 0, "vat_cents": 0}
+    defaults = {
+        "kind": "invoice", "payer_id": "acme", "billing_month": "2026-10", "issued_on": date(2026, 11, 3),
+        "currency": "EUR",
+    }  # fmt: skip
+    summed = [
+        {
+            "payable_cents": sum((letters | row)[name] for name in letters),
+            "holder_id": row.get("payer_id", "acme"),
+            **row,
+        }
+        for row in rows
+    ]
+    return _table(PostedDocuments, summed, letters | defaults)
+
+
 def _vat(*rows):
     defaults = {
         "vat_ppm": 0, "vat_reason": "home", "vat_scheme": "domestic", "vat_category": "S", "vat_note": "French VAT",
@@ -189,6 +208,7 @@ def given() -> SimpleNamespace:
         payments=_payments,
         statements=_statements,
         movements=_movements,
+        documents=_documents,
         refills=lambda *rows: _table(
             Refills,
             [{"holder_id": row.get("payer_id", "acme"), **row} for row in rows],

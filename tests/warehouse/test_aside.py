@@ -50,3 +50,21 @@ def test_a_partition_that_was_only_published_aside_counts_as_not_published(wareh
     warehouse.aside(FEBRUARY).publish(TABLE, FEBRUARY, pl.DataFrame({"line": [3]}), as_of=AS_OF)
 
     assert warehouse.current(TABLE, FEBRUARY) is None
+
+
+def test_a_branch_begins_with_what_was_published_and_changes_nothing_of_it(warehouse, tmp_path):
+    first = warehouse.require(TABLE, JANUARY).id
+    warehouse.publish(TABLE, JANUARY, pl.DataFrame({"line": [2]}), as_of=AS_OF)
+    warehouse.publish(TABLE, FEBRUARY, pl.DataFrame({"line": [3]}), as_of=AS_OF)
+
+    branch = warehouse.branch(tmp_path / "branch", [JANUARY], [])
+    earlier = warehouse.branch(tmp_path / "earlier", [JANUARY], [first])
+    branch.publish(TABLE, JANUARY, pl.DataFrame({"line": [4]}), as_of=AS_OF)
+    branch.publish(TABLE, FEBRUARY, pl.DataFrame({"line": [5]}), as_of=AS_OF)
+
+    assert (lines(branch, JANUARY), lines(earlier, JANUARY), lines(warehouse, JANUARY)) == ([4], [1], [2])
+    assert (lines(branch, FEBRUARY), lines(warehouse, FEBRUARY)) == ([5], [3])
+    assert earlier.current(TABLE, FEBRUARY) is None
+    assert (earlier.all_partitions(), warehouse.all_partitions()) == ([JANUARY], [JANUARY, FEBRUARY])
+    assert len(branch.generation_ids(TABLE, JANUARY)) == len(warehouse.generation_ids(TABLE, JANUARY)) + 1
+    assert earlier.tables(FEBRUARY) == []

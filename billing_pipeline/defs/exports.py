@@ -1,0 +1,272 @@
+"""Exports: what an issued month is to others. The journal, from which the accounting files are written.
+
+What was written down stays; a payer that is released later is added to its month by entries of their own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import dagster as dg
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, as_of, inputs_of, partition
+from billing_pipeline.defs.monthly import Report, Table, monthly_assets
+from billing_pipeline.documents.formatting import format_money
+from billing_pipeline.rules.balances import current_organisations
+from billing_pipeline.rules.equations import (
+    advances_are_held,
+    entries_are_balanced,
+    entries_are_numbered,
+    invoices_are_journalled,
+    receivables_are_open,
+)
+from billing_pipeline.rules.journal import (
+    Postings,
+    enter_postings,
+    held_balances,
+    lacking_postings,
+    post_documents,
+    post_openings,
+    post_payments,
+    post_transfers,
+)
+from billing_pipeline.rules.parking import without
+from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.succession import Takeovers, find_takeovers, first_organisations
+from billing_pipeline.tables.accounts import Organisations, Payments
+from billing_pipeline.tables.credits import CreditMovements, OpenedGrants, Refills
+from billing_pipeline.tables.journal import HeldBalances, Journal, PostedDocuments
+from billing_pipeline.warehouse import Generation
+
+JOURNAL = "exports/journal"
+
+_SETTLED = (
+    "credits/credit_statements",
+    "credits/credit_movements",
+    "credits/opened_grants",
+    "invoices/parked_organisations",
+    "invoices/lifetimes",
+)
+
+
+@monthly_assets(
+    Table(
+        JOURNAL,
+        "The month's documents, payments and opening balances in double entry. One row per posting.",
+        deps=["accounts/organisations", "accounts/payments", *_SETTLED, "invoices/refills", "invoices/invoices"],
+        checks={
+            "entries_are_balanced": "Debits = credits, entry by entry and in all.",
+            "entries_are_numbered": "Each journal numbers its entries from 1 without a gap, in order of validation.",
+            "invoices_are_journalled": "Σ invoices = Σ journal, document by document.",
+            "advances_are_held": "Per organisation: −4191 = prepaid balance + refills invoiced and not settled.",
+            "receivables_are_open": "Per organisation: 411 = its open invoices.",
+        },
+    )
+)
+def journal(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Write the month's entries down, once; what was issued since is added to them."""
+    del context
+    write_journal(billing, month)
+    everything = read_journal(billing)
+    entries = Journal.validate(billing.read(JOURNAL, month).read(), cast=True)
+    held = known_balances(billing, last_journal(billing) or month)
+    equations = [
+        entries_are_balanced(entries),
+        entries_are_numbered(everything),
+        invoices_are_journalled(_MonthIssued.read_from(billing, month).documents(), entries),
+        advances_are_held(held, everything),
+        receivables_are_open(held, everything),
+    ]
+    turnover = entries.group_by("currency").agg(pl.col("debit_cents").sum()).sort("currency")
+    metadata: dict[str, object] = {
+        "dagster/row_count": entries.height,
+        "entries": entries.select("journal", "entry_number").n_unique(),
+    } | {f"debits {currency}": format_money(int(cents), str(currency)) for currency, cents in turnover.iter_rows()}
+    return {JOURNAL: Report(metadata, equations)}
+
+
+def write_journal(billing: Billing, month: Month) -> Generation:
+    """Publish the entries of an issued month: those that it has, and those that it lacks.
+
+    Raises:
+        MonthOutOfOrder: the month before has no journal.
+        UnbalancedEntry: the rules made an entry that does not balance.
+    """
+    _require_order(billing, month)
+    written = billing.warehouse.current(JOURNAL, partition(month))
+    older = _generations(billing)
+    everything = _join(older)
+    issued = _MonthIssued.read_from(billing, month)
+    last = _MonthIssued.read_from(billing, max([month, last_journal(billing) or month]))
+    lacking = lacking_postings(issued.postings(), everything)
+    organisations = last.organisations()
+    chart = billing.settings.chart_of_accounts
+    payments = post_payments(
+        last.payments(), lacking, everything, organisations, chart, str(month), billing.settings.zone
+    )
+    postings = Postings.validate(pl.concat([lacking, payments]))
+    if written is not None and postings.is_empty():
+        return written
+    names = current_organisations(organisations).select(payer_id="owner_id", payer_name="name")
+    new = enter_postings(postings, everything, names, chart, issued.validated_on(billing, lacking))
+    rows = pl.concat([Journal.validate(written.read(), cast=True), new]) if written else new
+    return billing.warehouse.publish(
+        JOURNAL,
+        partition(month),
+        Journal.validate(rows.sort("journal", "entry_number", "posting")),
+        as_of=as_of(issued.tables["credits/credit_statements"]),
+        inputs=inputs_of(issued.tables)
+        | {f"{table} of {last.month}": generation.id for table, generation in last.accounts.items()}
+        | {f"{JOURNAL} of {key}": generation.id for key, generation in older.items()},
+    )
+
+
+def read_journal(billing: Billing, last: Month | None = None, first: Month | None = None) -> dy.DataFrame[Journal]:
+    """The postings of every month so far, or of those up to `last` and from `first` on."""
+    return _join(
+        {
+            key: generation
+            for key, generation in _generations(billing).items()
+            if (last is None or Month.parse(key) <= last) and (first is None or Month.parse(key) >= first)
+        }
+    )
+
+
+def last_journal(billing: Billing) -> Month | None:
+    """The last month that has a journal."""
+    months = [Month.parse(key.removeprefix("month=")) for key in billing.warehouse.partitions(JOURNAL)]
+    return max(months, default=None)
+
+
+def known_balances(billing: Billing, month: Month) -> dy.DataFrame[HeldBalances]:
+    """What the accounts of each organisation must show after an issued month, known without the journal."""
+    issued = _MonthIssued.read_from(billing, month)
+    register = [
+        (
+            document.request.reference if document.request.kind == "credit_note" else document.number,
+            document.request.payer_id,
+            str(document.request.billing_month),
+            str(document.request.facts["currency"]),
+            int(str(document.request.facts["payable_cents"])) * (-1 if document.request.kind == "credit_note" else 1),
+        )
+        for document in billing.books.issued()
+        if document.request.billing_month <= month
+    ]
+    schema = {
+        "invoice_number": pl.String,
+        "payer_id": pl.String,
+        "billing_month": pl.String,
+        "currency": pl.String,
+        "payable_cents": pl.Int64,
+    }
+    return held_balances(
+        pl.DataFrame(register, schema=schema, orient="row"),
+        issued.payments(),
+        issued.tables["invoices/lifetimes"].read(),
+        read_journal(billing),
+        issued.organisations(),
+        issued.takeovers(),
+        str(month),
+    )
+
+
+@dataclass(frozen=True)
+class _MonthIssued:
+    """What an issued month was issued from."""
+
+    month: Month
+    tables: Mapping[str, Generation]
+    accounts: Mapping[str, Generation]
+
+    @classmethod
+    def read_from(cls, billing: Billing, month: Month) -> "_MonthIssued":
+        tables = {table: billing.settled(table, month) for table in _SETTLED}
+        tables["invoices/invoices"] = billing.read("invoices/invoices", month)
+        if billing.books.first_month() != month:
+            tables["invoices/refills before"] = billing.settled("invoices/refills", month.previous)
+            tables["invoices/parked_organisations before"] = billing.settled(
+                "invoices/parked_organisations", month.previous
+            )
+        # As the statements read them, however often the month was closed since.
+        read = tables["credits/credit_statements"].manifest["inputs"]
+        accounts = {
+            table: billing.warehouse.generation(table, partition(month), read[table])
+            for table in ("accounts/organisations", "accounts/payments")
+        }
+        return cls(month, tables, accounts)
+
+    def organisations(self) -> dy.DataFrame[Organisations]:
+        return Organisations.validate(self.accounts["accounts/organisations"].read(), cast=True)
+
+    def payments(self) -> dy.DataFrame[Payments]:
+        return Payments.validate(self.accounts["accounts/payments"].read(), cast=True)
+
+    def documents(self) -> dy.DataFrame[PostedDocuments]:
+        """The issued documents with what their statements settle."""
+        statements = self._billed("credits/credit_statements")
+        letters = statements.select("payer_id", "free_used_cents", "prepaid_used_cents", "refill_cents")
+        invoices = self.tables["invoices/invoices"].read().join(letters, on="payer_id", how="left")
+        rows = invoices.with_columns(holder_id="payer_id", refers_to=pl.lit(None, pl.String))
+        return PostedDocuments.validate(rows.select(PostedDocuments.column_names()), cast=True)
+
+    def takeovers(self) -> dy.DataFrame[Takeovers]:
+        """Whose credits a payer with a statement of this month holds since this month or longer."""
+        takeovers = find_takeovers(first_organisations(self.organisations()))
+        statements = self._billed("credits/credit_statements")
+        return Takeovers.validate(
+            takeovers.join(statements, left_on="successor_id", right_on="payer_id", how="semi").sort("payer_id")
+        )
+
+    def postings(self) -> dy.DataFrame[Postings]:
+        """Every entry of the month but those of payments."""
+        movements = CreditMovements.validate(self._billed("credits/credit_movements"), cast=True)
+        opened = OpenedGrants.validate(self.tables["credits/opened_grants"].read(), cast=True)
+        refills = Refills.create_empty()
+        if "invoices/refills before" in self.tables:
+            parked = self.tables["invoices/parked_organisations before"].read()
+            refills = without(self.tables["invoices/refills before"].read(), parked, "holder_id")
+        billing_month, first_day = str(self.month), self.month.first_day
+        return Postings.validate(
+            pl.concat(
+                [
+                    post_openings(movements, opened, billing_month, first_day),
+                    post_transfers(
+                        movements, Refills.validate(refills, cast=True), self.takeovers(), billing_month, first_day
+                    ),
+                    post_documents(self.documents()),
+                ]
+            )
+        )
+
+    def validated_on(self, billing: Billing, lacking: pl.DataFrame) -> date:
+        """The date of the documents that are written down now, or, where there are none, of what the month saw."""
+        documents = lacking.filter(pl.col("invoice_number").is_not_null())["posted_on"]
+        seen = as_of(self.tables["credits/credit_statements"]).astimezone(billing.settings.zone).date()
+        return documents.max() or seen
+
+    def _billed(self, table: str) -> pl.DataFrame:
+        return without(self.tables[table].read(), self.tables["invoices/parked_organisations"].read())
+
+
+def _require_order(billing: Billing, month: Month) -> None:
+    if billing.books.first_month() == month:
+        return
+    if billing.warehouse.current(JOURNAL, partition(month.previous)) is None:
+        message = (
+            f"the journal of {month} continues that of {month.previous}, which was never written; "
+            f"run: billing issue {month.previous}"
+        )
+        raise MonthOutOfOrder(message)
+
+
+def _generations(billing: Billing) -> dict[str, Generation]:
+    """The journals that are written, by month."""
+    keys = billing.warehouse.partitions(JOURNAL)
+    return {key.removeprefix("month="): billing.warehouse.require(JOURNAL, key) for key in keys}
+
+
+def _join(generations: Mapping[str, Generation]) -> dy.DataFrame[Journal]:
+    rows = [Journal.create_empty(), *(generation.read() for generation in generations.values())]
+    return Journal.validate(pl.concat(rows), cast=True)
