@@ -102,7 +102,9 @@ class ProviderHome:
 
     def freeze(self, month: str) -> None:
         """Issue a closed month and write its journal, but make no documents."""
-        self._materialise(month, "invoices", "exports", only=("invoices/invoices", "invoices/states", "exports/journal"))
+        self._materialise(
+            month, "invoices", "exports", only=("invoices/invoices", "invoices/states", "exports/journal")
+        )
 
     def print(self, month: str) -> None:
         """Make the documents of a month."""
