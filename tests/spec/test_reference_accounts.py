@@ -113,3 +113,9 @@ def test_whoever_pays_for_a_faulty_owner_at_any_moment_of_the_month_is_parked():
         ("late", "predecessor_parked"),
         ("nobody", "price_missing"),
     ]
+
+
+def test_numbers_of_registration_are_kept_as_their_registers_write_them():
+    rows = versions({"vat_number": "fr 61 954 506 077", "legal_id": "954 506 077"}, {"owner_id": "b", "vat_number": " "})
+    told = rows.rows.sort("owner_id").select("vat_number", "legal_id").rows()
+    assert told == [("FR61954506077", "954506077"), (None, None)]
