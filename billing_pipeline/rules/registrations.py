@@ -10,13 +10,14 @@ from stdnum.fr import siren, siret
 #: ISO 3166-1 alpha-2 of the member states.
 EU = frozenset("AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split())  # noqa: SIM905 - literals would take a page
 
-#: Codes of the places whose businesses have French numbers.
-_FRENCH = frozenset({"FR", "MC", "GP", "MQ", "GF", "RE", "YT", "BL", "MF", "PM"})
+#: Codes of the places whose VAT numbers are French, and whose businesses are in the French register.
+_FRENCH_VAT = frozenset({"FR", "MC", "GP", "MQ", "GF", "RE", "YT"})
+_FRENCH_REGISTER = _FRENCH_VAT - {"MC"} | {"BL", "MF", "PM"}
 
 
 def has_vat_numbers(country: str) -> bool:
     """Whether the VAT numbers of a country (ISO 3166-1 alpha-2) are those of a member state, so can be checked."""
-    return country in EU or country in _FRENCH
+    return country in EU or country in _FRENCH_VAT
 
 
 def is_vat_number_of(country: str, number: str) -> bool:
@@ -26,13 +27,13 @@ def is_vat_number_of(country: str, number: str) -> bool:
         country: ISO 3166-1 alpha-2.
         number: with its prefix, which is the country but for Greece (`EL`); case, spaces and points do not matter.
     """
-    prefix = {"GR": "EL"}.get(country, "FR" if country in _FRENCH else country)
+    prefix = {"GR": "EL"}.get(country, "FR" if country in _FRENCH_VAT else country)
     return has_vat_numbers(country) and vat.is_valid(number) and vat.compact(number).startswith(prefix)
 
 
 def has_french_registrations(country: str) -> bool:
     """Whether the businesses of a country (ISO 3166-1 alpha-2) are registered under a SIREN."""
-    return country in _FRENCH - {"MC"}
+    return country in _FRENCH_REGISTER
 
 
 def is_french_registration(number: str) -> bool:

@@ -68,6 +68,7 @@ def test_numbers_that_cannot_be_right_are_flagged_by_owner(given):
             {"owner_id": "right", "vat_number": "FR61954506077", "legal_id": "954506077"},
             {"owner_id": "none"},
             {"owner_id": "mistyped", "vat_number": "FR61954506078", "legal_id": "954506078"},
+            {"owner_id": "island", "country": "MF", "vat_number": "1", "legal_id": "954506077"},
             {"owner_id": "foreign", "country": "CH", "vat_number": "CHE-1", "legal_id": "1"},
             {"owner_id": "german", "country": "DE", "vat_number": "FR61954506077", "legal_id": "HRB 1"},
         )
