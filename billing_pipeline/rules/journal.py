@@ -285,6 +285,7 @@ def match_payments(
     by_month = invoices.select(
         "invoice_number", "payer_id", "currency", name=pl.format("{}/{}", "payer_id", "billing_month")
     )
+    names = pl.concat([by_number, by_month]).sort("invoice_number").unique(["name", "currency"], keep="first")
     relations = organisations.select("payer_id", "owner_id").unique()
     may_pay = pl.concat(
         [
@@ -295,7 +296,7 @@ def match_payments(
     ).unique()
     named = (
         rows.select("payment_id", "owner_id", "currency", "name")
-        .join(pl.concat([by_number, by_month]).unique(["name", "currency"]), on=["name", "currency"])
+        .join(names, on=["name", "currency"])
         .join(may_pay, on=["payer_id", "owner_id"], how="semi")
         .select("payment_id", named_number="invoice_number")
     )

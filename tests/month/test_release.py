@@ -220,3 +220,13 @@ def test_a_released_line_is_explained_by_its_own_price_and_rows(home):
 
 def test_the_books_hold_after_releases(home):
     home.billing.books.verify()
+
+
+def test_a_released_payer_is_added_to_the_journal_of_its_month(home):
+    january = home.generation("exports/journal", JANUARY).read()
+    numbers = dict(january.filter(kind="invoice").select("piece", "entry_number").unique().iter_rows())
+
+    # Its entry follows those of February, which were written down before.
+    released = [issued.number for issued in home.billing.books.issued(Month.parse(JANUARY)) if issued.serial >= 5]
+    assert {numbers[number] for number in released} == {5, 7}
+    assert sorted(set(numbers.values()) - {5, 7}) == [1, 2]
