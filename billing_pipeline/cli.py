@@ -152,6 +152,9 @@ Examples:
   billing explain 2026-10 --organisation orga_1 --figure h
   billing release orga_1 2026-10                bill who was parked, once that is mended
   billing whatif 2026-10 --prices FILE.csv      the month under another price list
+  billing correct 2026-10 --as-of 2027-02-01    rate an issued month again; billing diff 2026-10 shows it once more
+  billing correct 2026-10 --approve --author NAME
+                                                book the difference on the next invoices
 """
 
 
@@ -368,6 +371,46 @@ def whatif(month: Month, prices: Path, form: str, output: Path | None) -> None:
     if output:
         output.write_text(print_csv(compared))
     click.echo(print_csv(compared) if form == "csv" else print_differences(compared), nl=False)
+
+
+@main.command()
+@_folder_options
+@click.argument("month", type=MonthType())
+@click.option(
+    "--as-of",
+    type=InstantType(),
+    help="What has landed by then is seen [default: the end of the newest day that landed].",
+)
+@click.option("--approve", is_flag=True, help="Book the differences that were published last on the next invoices.")
+@click.option("--author", help="Who approves them.")
+def correct(month: Month, as_of: datetime | None, approve: bool, author: str | None) -> None:
+    """Rate MONTH, which is issued, again, and say what differs from what was billed; with --approve, book that.
+
+    With --approve alone what was said last is approved; with --as-of, too, the month is rated again before.
+    """
+    from billing_pipeline.console.correcting import approve_correction, correct_month, print_differences
+
+    if approve != bool(author):
+        message = "--approve and --author NAME go together"
+        raise click.UsageError(message)
+    _prepare_dagster_home()
+    if as_of or not approve:
+        correct_month(_open(), month, as_of)
+        click.echo(print_differences(_open(), month), nl=False)
+    if author:
+        click.echo(approve_correction(_open(), month, author))
+
+
+@main.command()
+@_folder_options
+@click.argument("month", type=MonthType())
+@click.option("--format", "form", type=click.Choice(["table", "csv"]), default="table", show_default=True, help="Form.")
+def diff(month: Month, form: str) -> None:
+    """Say what differs in MONTH between what was billed and its second rating, by line, organisation and cause."""
+    from billing_pipeline.console.correcting import print_csv, print_differences
+
+    billing = _open()
+    click.echo(print_csv(billing, month) if form == "csv" else print_differences(billing, month), nl=False)
 
 
 @main.group("import-trace")

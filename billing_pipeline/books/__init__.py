@@ -3,7 +3,9 @@
 from billing_pipeline.books.chain import GENESIS, BooksDamaged, BooksTooNew, Head
 from billing_pipeline.books.register import (
     AlreadyIssued,
+    ApprovedCorrection,
     Books,
+    CorrectionOutdated,
     DocumentChanged,
     Issued,
     IssuedMonth,
@@ -16,9 +18,11 @@ from billing_pipeline.books.register import (
 __all__ = [
     "GENESIS",
     "AlreadyIssued",
+    "ApprovedCorrection",
     "Books",
     "BooksDamaged",
     "BooksTooNew",
+    "CorrectionOutdated",
     "DocumentChanged",
     "Head",
     "IssueRequest",

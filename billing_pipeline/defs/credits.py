@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.corrections import CORRECTION_LINES, due_corrections, publish_corrections
 from billing_pipeline.defs.evidence import check_charges
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.defs.usage import SINGLE_CHARGES, USAGE_TABLES, enter_single_charges
@@ -22,6 +23,7 @@ from billing_pipeline.rules.balances import (
     open_accounts,
     open_lots,
 )
+from billing_pipeline.rules.corrections import book_corrections
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.equations import (
     balances_continue,
@@ -130,14 +132,15 @@ _RATED = tuple(f"rating/{mart}" for mart in ("charges", "charge_sources", "runs"
 _INPUTS = (*_RATED, *(f"accounts/{noun}" for noun in _ACCOUNTS))
 
 CREDIT_TABLES = (
+    CORRECTION_LINES,
     Table(
         "credits/credit_statements",
         "The credit statement with its letters a to i. One row per payer.",
-        deps=[*_INPUTS, "usage/file_receipts", "usage/flags"],
+        deps=[*_INPUTS, "usage/file_receipts", "usage/flags", CORRECTION_LINES.key],
         checks={
             "seconds_are_conserved": "Billed time = length of the usable runs, none longer than the month.",
             "every_line_has_sources": "Every line leads to raw rows, and every raw file to its receipt and sha256.",
-            "lines_make_fees": "Σ lines − discounts + true-ups = fees F.",
+            "lines_make_fees": "Σ lines − discounts + true-ups + corrections = fees F.",
             "statements_keep_their_formulas": "A, B, i and h are what their formulas say.",
             "credits_match_statements": "Movements add up to c, d, e and h.",
             "grants_are_conserved": "Per lot: granted = used + expired + left, each at least 0.",
@@ -181,11 +184,14 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     assigned = assign_spend_rules(_accounts_table(billing, month, "spend_rules"), charges, current)
     found = (entered.problems, opened.problems, assigned.problems)
     parked = park_payers(
-        [*_problems(billing, month), *(_of_payers(rows) for rows in found)], organisations, before.parked
+        [*problems_of(billing, month), *(_of_payers(rows) for rows in found)], organisations, before.parked
     )
     charges = Charges.validate(without(charges, parked), cast=True)
     rules = without(assigned.rules, parked)
     fees, adjustments, shares = adjust_charges(charges, rules, current, period)
+    due = due_corrections(billing, month, current, without(opened.accounts, parked), parked)
+    booked = book_corrections(due.rows, fees, month)
+    fees, shares = booked.fees, pl.concat([shares, booked.shares])
     accounts = provision_accounts(
         without(opened.accounts, parked),
         fees,
@@ -210,7 +216,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
             statements, taken_over(before.statements, opened.takeovers), prepaid_openings(arrivals, entered.opened)
         ),
         transfers_cancel_out(movements),
-        lines_make_fees(charges, adjustments, statements),
+        lines_make_fees(charges, adjustments, statements, booked.lines),
         credits_match_statements(movements, statements),
         grants_are_conserved(settlement.lots, statements),
     ]
@@ -219,6 +225,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     statements, fees, adjustments, shares, lots, movements = (
         without(rows, broken) for rows in (statements, fees, adjustments, shares, settlement.lots, movements)
     )
+    corrected = publish_corrections(billing, month, booked, due, broken)
 
     inputs = inputs_of({table: billing.read(table, month) for table in _INPUTS}) | {
         f"{table} before": generation.id for table, generation in before.generations.items()
@@ -246,6 +253,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         billing.warehouse.publish(table, partition(month), rows, as_of=as_of, inputs=inputs)
 
     return {
+        CORRECTION_LINES.key: corrected,
         "credits/credit_statements": Report(
             {
                 "dagster/row_count": statements.height,
@@ -263,7 +271,7 @@ def _of_payers(problems: pl.DataFrame) -> pl.DataFrame:
     return problems.select("reason", "detail", owner_id="payer_id")
 
 
-def _problems(billing: Billing, month: Month) -> list[pl.DataFrame]:
+def problems_of(billing: Billing, month: Month) -> list[pl.DataFrame]:
     """What earlier stages found wrong with owners: usage that contradicts itself or cannot be rated, faulty rows.
 
     Usage of organisations that nobody knows is in quarantine; nobody is parked for it.

@@ -29,6 +29,7 @@ from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import find_takeovers, first_organisations
 from billing_pipeline.rules.tax import decide_taxes
 from billing_pipeline.tables.accounts import Organisations
+from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.credits import Adjustments, CreditMovements, CreditStatements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
@@ -37,6 +38,7 @@ from billing_pipeline.tables.rating import Charges
 #: What an issued month was issued from, kept in the books: the month after settles on exactly these.
 ISSUED_FROM = (
     "rating/unusable",
+    "corrections/correction_lines",
     "credits/credit_statements",
     "credits/adjustments",
     "credits/credit_movements",
@@ -58,7 +60,13 @@ class DraftOutdated(RuntimeError):
     """A draft was settled on something that has changed since."""
 
 
-_DRAFTED_FROM = ("credits/credit_statements", "credits/adjustments", "rating/charges", "accounts/organisations")
+_DRAFTED_FROM = (
+    "credits/credit_statements",
+    "credits/adjustments",
+    "corrections/correction_lines",
+    "rating/charges",
+    "accounts/organisations",
+)
 
 DRAFT_TABLES = (
     Table(
@@ -123,6 +131,7 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         ),
         BasisHashes.validate(settled.read("basis")),
         billing.period(month),
+        CorrectionLines.validate(read["corrections/correction_lines"].read(), cast=True),
     )
     lifetimes = _extend_lifetimes(billing, month, organisations, statements, month_drafted)
     equations = {

@@ -4,7 +4,9 @@ import dagster as dg
 
 from billing_pipeline.defs.partitions import billing_month
 
-_SETTLED = dg.AssetSelection.groups("accounts", "usage", "rating", "credits")
+_SETTLED = dg.AssetSelection.groups("accounts", "usage", "rating", "credits") | dg.AssetSelection.assets(
+    ["corrections", "correction_lines"]
+)
 _ISSUED = dg.AssetSelection.assets(["invoices", "invoices"])
 _DRAFTED = _SETTLED | (dg.AssetSelection.groups("invoices") - _ISSUED)
 _DOCUMENTS = dg.AssetSelection.assets(["documents", "month_documents"])
@@ -29,6 +31,14 @@ bill_month = dg.define_asset_job(
     "bill_month",
     _DRAFTED | _ISSUED | _DOCUMENTS,
     description="Close, check and issue. Over a range every month is closed before the first number is given.",
+    partitions_def=billing_month,
+    executor_def=dg.in_process_executor,
+)
+
+correct_month = dg.define_asset_job(
+    "correct_month",
+    dg.AssetSelection.assets(["corrections", "differences"]),
+    description="Rates an issued month again, beside the one that was billed, and says what differs; books nothing.",
     partitions_def=billing_month,
     executor_def=dg.in_process_executor,
 )

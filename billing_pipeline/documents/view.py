@@ -341,7 +341,7 @@ def _build_view(
         legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         steps=_steps(statement, money),
         statement=_statement(statement, money),
-        explanations=_present(*_explanations(draft, statement, money)),
+        explanations=_present(*_explanations(draft, statement, lines, money)),
         coupons=tuple(_coupon(lot, draft["period_end"], zone, money) for lot in lots),
         coupon_total=_coupon_total(lots, money) if len(lots) > 1 else None,
         organisations=_organisations(draft, usage, discounts, money),
@@ -455,7 +455,12 @@ def _totals(draft: _Row, statement: _Row, lines: Sequence[_Row], period: str, mo
     return (
         TotalView(TEXTS["fees"], TEXTS["fees_note"].format(period=period), money(usage_cents), is_total=False),
         *(
-            TotalView(_rule_label(line, money), line["description"] or "", money(line["amount_cents"]), is_total=False)
+            TotalView(
+                _rule_label(line, money),
+                ". ".join(_present(line["description"], _correction(line, money))),
+                money(line["amount_cents"]),
+                is_total=False,
+            )
             for line in rules
         ),
         TotalView(TEXTS["total_fees"], "", money(draft["fees_cents"]), is_total=True),
@@ -501,7 +506,7 @@ def _over_consumption(statement: _Row, money: _Money) -> str:
     return text.format(amount=money(uncovered_cents), refill=money(statement["refill_cents"]))
 
 
-def _explanations(draft: _Row, statement: _Row, money: _Money) -> Iterator[str]:
+def _explanations(draft: _Row, statement: _Row, lines: Sequence[_Row], money: _Money) -> Iterator[str]:
     """What was invoiced at once, what the estimate rests on, and where the credits go."""
     fees_cents, uncovered_cents = statement["fees_cents"], _uncovered_cents(statement)
     if uncovered_cents > 0:
@@ -515,9 +520,13 @@ def _explanations(draft: _Row, statement: _Row, money: _Money) -> Iterator[str]:
             parts=", ".join(money(cents) for cents in lately if cents is not None),
             estimate=money(-statement["forecast_cents"]),
         )
-        one_off_cents = fees_cents - recurring_cents
-        is_told = one_off_cents and basis in _RECURRING_BASES
-        yield " ".join(_present(sentence, TEXTS["one_off"].format(one_off=money(one_off_cents)) if is_told else None))
+        corrected_cents = _total([line for line in lines if line["correction_cause"]])
+        one_off_cents = fees_cents - recurring_cents - corrected_cents
+        left_out = (
+            TEXTS["one_off"].format(one_off=money(one_off_cents)) if one_off_cents else None,
+            TEXTS["corrections"].format(corrections=money(corrected_cents)) if corrected_cents else None,
+        )
+        yield " ".join(_present(sentence, *(left_out if basis in _RECURRING_BASES else ())))
     if draft["successor_name"]:
         yield TEXTS["handed_over"].format(name=draft["successor_name"], amount=money(statement["balance_after_cents"]))
 
@@ -693,7 +702,7 @@ def _line(line: _Row, billing_month: str, money: _Money, *, is_continued: bool) 
         name=name,
         resource_id=resource_id,
         size_and_zone=formatting.join_with_dash(size, line["zone"]),
-        origin=". ".join(_present(*_remarks(line, billing_month))),
+        origin=". ".join(_present(*_remarks(line, billing_month, money))),
         usage=usage,
         usage_note=usage_note,
         price=_price(line),
@@ -716,9 +725,23 @@ def _item(line: _Row, money: _Money) -> tuple[str, str]:
     return name, line["resource_id"] if name != line["resource_id"] else ""
 
 
-def _remarks(line: _Row, billing_month: str) -> Iterator[str]:
-    """What sets a line apart: usage of another month, a discount of its own."""
-    if line["origin_month"] != billing_month:
+def _correction(line: _Row, money: _Money) -> str:
+    """What a line of an older month was billed at and what it is now; nothing where the line corrects none."""
+    if not line["correction_cause"]:
+        return ""
+    return TEXTS["corrected"].format(
+        month=line["origin_month"],
+        cause=TEXTS[f"corrected_{line['correction_cause']}"],
+        billed=money(line["billed_cents"]),
+        rated=money(line["rated_cents"]),
+    )
+
+
+def _remarks(line: _Row, billing_month: str, money: _Money) -> Iterator[str]:
+    """What sets a line apart: the correction of another month, usage of another month, a discount of its own."""
+    if line["correction_cause"]:
+        yield _correction(line, money)
+    elif line["origin_month"] != billing_month:
         yield TEXTS["usage_of_month"].format(month=line["origin_month"])
     if line["line_discount_ppm"]:
         yield TEXTS["line_discount"].format(rate=formatting.format_rate(line["line_discount_ppm"]))

@@ -11,6 +11,7 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.rules.evidence import identify_file
+from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.credits import Adjustments, CreditLots, CreditMovements, CreditStatements
 from billing_pipeline.tables.explanations import Explanations, Lifetimes
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
@@ -179,16 +180,21 @@ def every_line_has_sources(
 
 
 def lines_make_fees(
-    charges: dy.DataFrame[Charges], adjustments: dy.DataFrame[Adjustments], statements: dy.DataFrame[CreditStatements]
+    charges: dy.DataFrame[Charges],
+    adjustments: dy.DataFrame[Adjustments],
+    statements: dy.DataFrame[CreditStatements],
+    corrections: dy.DataFrame[CorrectionLines] | None = None,
 ) -> Equation:
-    """Σ lines - discounts + true-ups = total fees F of the statements."""
+    """Σ lines - discounts + true-ups + corrections of older months = total fees F of the statements."""
+    corrected = CorrectionLines.create_empty() if corrections is None else corrections
     compared = (
         statements.select("payer_id", "fees_cents")
         .join(_sum(charges, charge_cents="charge_cents"), on="payer_id", how="full", coalesce=True)
         .join(_sum(adjustments, adjustment_cents="amount_cents"), on="payer_id", how="full", coalesce=True)
-        .with_columns(line_cents=pl.sum_horizontal("charge_cents", "adjustment_cents"))
+        .join(_sum(corrected, correction_cents="amount_cents"), on="payer_id", how="full", coalesce=True)
+        .with_columns(line_cents=pl.sum_horizontal("charge_cents", "adjustment_cents", "correction_cents"))
     )
-    what = "lines, discounts and least amounts are the fees"
+    what = "lines, discounts, least amounts and corrections are the fees"
     return _equal_for_each("lines_make_fees", what, compared, "line_cents", "fees_cents")
 
 
