@@ -513,6 +513,12 @@ def _find_invoice(billing: "Billing", invoice: str) -> tuple[str, Month]:
         payer, month = invoice.rsplit("/", 1)
         return payer, Month.parse(month)
     for issued in billing.books.issued():
+        if issued.number == invoice and issued.request.kind == "credit_note":
+            message = (
+                f"{invoice} is a credit note of {issued.request.billing_month}; what it credits: billing show "
+                f"credits/credit_note_lines {issued.request.billing_month} --organisation {issued.request.payer_id}"
+            )
+            raise click.ClickException(message)
         if issued.number == invoice:
             return issued.request.payer_id, issued.request.billing_month
     message = (

@@ -74,6 +74,8 @@ class Settings(BaseSettings):
     stale_open_days: int = Field(default=366, ge=1)
     #: Invoice numbers are `{series}-{year}-{serial:06d}`.
     series: str = "INV"
+    #: The same for credit notes.
+    credit_note_series: str = "CN"
     payment_terms_days: int = Field(default=14, ge=0)
     seller: SellerSettings = SellerSettings()
     #: Threads of DuckDB, and processes that make documents; default: the machine's cores.

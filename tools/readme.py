@@ -15,10 +15,10 @@ _WHAT = {
     "accounts": "organisations, prices, grants, payments",
     "usage": "checked, deduplicated, corrected",
     "rating": "dbt on DuckDB: seconds, volumes, charges",
-    "corrections": "of issued months: rated again, booked next",
     "credits": "Polars: free, prepaid, refill",
     "invoices": "drafts, tax; numbers last",
     "documents": "HTML and PDF per organisation",
+    "corrections": "issued months, rated again",
 }
 
 

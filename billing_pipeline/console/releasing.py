@@ -59,7 +59,7 @@ def newest_arrivals(billing: Billing, month: Month) -> datetime:
 def _resumed(home: Billing, payer: str, month: Month) -> Billing:
     """If a release got as far as the number, the same again: with its `as_of` and date."""
     for issued in home.books.issued(month):
-        if issued.request.payer_id == payer:
+        if issued.request.payer_id == payer and issued.request.kind == "invoice":
             return replace(home, chosen_as_of=issued.as_of, chosen_issue_date=issued.issued_on)
     return home
 

@@ -20,11 +20,12 @@ from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.corrections import BookedCorrections, CorrectionLines, Differences, WaitingCorrections
+from billing_pipeline.warehouse import Generation
 
 DIFFERENCES = "corrections/differences"
 
-CORRECTION_LINES = Table(
-    "corrections/correction_lines",
+CORRECTIONS = Table(
+    "credits/corrections",
     "Corrections of older months that the month's invoices book. One row per correction line.",
     deps=["rating/charges"],
 )
@@ -133,13 +134,26 @@ def due_corrections(
     )
 
 
+def postpone(due: DueCorrections, lacking: pl.DataFrame, reason: str) -> DueCorrections:
+    """The same without the approvals and payers of `lacking`, which wait for the reason."""
+    keys = ["approval", "corrected_payer_id"]
+    later = lacking.select(*keys, "payer_id").unique().with_columns(reason=pl.lit(reason))
+    waiting = pl.concat([due.waiting.with_columns(pl.col("reason").cast(pl.String)), later])
+    return DueCorrections(
+        due.rows.join(later, on=keys, how="anti", maintain_order="left"),
+        BookedCorrections.validate(due.booked.join(later, on=keys, how="anti", maintain_order="left")),
+        WaitingCorrections.validate(waiting.sort(keys), cast=True),
+        due.generations,
+    )
+
+
 def publish_corrections(
     billing: Billing, month: Month, booked: BookedMonth, due: DueCorrections, broken: pl.DataFrame
 ) -> Report:
     """Publish what the month's invoices book, without payers for whom an equation does not hold."""
     lines = CorrectionLines.validate(without(booked.lines, broken))
     with billing.warehouse.publishing(
-        CORRECTION_LINES.key,
+        CORRECTIONS.key,
         partition(month),
         as_of=billing.as_of(month),
         inputs={f"approval {seq}": generation for seq, generation in due.generations.items()},
@@ -156,10 +170,26 @@ def publish_corrections(
 
 def _booked_before(billing: Billing, month: Month) -> dy.DataFrame[BookedCorrections]:
     """What the months before have booked, as they were issued or else as they are drafted."""
-    key = CORRECTION_LINES.key
-    if billing.predecessor(key, month) is None:
+    before = settled_before(billing, CORRECTIONS.key, month)
+    if before is None:
         return BookedCorrections.create_empty()
-    return BookedCorrections.validate(billing.settled(key, month.previous).read("booked"))
+    return BookedCorrections.validate(without_held_back(billing, before.read("booked"), "payer_id", month.previous))
+
+
+def settled_before(billing: Billing, table: str, month: Month) -> Generation | None:
+    """The predecessor's table; None for the first month, and after one that was issued before the table existed."""
+    if billing.predecessor("invoices/drafts", month) is None:
+        return None
+    issued = billing.books.issued_month(month.previous)
+    if issued and table not in issued.generations:
+        return None
+    return billing.settled(table, month.previous)
+
+
+def without_held_back(billing: Billing, rows: pl.DataFrame, whose: str, month: Month) -> pl.DataFrame:
+    """Rows that add up over months without those of a month whose payers were held back after they were settled."""
+    parked = billing.settled("invoices/parked_organisations", month).read()["payer_id"].implode()
+    return rows.filter(~((pl.col("billing_month") == str(month)) & pl.col(whose).is_in(parked)))
 
 
 def approved_rows(billing: Billing, approved: list[ApprovedCorrection]) -> pl.DataFrame:

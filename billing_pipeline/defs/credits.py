@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
-from billing_pipeline.defs.corrections import CORRECTION_LINES, due_corrections, publish_corrections
+from billing_pipeline.defs.corrections import CORRECTIONS, due_corrections, publish_corrections
+from billing_pipeline.defs.credit_notes import CREDIT_NOTE_LINES, CREDIT_NOTES, book_due, draft_notes, publish_notes
 from billing_pipeline.defs.evidence import check_charges
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.defs.usage import SINGLE_CHARGES, USAGE_TABLES, enter_single_charges
@@ -23,7 +24,12 @@ from billing_pipeline.rules.balances import (
     open_accounts,
     open_lots,
 )
-from billing_pipeline.rules.corrections import book_corrections
+from billing_pipeline.rules.credit_notes import (
+    give_back_prepaid,
+    given_back_movements,
+    prepaid_given_back,
+    reopen_lots,
+)
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.equations import (
     balances_continue,
@@ -132,11 +138,10 @@ _RATED = tuple(f"rating/{mart}" for mart in ("charges", "charge_sources", "runs"
 _INPUTS = (*_RATED, *(f"accounts/{noun}" for noun in _ACCOUNTS))
 
 CREDIT_TABLES = (
-    CORRECTION_LINES,
     Table(
         "credits/credit_statements",
         "The credit statement with its letters a to i. One row per payer.",
-        deps=[*_INPUTS, "usage/file_receipts", "usage/flags", CORRECTION_LINES.key],
+        deps=[*_INPUTS, "usage/file_receipts", "usage/flags"],
         checks={
             "seconds_are_conserved": "Billed time = length of the usable runs, none longer than the month.",
             "every_line_has_sources": "Every line leads to raw rows, and every raw file to its receipt and sha256.",
@@ -144,10 +149,13 @@ CREDIT_TABLES = (
             "statements_keep_their_formulas": "A, B, i and h are what their formulas say.",
             "credits_match_statements": "Movements add up to c, d, e and h.",
             "grants_are_conserved": "Per lot: granted = used + expired + left, each at least 0.",
-            "balances_continue": "b + g = b + e + g + h of the month before + opening balances.",
+            "balances_continue": "b + g = b + e + g + h of the month before + opening balances + given back.",
             "transfers_cancel_out": "Credits that change their payer: out = in.",
         },
     ),
+    CORRECTIONS,
+    CREDIT_NOTES,
+    CREDIT_NOTE_LINES,
     Table(
         "credits/adjustments",
         "Discounts, caps and least amounts, before credits pay. One row per payer and rule that changed its fees.",
@@ -190,7 +198,8 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     rules = without(assigned.rules, parked)
     fees, adjustments, shares = adjust_charges(charges, rules, current, period)
     due = due_corrections(billing, month, current, without(opened.accounts, parked), parked)
-    booked = book_corrections(due.rows, fees, month)
+    due, booked = book_due(billing, month, due, fees)
+    credited = draft_notes(billing, month, booked.left_over)
     fees, shares = booked.fees, pl.concat([shares, booked.shares])
     accounts = provision_accounts(
         without(opened.accounts, parked),
@@ -200,12 +209,15 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         billing.settings.provision_from_month,
         period,
     )
+    accounts = give_back_prepaid(accounts, credited.given_back)
     lots = without(open_lots(before.lots, entered.opened, grants, opened.takeovers, period), parked)
+    lots = reopen_lots(lots, credited.given_back, credited.lots)
     settlement = settle_credits(fees, lots, accounts, period)
     # What leaves for a parked payer waits with it, under its old one.
     waiting = without(opened.movements, opened.takeovers.join(parked, left_on="successor_id", right_on="payer_id"))
     arrivals = without(waiting, parked)
-    movements = pl.concat([arrivals, settlement.movements]).sort("payer_id", "kind", "grant_id", "line_id")
+    returned = given_back_movements(credited.given_back, accounts)
+    movements = pl.concat([arrivals, returned, settlement.movements]).sort("payer_id", "kind", "grant_id", "line_id")
     basis = basis_hash(accounts, before.statements, before.movements, arrivals, opened.takeovers)
 
     statements = settlement.statements
@@ -213,7 +225,10 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         *check_charges(billing, month, charges),
         statements_keep_their_formulas(statements),
         balances_continue(
-            statements, taken_over(before.statements, opened.takeovers), prepaid_openings(arrivals, entered.opened)
+            statements,
+            taken_over(before.statements, opened.takeovers),
+            prepaid_openings(arrivals, entered.opened),
+            prepaid_given_back(credited.given_back),
         ),
         transfers_cancel_out(movements),
         lines_make_fees(charges, adjustments, statements, booked.lines),
@@ -226,6 +241,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         without(rows, broken) for rows in (statements, fees, adjustments, shares, settlement.lots, movements)
     )
     corrected = publish_corrections(billing, month, booked, due, broken)
+    noted = publish_notes(billing, month, credited, broken)
 
     inputs = inputs_of({table: billing.read(table, month) for table in _INPUTS}) | {
         f"{table} before": generation.id for table, generation in before.generations.items()
@@ -253,7 +269,8 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         billing.warehouse.publish(table, partition(month), rows, as_of=as_of, inputs=inputs)
 
     return {
-        CORRECTION_LINES.key: corrected,
+        CORRECTIONS.key: corrected,
+        **noted,
         "credits/credit_statements": Report(
             {
                 "dagster/row_count": statements.height,

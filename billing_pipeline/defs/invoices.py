@@ -8,6 +8,7 @@ import polars as pl
 
 from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
+from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes, publish_numbered, read_notes
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
 from billing_pipeline.rules.balances import BasisHashes, basis_hash, carry_refills, current_organisations
@@ -29,7 +30,7 @@ from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import find_takeovers, first_organisations
 from billing_pipeline.rules.tax import decide_taxes
 from billing_pipeline.tables.accounts import Organisations
-from billing_pipeline.tables.corrections import CorrectionLines
+from billing_pipeline.tables.corrections import CorrectionLines, CreditNotes
 from billing_pipeline.tables.credits import Adjustments, CreditMovements, CreditStatements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
@@ -38,7 +39,9 @@ from billing_pipeline.tables.rating import Charges
 #: What an issued month was issued from, kept in the books: the month after settles on exactly these.
 ISSUED_FROM = (
     "rating/unusable",
-    "corrections/correction_lines",
+    "credits/corrections",
+    "credits/credit_notes",
+    "credits/credit_note_lines",
     "credits/credit_statements",
     "credits/adjustments",
     "credits/credit_movements",
@@ -52,6 +55,8 @@ ISSUED_FROM = (
     "invoices/explanations",
 )
 
+#: What is made when numbers are given, not before.
+ISSUED = (["invoices", "invoices"], ["invoices", "credit_notes"])
 
 _TOTALS = ("fees", "subtotal", "vat", "payable")
 
@@ -63,7 +68,7 @@ class DraftOutdated(RuntimeError):
 _DRAFTED_FROM = (
     "credits/credit_statements",
     "credits/adjustments",
-    "corrections/correction_lines",
+    "credits/corrections",
     "rating/charges",
     "accounts/organisations",
 )
@@ -131,7 +136,7 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         ),
         BasisHashes.validate(settled.read("basis")),
         billing.period(month),
-        CorrectionLines.validate(read["corrections/correction_lines"].read(), cast=True),
+        CorrectionLines.validate(read["credits/corrections"].read(), cast=True),
     )
     lifetimes = _extend_lifetimes(billing, month, organisations, statements, month_drafted)
     equations = {
@@ -193,6 +198,7 @@ def _extend_lifetimes(
         OpenedGrants.validate(billing.read("credits/opened_grants", month).read(), cast=True),
         find_takeovers(first_organisations(organisations)),
         month,
+        CreditNotes.validate(without(read_notes(billing, month), drafted.parked, "holder_id")),
     )
 
 
@@ -212,7 +218,8 @@ def _with_statement(
             "numbers_are_gapless": "Numbers of the series run from 1 without a gap.",
             "invoices_are_their_drafts": "What was issued asks for what was drafted.",
         },
-    )
+    ),
+    ISSUED_CREDIT_NOTES,
 )
 def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
     """Number the month's drafts; an issued month stays as it is, however often it was closed since."""
@@ -220,6 +227,7 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     if not billing.books.is_issued(month):
         _number_and_freeze(billing, month)
     invoices = Invoices.validate(billing.read("invoices/invoices", month).read(), cast=True)
+    notes = billing.read(ISSUED_CREDIT_NOTES.key, month).read()
     drafts = Drafts.validate(billing.settled("invoices/drafts", month).read(), cast=True)
     series, year = billing.settings.series, billing.issue_date(month).year
     serials = [i.serial for i in billing.books.issued() if i.series == series and i.issued_on.year == year]
@@ -227,7 +235,10 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     return {
         "invoices/invoices": Report(
             {"dagster/row_count": invoices.height} | total_amounts(invoices, *_TOTALS), equations
-        )
+        ),
+        ISSUED_CREDIT_NOTES.key: Report(
+            {"dagster/row_count": notes.height} | total_amounts(notes, "fees", "payable"),
+        ),
     }
 
 
@@ -241,6 +252,7 @@ def _number_and_freeze(billing: Billing, month: Month) -> None:
     invoices = number_drafts(billing, month, drafts, lines, statements)
     as_of = billing.as_of(month)
     billing.warehouse.publish("invoices/invoices", partition(month), invoices, as_of=as_of, inputs=inputs_of(read))
+    publish_numbered(billing, month, number_notes(billing, month))
     billing.books.record_month_issued(month, inputs_of(read), as_of=as_of)
 
 

@@ -2,12 +2,11 @@
 
 import dagster as dg
 
+from billing_pipeline.defs.invoices import ISSUED
 from billing_pipeline.defs.partitions import billing_month
 
-_SETTLED = dg.AssetSelection.groups("accounts", "usage", "rating", "credits") | dg.AssetSelection.assets(
-    ["corrections", "correction_lines"]
-)
-_ISSUED = dg.AssetSelection.assets(["invoices", "invoices"])
+_SETTLED = dg.AssetSelection.groups("accounts", "usage", "rating", "credits")
+_ISSUED = dg.AssetSelection.assets(*ISSUED)
 _DRAFTED = _SETTLED | (dg.AssetSelection.groups("invoices") - _ISSUED)
 _DOCUMENTS = dg.AssetSelection.assets(["documents", "month_documents"])
 

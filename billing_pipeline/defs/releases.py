@@ -11,8 +11,9 @@ import dagster as dg
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, partition, released_table
+from billing_pipeline.defs.credit_notes import number_notes, publish_numbered
 from billing_pipeline.defs.documents import add_document
-from billing_pipeline.defs.invoices import ISSUED_FROM, number_drafts, require_issuable
+from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, number_drafts, require_issuable
 from billing_pipeline.rules.admission import ORG_UNKNOWN
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.credits import CreditStatements
@@ -90,7 +91,7 @@ def rerate(billing: Billing, month: Month, assets: list[dg.AssetsDefinition]) ->
             partition_key=str(month),
             instance=instance,
             resources={"billing": aside},
-            selection=dg.AssetSelection.groups(*_STAGES) - dg.AssetSelection.assets(["invoices", "invoices"]),
+            selection=dg.AssetSelection.groups(*_STAGES) - dg.AssetSelection.assets(*ISSUED),
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
     return aside
@@ -118,6 +119,7 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     invoices = billing.read("invoices/invoices", month)
     others = Invoices.validate(invoices.read(), cast=True).filter(pl.col("payer_id") != payer)
     _publish(billing, invoices, {"rows": pl.concat([others, numbered]).sort("number")}, aside, payer, month)
+    publish_numbered(billing, month, number_notes(aside, month, payer))
     before = billing.books.issued_month(month)
     generations = {
         **(dict(before.generations) if before else {}),

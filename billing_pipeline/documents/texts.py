@@ -13,6 +13,7 @@ TEXTS: Final[Mapping[str, str]] = {
     # Head
     "invoice": "Invoice",
     "draft_invoice": "Draft invoice",
+    "credit_note": "Credit note",
     "draft": "DRAFT",
     "no_number": "No number yet",
     "bill_to": "Bill to",
@@ -41,6 +42,20 @@ TEXTS: Final[Mapping[str, str]] = {
     "iban": "IBAN",
     "bic": "BIC",
     "reference": "Reference",
+    # Credit note
+    "corrects": "Corrects",
+    "corrected_invoice": "{number} of {day}",
+    "amount_in_favour": "Amount in your favour",
+    "credited": "Set off against what you owe, or refunded.",
+    "nothing_in_money": "Everything was paid by credits, which are given back.",
+    "credited_fees": "Fees credited",
+    "credited_fees_note": "{period}, see the details",
+    "prepaid_given_back": "Prepaid credits given back",
+    "free_given_back": "Free credits given back",
+    "terms_credit_note": (
+        "This credit note corrects invoice {number} of {day}, which stays as it was issued. Credits that had paid it "
+        "are back on your balance; free credits whose validity has ended lapse."
+    ),
     # Totals
     "totals": "Totals",
     "fees": "Fees for the period",

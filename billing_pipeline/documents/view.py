@@ -227,6 +227,8 @@ class InvoiceView:
     seller_initial: str
     buyer: PartyView
     facts: tuple[FactView, ...]
+    #: What the amount of the panel is: to pay, or of a credit note in the buyer's favour.
+    amount_label: str
     panel: PanelView
     totals: tuple[TotalView, ...]
     services: tuple[ServiceView, ...]
@@ -235,6 +237,7 @@ class InvoiceView:
     legal_mention: str
     #: None where there were, are and will be no credits.
     steps: StepsView | None
+    #: Empty in a credit note.
     statement: tuple[StatementRowView, ...]
     #: Sentences: what was invoiced at once, how the estimate came about, who takes the credits over.
     explanations: tuple[str, ...]
@@ -334,6 +337,7 @@ def _build_view(
         seller_initial=seller.name[:1].upper(),
         buyer=_buyer(draft),
         facts=_facts(draft, period),
+        amount_label=TEXTS["amount_to_pay"],
         panel=_panel(draft, seller, money),
         totals=_totals(draft, statement, lines, period, money),
         services=_services(usage, money),
@@ -348,6 +352,83 @@ def _build_view(
         details=_details(draft, usage, money),
         details_total=FactView(TEXTS["fees_before_discount" if discounts else "total_fees"], money(_total(usage))),
         annex=_annex(draft, unusable, zone) if unusable else None,
+    )
+
+
+def build_credit_note_views(
+    notes: pl.DataFrame, lines: pl.DataFrame, seller: Seller
+) -> Iterator[InvoiceView | DocumentFailure]:
+    """The credit notes of a month as text, in the order of their numbers.
+
+    Args:
+        notes: `tables.corrections.IssuedCreditNotes`.
+        lines: `tables.corrections.CreditNoteLines`.
+        seller: whose credit notes these are.
+    """
+    order = ("owner_name", "owner_id", "slug", "resource_id", "line_id")
+    rows = _cut_texts(lines.sort(order)).to_dicts()
+    for note in _cut_texts(notes).sort("number").iter_rows(named=True):
+        own = [line for line in rows if (line["payer_id"], line["refers_to"]) == (note["payer_id"], note["refers_to"])]
+        if _total(own) != note["fees_cents"]:
+            yield DocumentFailure(note["payer_id"], f"the lines of {note['number']} do not add up to what it credits")
+        else:
+            yield _build_credit_note(note, own, seller)
+
+
+def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> InvoiceView:
+    money = partial(formatting.format_money, currency=note["currency"])
+    period = formatting.format_period(note["period_start"], note["period_end"])
+    title = f"{TEXTS['credit_note']} {note['number']}"
+    corrected = {"number": note["refers_to"], "day": _day(note["refers_to_issued_on"])}
+    facts = (
+        ("issued", _day(note["issued_on"])),
+        ("corrects", TEXTS["corrected_invoice"].format(**corrected)),
+        ("period", period),
+        ("purchase_order", note["purchase_order"]),
+        ("cost_centre", note["cost_centre"]),
+    )
+    message = TEXTS["credited" if note["payable_cents"] else "nothing_in_money"]
+    given_back = (("prepaid_given_back", -note["prepaid_given_back_cents"]),)
+    given_back += (("free_given_back", -note["free_given_back_cents"]),)
+    credited = TEXTS["credited_fees_note"].format(period=period)
+    totals = (
+        TotalView(TEXTS["credited_fees"], credited, money(note["fees_cents"]), is_total=True),
+        *(TotalView(TEXTS[label], "", money(cents), is_total=False) for label, cents in given_back if cents),
+        TotalView(TEXTS["subtotal"], "", money(note["subtotal_cents"]), is_total=True),
+        TotalView(
+            TEXTS["vat"].format(rate=formatting.format_rate(note["vat_ppm"])),
+            VAT_REASONS[note["vat_reason"]],
+            money(note["vat_cents"]),
+            is_total=False,
+        ),
+    )
+    return InvoiceView(
+        payer_id=note["payer_id"],
+        is_draft=False,
+        number=note["number"],
+        title=title,
+        heading=TEXTS["credit_note"],
+        running_title=f"{title} · {period}",
+        issued_on=_day(note["issued_on"]),
+        seller=_seller(seller),
+        seller_initial=seller.name[:1].upper(),
+        buyer=_buyer(note),
+        facts=tuple(FactView(TEXTS[label], value) for label, value in facts if value),
+        amount_label=TEXTS["amount_in_favour"],
+        panel=PanelView(amount=money(note["payable_cents"]), message=message, bank=()),
+        totals=totals,
+        services=(),
+        terms=TEXTS["terms_credit_note"].format(**corrected),
+        legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
+        steps=None,
+        statement=(),
+        explanations=(),
+        coupons=(),
+        coupon_total=None,
+        organisations=None,
+        details=_details(note, lines, money),
+        details_total=FactView(TEXTS["credited_fees"], money(note["fees_cents"])),
+        annex=None,
     )
 
 

@@ -219,21 +219,27 @@ def statements_keep_their_formulas(statements: pl.DataFrame) -> Equation:
 
 
 def balances_continue(
-    statements: dy.DataFrame[CreditStatements], before: pl.DataFrame, openings: pl.DataFrame
+    statements: dy.DataFrame[CreditStatements],
+    before: pl.DataFrame,
+    openings: pl.DataFrame,
+    given_back: pl.DataFrame | None = None,
 ) -> Equation:
-    """b + g of a month = b + e + g + h of the month before + prepaid opening balances that enter.
+    """b + g of a month = b + e + g + h of the month before + prepaid opening balances that enter + what comes back.
 
     Args:
         statements: the month's.
         before: the month before's, under whoever holds their credits now.
         openings: `opening_cents` of prepaid balances that enter, per payer.
+        given_back: `given_back_cents` that credit notes give back to prepaid credits, per payer.
     """
+    nothing = pl.DataFrame(schema={"payer_id": pl.String, "given_back_cents": pl.Int64})
     letters = ("prepaid_before_cents", "prepaid_used_cents", "pending_cents", "refill_cents")
     compared = (
         statements.select("payer_id", now_cents=pl.col("prepaid_before_cents") + pl.col("pending_cents"))
         .join(_sum(before, then=pl.sum_horizontal(letters)), on="payer_id", how="left")
         .join(openings, on="payer_id", how="left")
-        .with_columns(left_before_and_opening_cents=pl.sum_horizontal("then", "opening_cents"))
+        .join(nothing if given_back is None else given_back, on="payer_id", how="left")
+        .with_columns(left_before_and_opening_cents=pl.sum_horizontal("then", "opening_cents", "given_back_cents"))
         .rename({"now_cents": "prepaid_and_pending_cents"})
     )
     return _equal_for_each(

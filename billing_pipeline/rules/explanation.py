@@ -606,6 +606,13 @@ def _prepaid_before(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
         amount=pl.col("amount_cents"),
         text=pl.format("grant {}", "grant_id"),
     )
+    yield _steps(
+        arrivals.filter(kind == "given_back", pl.col("grant_id") == "prepaid"),
+        "prepaid_before",
+        "given_back",
+        amount=pl.col("amount_cents"),
+        text=pl.lit("by credit notes"),
+    )
     # Free lots that changed their payer are no part of b; ids of grants hold no blank.
     moved = arrivals.filter(pl.col("grant_id").str.starts_with("prepaid of "))
     for movement in ("transferred_in", "transferred_out"):

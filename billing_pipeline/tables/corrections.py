@@ -4,7 +4,7 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.tables.columns import cents, organisation_id, whole
-from billing_pipeline.tables.invoices import CORRECTION_CAUSES, LINE_BASES, RULE_KINDS
+from billing_pipeline.tables.invoices import CORRECTION_CAUSES, LINE_BASES, RULE_KINDS, Drafts
 
 
 class Differences(dy.Schema):
@@ -123,5 +123,62 @@ class WaitingCorrections(dy.Schema):
     approval = dy.Int64(primary_key=True, min=1)
     corrected_payer_id = organisation_id(primary_key=True)
     payer_id = organisation_id()
-    #: `parked`: its invoice is held back; `no_account`: it has none this month.
-    reason = dy.Enum(["parked", "no_account"])
+    #: `parked`: its invoice is held back; `no_account`: it has none this month; `no_invoice`: it needs a credit note,
+    #: and the corrected month has no invoice that one could refer to.
+    reason = dy.Enum(["parked", "no_account", "no_invoice"])
+
+
+class CreditNotes(Drafts):
+    """One row per credit note: what negative corrections take off an issued invoice beyond the fees of the next one.
+
+    Amounts are positive. Fees are what is credited; what of it had been paid by credits is given back to them, the
+    rest with its VAT is in the payer's favour. The party is that of the corrected invoice, the period its, too.
+    """
+
+    kind = dy.Enum(["credit_note"], primary_key=True)
+    #: The month with whose invoices it is issued.
+    billing_month = dy.String()
+    #: Number and date of the corrected invoice.
+    refers_to = dy.String(primary_key=True)
+    refers_to_issued_on = dy.Date()
+    #: Whose credits are given back: the payer, or whoever pays for it now.
+    holder_id = organisation_id()
+    prepaid_given_back_cents = cents(lowest=0)
+    free_given_back_cents = cents(lowest=0)
+
+    @dy.rule()
+    def credits_are_given_back(cls) -> pl.Expr:
+        """Used credits = -(prepaid + free given back)."""
+        given_back = cls.prepaid_given_back_cents.col + cls.free_given_back_cents.col
+        return cls.used_credits_cents.col == 0 - given_back
+
+
+class IssuedCreditNotes(CreditNotes):
+    """One row per issued credit note; never changed again."""
+
+    number = dy.String(regex=r"^[A-Za-z0-9+_-]{1,35}$")
+    issued_on = dy.Date()
+    due_on = dy.Date()
+
+
+class CreditNoteLines(CorrectionLines):
+    """One row per line of a credit note: a correction, or the part of one, that no invoice has room for.
+
+    Quantity and duration are what was billed too much; the amount is above zero.
+    """
+
+    refers_to = dy.String()
+    holder_id = organisation_id()
+    amount_cents = cents(lowest=1)
+
+
+class GivenBack(dy.Schema):
+    """One row per credit note and what it gave back, of this month and all before."""
+
+    refers_to = dy.String(primary_key=True)
+    billing_month = dy.String(primary_key=True)
+    #: The free lot, `prepaid`, or empty for money.
+    grant_id = dy.String(primary_key=True)
+    payer_id = organisation_id()
+    holder_id = organisation_id()
+    amount_cents = cents(lowest=1)

@@ -249,17 +249,19 @@ class CreditMovements(dy.Schema):
     """One row per arrival, use and expiry of a credit and per refill asked for: append-only, signs as printed.
 
     Over the life of a free lot its rows add up to what is left of it. Over the life of a payer the prepaid rows
-    (`opening` of prepaid grants, `settled`, `prepaid_used`, transfers of prepaid credits) add up to b + e, and over the
-    life of all payers `refill` less `settled` to what is pending. Transfers add up to zero.
+    (`opening` of prepaid grants, `settled`, `prepaid_used`, `given_back`, transfers of prepaid credits) add up to
+    b + e, and over the life of all payers `refill` less `settled` to what is pending. Transfers add up to zero.
     """
 
     payer_id = organisation_id(primary_key=True)
-    #: `opening` (a grant counts for the first time), `settled` (a paid refill arrives), uses, expiry, `refill`;
+    #: `opening` (a grant counts for the first time), `settled` (a paid refill arrives), uses, expiry, `refill`,
+    #: `given_back` (a credit note returns what had paid a line);
     #: transfers are what a payer that became a sub-organisation left to its new payer, booked when the month opens.
     kind = dy.Enum(
         [
             "opening",
             "settled",
+            "given_back",
             "transferred_in",
             "transferred_out",
             "free_used",

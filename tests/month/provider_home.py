@@ -6,7 +6,7 @@ What a row needs but a case does not care about is filled in here, so that a cas
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -26,6 +26,8 @@ from billing_pipeline.settings import REPOSITORY, Settings
 from billing_pipeline.warehouse import Generation, code_version
 
 _UP_TO_INVOICES = ("accounts", "usage", "rating", "credits", "invoices")
+#: What is made when numbers are given, not before.
+ISSUED = ("invoices/invoices", "invoices/credit_notes")
 
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -88,7 +90,7 @@ class ProviderHome:
 
     def draft(self, months: str) -> None:
         """Close months, but make no documents."""
-        self._materialise(months, *_UP_TO_INVOICES, leave_out="invoices/invoices")
+        self._materialise(months, *_UP_TO_INVOICES, leave_out=ISSUED)
 
     def number(self, month: str) -> None:
         """Close and issue a month, but make no documents."""
@@ -96,16 +98,16 @@ class ProviderHome:
 
     def print(self, month: str) -> None:
         """Make the documents of a month."""
-        self._materialise(month, "documents", leave_out="documents/invoice_documents")
+        self._materialise(month, "documents", leave_out=["documents/invoice_documents"])
 
-    def _materialise(self, months: str, *stages: str, leave_out: str | None = None) -> None:
+    def _materialise(self, months: str, *stages: str, leave_out: Collection[str] = ()) -> None:
         keys = parse_months(months)
         tags = {"dagster/asset_partition_range_start": str(keys[0]), "dagster/asset_partition_range_end": str(keys[-1])}
         assets = [spec.key for spec in defs().resolve_all_asset_specs() if spec.group_name in stages]
         job = defs().resolve_implicit_global_asset_job_def()
         with self.environment(), dg.DagsterInstance.get() as instance:
             job.execute_in_process(
-                asset_selection=[key for key in assets if key.to_user_string() != leave_out],
+                asset_selection=[key for key in assets if key.to_user_string() not in leave_out],
                 instance=instance,
                 tags=tags,
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
