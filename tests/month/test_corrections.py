@@ -329,6 +329,20 @@ def test_a_correction_is_explained_by_the_old_figure_the_new_one_and_its_cause(c
         assert steps["text"][0].endswith(f"of {line['origin_month']}, {line['correction_cause']}")
 
 
+def test_explaining_a_correction_leads_to_who_approved_it_what_was_billed_and_the_raw_files(corrected):
+    booking = str(corrected.booking)
+    lines = corrected.late.rows("credits/corrections", booking)
+    late = next(line for line in lines if line["correction_cause"] == "late" and line["basis"] == "moved")
+
+    text = corrected.late.command("explain", booking, late["line_id"], "--organisation", late["payer_id"]).output
+
+    assert "approved by Ann" in text
+    assert (
+        f"billing explain {late['origin_month']} --organisation {late['payer_id']} {late['corrected_line_id']}" in text
+    )
+    assert "traffic_deltas/arrival_date=" in text
+
+
 def test_the_differences_are_told_by_line_organisation_and_cause(corrected):
     month = corrected.months[0]
     rows = corrected.late.rows("credits/corrections", str(corrected.booking), origin_month=str(month))
