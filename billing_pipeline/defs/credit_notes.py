@@ -45,6 +45,9 @@ def book_due(
     billing: Billing, month: Month, due: DueCorrections, fees: dy.DataFrame[Fees]
 ) -> tuple[DueCorrections, BookedMonth]:
     """Book the corrections that are due, but for those that need a credit note and have no invoice to refer to."""
+    booked = book_corrections(due.rows, fees, month)
+    if booked.left_over.is_empty():
+        return due, booked
     numbered = [
         (issued.request.payer_id, str(issued.request.billing_month))
         for issued in billing.books.issued()
@@ -52,7 +55,6 @@ def book_due(
     ]
     names = ("corrected_payer_id", "origin_month")
     known = pl.DataFrame(numbered, schema=dict.fromkeys(names, pl.String), orient="row")
-    booked = book_corrections(due.rows, fees, month)
     while (lacking := booked.left_over.join(known, on=names, how="anti")).height:
         due = postpone(due, lacking, "no_invoice")
         booked = book_corrections(due.rows, fees, month)

@@ -38,8 +38,15 @@ from billing_pipeline.warehouse import Generation
 )
 def differences(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
     """Rate an issued month again, aside, and compare it with what was billed for it so far."""
-    if not billing.books.is_issued(month):
+    issued = billing.books.issued_month(month)
+    if issued is None:
         message = f"{month} is not issued, so it is closed again instead of corrected: billing close {month}"
+        raise NotCorrectable(message)
+    if billing.as_of(month) < issued.as_of:
+        message = (
+            f"{month} was issued as of {issued.as_of:%Y-%m-%dT%H:%M:%SZ} and knew more than it would be rated with; "
+            f"give --as-of {issued.as_of:%Y-%m-%dT%H:%M:%SZ} or later"
+        )
         raise NotCorrectable(message)
     aside = _rate_again(billing, month)
     approved = billing.books.approved_corrections(month)
@@ -102,7 +109,8 @@ def _held_back(billing: Billing, aside: Billing, month: Month) -> dy.DataFrame[P
     """Who cannot be corrected: whose bill would be wrong now, and who was never billed and is released instead."""
     organisations = Organisations.validate(aside.read("accounts/organisations", month).read(), cast=True)
     now = park_payers(problems_of(aside, month), organisations, ParkedOrganisations.create_empty())
-    stated = billing.settled("credits/credit_statements", month).read()
+    parked = billing.settled("invoices/parked_organisations", month).read()
+    stated = without(billing.settled("credits/credit_statements", month).read(), parked)
     unbilled = organisations.select("payer_id").unique().join(stated, on="payer_id", how="anti")["payer_id"].sort()
     detail = f"not billed for {month} yet; run: billing release {{}} {month}"
     rows = [(payer, "not_billed", detail.format(payer)) for payer in unbilled if is_held_back(billing, payer, month)]

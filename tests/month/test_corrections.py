@@ -7,7 +7,7 @@ withdrawals and another price only after the months were issued, is rated again,
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 import polars as pl
@@ -133,6 +133,12 @@ def usage_of_who_closed() -> list[Told]:
     ]
 
 
+def on_last_day(taken_in: datetime) -> datetime:
+    """A provider that delivers once a month: fewer arrival days."""
+    last = Month(taken_in.year, taken_in.month).last_day
+    return datetime(last.year, last.month, last.day, 23, tzinfo=UTC)
+
+
 @dataclass
 class Corrected:
     """The same provider with complete and with late data."""
@@ -193,7 +199,7 @@ def make(new_home: Callable[..., ProviderHome], name: str, months: list[Month]) 
             for number, (of_feed, row) in enumerate(told):
                 if of_feed != feed or (kind == "complete" and number in withdrawn):
                     continue
-                named = {"event_id": f"{feed}-{number}"} | row
+                named = {"event_id": f"{feed}-{number}"} | row | {"ingested_at": on_last_day(row["ingested_at"])}
                 rows.append(named | ({"ingested_at": known} if kind == "late" and number in of_late else {}))
                 if number in withdrawn:
                     rows.append(named | {"ingested_at": known, "is_deleted": True})
@@ -323,8 +329,9 @@ def test_a_correction_is_explained_by_the_old_figure_the_new_one_and_its_cause(c
     explained = corrected.late.generation("invoices/explanations", booking).read()
     for line in corrected.late.rows("credits/corrections", booking):
         steps = explained.filter(line_id=line["line_id"], figure="amount").sort("step")
-        assert steps["what"].to_list() == ["rerated", "billed"]
-        assert steps["amount_cents"].to_list() == [line["rated_cents"], -line["billed_cents"]]
+        rest = line["amount_cents"] - (line["rated_cents"] - line["billed_cents"])
+        assert steps["what"].to_list() == ["rerated", "billed"] + ["credited"] * bool(rest)
+        assert steps["amount_cents"].to_list()[:2] == [line["rated_cents"], -line["billed_cents"]]
         assert steps["amount_cents"].sum() == line["amount_cents"]
         assert steps["text"][0].endswith(f"of {line['origin_month']}, {line['correction_cause']}")
 
@@ -344,11 +351,12 @@ def test_explaining_a_correction_leads_to_who_approved_it_what_was_billed_and_th
 
 
 def test_the_differences_are_told_by_line_organisation_and_cause(corrected):
-    month = corrected.months[0]
-    rows = corrected.late.rows("credits/corrections", str(corrected.booking), origin_month=str(month))
+    month, booking = corrected.months[0], str(corrected.booking)
+    tables = ("credits/corrections", "credits/credit_note_lines")
+    rows = [row for table in tables for row in corrected.late.rows(table, booking, origin_month=str(month))]
     text = corrected.printed[f"diff {month}"]
 
-    assert f"{len(rows):,} lines differ from what was billed" in text
+    assert f"{len({row['corrected_line_id'] for row in rows}):,} lines differ from what was billed" in text
     assert "Not compared: 0" in text
     assert f"Correction of {month}" in corrected.printed[f"approve {month}"]
 
