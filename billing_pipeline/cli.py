@@ -160,6 +160,9 @@ Examples:
   billing whatif 2026-10 --prices FILE.csv      the month under another price list
   billing export fec 2026-01..2026-12           the journal for accountants
   billing rebuild 2026-10                       an issued month once more, byte for byte
+  billing correct 2026-10 --as-of 2027-02-01    rate an issued month again; billing diff 2026-10 shows it once more
+  billing correct 2026-10 --approve --author NAME
+                                                book the difference on the next invoices
 """
 
 
@@ -451,6 +454,34 @@ def rebuild(month: Month) -> None:
 
 @main.command()
 @_folder_options
+@click.argument("month", type=MonthType())
+@click.option(
+    "--as-of",
+    type=InstantType(),
+    help="What has landed by then is seen [default: the end of the newest day that landed].",
+)
+@click.option("--approve", is_flag=True, help="Book the differences that were published last on the next invoices.")
+@click.option("--author", help="Who approves them.")
+def correct(month: Month, as_of: datetime | None, approve: bool, author: str | None) -> None:
+    """Rate MONTH, which is issued, again, and say what differs from what was billed; with --approve, book that.
+
+    With --approve alone what was said last is approved; with --as-of, too, the month is rated again before.
+    """
+    from billing_pipeline.console.correcting import approve_correction, correct_month, print_differences
+
+    if approve != bool(author):
+        message = "--approve and --author NAME go together"
+        raise click.UsageError(message)
+    _prepare_dagster_home()
+    if as_of or not approve:
+        correct_month(_open(), month, as_of)
+        click.echo(print_differences(_open(), month), nl=False)
+    if author:
+        click.echo(approve_correction(_open(), month, author))
+
+
+@main.command()
+@_folder_options
 @click.argument("form", type=click.Choice(["fec", "beancount", "hledger"]))
 @click.argument("months", type=MonthsType(), metavar="MONTH[..MONTH]")
 @click.option(
@@ -467,6 +498,18 @@ def export(form: str, months: list[Month], out: Path | None) -> None:
     click.echo(f"{exported.entries:,} entries, {exported.postings:,} postings: {exported.file}")
     for currency, postings in exported.left_out.items():
         click.echo(f"Left out: {postings:,} postings in {currency}; a FEC holds euros, and no rate is invented.")
+
+
+@main.command()
+@_folder_options
+@click.argument("month", type=MonthType())
+@click.option("--format", "form", type=click.Choice(["table", "csv"]), default="table", show_default=True, help="Form.")
+def diff(month: Month, form: str) -> None:
+    """Say what differs in MONTH between what was billed and its second rating, by line, organisation and cause."""
+    from billing_pipeline.console.correcting import print_csv, print_differences
+
+    billing = _open()
+    click.echo(print_csv(billing, month) if form == "csv" else print_differences(billing, month), nl=False)
 
 
 @main.group("import-trace")
@@ -569,6 +612,12 @@ def _find_invoice(billing: "Billing", invoice: str) -> tuple[str, Month]:
         payer, month = invoice.rsplit("/", 1)
         return payer, Month.parse(month)
     for issued in billing.books.issued():
+        if issued.number == invoice and issued.request.kind == "credit_note":
+            message = (
+                f"{invoice} is a credit note of {issued.request.billing_month}; what it credits: billing show "
+                f"credits/credit_note_lines {issued.request.billing_month} --organisation {issued.request.payer_id}"
+            )
+            raise click.ClickException(message)
         if issued.number == invoice:
             return issued.request.payer_id, issued.request.billing_month
     message = (

@@ -102,6 +102,8 @@ class Settings(BaseSettings):
     series: str = "INV"
     #: What a number is made of; serials run from 1 in each series and year.
     number_format: Annotated[str, AfterValidator(check_format)] = NUMBER_FORMAT
+    #: The same for credit notes.
+    credit_note_series: str = "CN"
     payment_terms_days: int = Field(default=14, ge=0)
     seller: SellerSettings = SellerSettings()
     accounting: AccountingSettings = AccountingSettings()

@@ -19,6 +19,7 @@ _WHAT = {
     "invoices": "drafts, tax; numbers last",
     "documents": "HTML and PDF per organisation",
     "exports": "the journal in double entry",
+    "corrections": "issued months, rated again",
 }
 
 

@@ -3,8 +3,10 @@
 from billing_pipeline.books.chain import GENESIS, BooksDamaged, BooksTooNew, Head
 from billing_pipeline.books.register import (
     AlreadyIssued,
+    ApprovedCorrection,
     Books,
     ChangeOutOfOrder,
+    CorrectionOutdated,
     DocumentChanged,
     Issued,
     IssuedMonth,
@@ -17,10 +19,12 @@ from billing_pipeline.rules.numbering import MalformedNumber
 __all__ = [
     "GENESIS",
     "AlreadyIssued",
+    "ApprovedCorrection",
     "Books",
     "BooksDamaged",
     "BooksTooNew",
     "ChangeOutOfOrder",
+    "CorrectionOutdated",
     "DocumentChanged",
     "Head",
     "IssueRequest",

@@ -1,7 +1,8 @@
 """The books: which documents were issued, with which number, in which state they are, which months are closed for good.
 
-Kinds of entry: `first_month`, `invoice_issued`, `month_issued`, `documents_recorded`, `state_changed`. An entry never
-changes; what follows from an issued document (payment, reminder, delivery) becomes an entry of its own kind.
+Kinds of entry: `first_month`, `invoice_issued`, `month_issued`, `documents_recorded`, `state_changed`,
+`correction_approved`. An entry never changes; what follows from an issued document (payment, reminder, delivery)
+becomes an entry of its own kind.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,6 +72,10 @@ class ChangeOutOfOrder(ValueError):
     """A state would change before the last change that is in the books."""
 
 
+class CorrectionOutdated(ValueError):
+    """Differences were computed before another correction of the same month was approved."""
+
+
 class DocumentChanged(ValueError):
     """A file of an issued document would be replaced by another one."""
 
@@ -130,6 +135,20 @@ class IssuedMonth:
     as_of: datetime
     #: The published generations it was issued from, by name.
     generations: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ApprovedCorrection:
+    """A correction of an issued month that is to be booked."""
+
+    seq: int
+    month: Month
+    #: The generation of `corrections/differences` that was approved, and the sha256 of its rows.
+    generation: str
+    content_hash: str
+    author: str
+    #: Invoices of months that are closed as of then or later book it.
+    as_of: datetime
 
 
 class Books:
@@ -249,6 +268,59 @@ class Books:
     def is_issued(self, month: Month) -> bool:
         """Whether a month is issued; a month in which nothing was due can be."""
         return self.issued_month(month) is not None
+
+    def approve_correction(
+        self, month: Month, generation: str, content_hash: str, author: str, *, as_of: datetime, follows: int
+    ) -> ApprovedCorrection:
+        """Keep that the differences of an issued month are to be booked; the same once more changes nothing.
+
+        Args:
+            month: the corrected month.
+            generation: of `corrections/differences`.
+            content_hash: the sha256 of its rows.
+            author: who approved them.
+            as_of: the instant whose knowledge the differences have.
+            follows: the last approval of the month that the differences count as billed; 0 where there was none.
+
+        Raises:
+            NotIssued: the month is not issued.
+            CorrectionOutdated: another correction of the month was approved since.
+        """
+        with self._chain.writing() as entries:
+            approved = _approvals(entries, month)
+            for correction in approved:
+                if correction.generation == generation:
+                    return correction
+            if _last_issue_of_month(entries, month) is None:
+                message = f"{month} is not issued; close it again instead: billing close {month}"
+                raise NotIssued(message)
+            if (approved[-1].seq if approved else 0) != follows:
+                message = (
+                    f"another correction of {month} was approved since these differences were computed; "
+                    f"run: billing correct {month}"
+                )
+                raise CorrectionOutdated(message)
+            payload = {
+                "month": str(month),
+                "generation": generation,
+                "content_hash": content_hash,
+                "author": author,
+                "as_of": _instant_text(as_of),
+            }
+            return _as_approved(entries.append("correction_approved", payload))
+
+    def approved_corrections(self, month: Month | None = None) -> list[ApprovedCorrection]:
+        """The approved corrections of a month, or of all, in the order of approval."""
+        with self._chain.reading() as entries:
+            return _approvals(entries, month)
+
+    def first_issue_seq(self, month: Month) -> int | None:
+        """The place in the books at which a month was issued first, or None if it was not."""
+        with self._chain.reading() as entries:
+            kept = entries.select(
+                "kind = 'month_issued' AND payload ->> '$.month' = ? ORDER BY seq LIMIT 1", str(month)
+            )
+        return kept[0].seq if kept else None
 
     def record_documents(self, documents: Mapping[str, Mapping[str, str]]) -> None:
         """Keep the sha256 of issued documents' files, as number -> file name -> sha256; all of them or none.
@@ -510,6 +582,24 @@ def _as_issued_month(entry: Entry) -> IssuedMonth:
     kept = entry.payload
     return IssuedMonth(
         entry.seq, Month.parse(kept["month"]), datetime.fromisoformat(kept["as_of"]), kept["generations"]
+    )
+
+
+def _approvals(entries: Entries, month: Month | None) -> list[ApprovedCorrection]:
+    condition, values = (" AND payload ->> '$.month' = ?", (str(month),)) if month else ("", ())
+    kept = entries.select(f"kind = 'correction_approved'{condition} ORDER BY seq", *values)
+    return [_as_approved(entry) for entry in kept]
+
+
+def _as_approved(entry: Entry) -> ApprovedCorrection:
+    kept: Mapping[str, Any] = entry.payload
+    return ApprovedCorrection(
+        seq=entry.seq,
+        month=Month.parse(kept["month"]),
+        generation=kept["generation"],
+        content_hash=kept["content_hash"],
+        author=kept["author"],
+        as_of=datetime.fromisoformat(kept["as_of"]),
     )
 
 

@@ -17,6 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from billing_pipeline.defs.billing import Billing, as_of, partition
+from billing_pipeline.defs.corrections import DIFFERENCES
 from billing_pipeline.defs.evidence import receipts_of_files
 from billing_pipeline.documents.formatting import format_money, format_rate
 from billing_pipeline.rules.currencies import MINOR_DIGITS
@@ -85,6 +86,9 @@ _LABELS = {
     "beyond_base": "limit above base",
     "lowered": "lowered by",
     "top_up": "topped up by",
+    "rerated": "rated now",
+    "billed": "already billed",
+    "credited": "on a credit note",
     "rounded": "rounded once, half away from zero",
     "line": "amount of the line",
     "discount_share": "share of the discount",
@@ -97,6 +101,7 @@ _LABELS = {
     "carried": "left",
     "refill_paid": "paid",
     "opening": "opening balance",
+    "given_back": "given back",
     "transferred_in": "taken over",
     "transferred_out": "given away",
     "recurring": "recurring",
@@ -261,7 +266,7 @@ class _Explained:
                 return self._command("--figure", STATEMENT_FIGURES.get(step["text"], step["text"]))
             case "lines" | "discount" | "top_up" | "recurring" | "vat_on_lines":
                 return self._command()
-            case "lot" | "opening" | "prepaid_credit" | "transferred_in" | "transferred_out":
+            case "lot" | "opening" | "given_back" | "prepaid_credit" | "transferred_in" | "transferred_out":
                 return f"billing show credits/credit_movements {self.month} --organisation {self.payer}"
             case "commitment":
                 return f"billing show accounts/spend_rules {self.month}"
@@ -344,9 +349,35 @@ class _Explained:
         if due.height:
             yield f"  of this to pay: {self._money(int(due['amount_cents'].sum()))}"
             yield self._table(pl.concat([due, steps.filter(figure="vat_share")]))
+        if line["correction_cause"]:
+            yield from self._correction_shown(line)
+            return
         yield from self._rows_shown(line)
         charges = self._made_from("rating/charges")
         yield f"  code version {charges.manifest['code_version']}, as of {as_of(charges):%Y-%m-%dT%H:%M:%SZ}"
+
+    def _correction_shown(self, line: Mapping[str, Any]) -> Iterator[RenderableType]:
+        """Who approved a correction, what it corrects, and which raw files the line is rated from by now."""
+        booked = self.billing.settled("credits/corrections", self.month).read().filter(line_id=line["line_id"])
+        seq, origin = booked["approval"].item(), Month.parse(line["origin_month"])
+        (approval,) = [entry for entry in self.billing.books.approved_corrections(origin) if entry.seq == seq]
+        corrected = line["corrected_line_id"]
+        yield (
+            f"  {origin} rated again as of {_instant(approval.as_of)}, approved by {approval.author} "
+            f"(entry {seq} of the books)"
+        )
+        yield f"  what was billed: {self._command(corrected, month=origin)}"
+        rated = self.billing.warehouse.generation(DIFFERENCES, partition(origin), approval.generation)
+        sources = rated.read("sources").filter(line_id=corrected)
+        if sources.is_empty():
+            yield "  no raw row is left of it"
+            return
+        receipts = receipts_of_files(self.billing, self.month, sources)
+        files = _grid("left", "right", "left")
+        for row in sources.join(receipts, on=["feed", "file_id"]).sort("path").iter_rows(named=True):
+            files.add_row(row["path"], f"{row['source_rows']:,} rows", f"sha256 {row['sha256']}")
+        yield "  raw files:"
+        yield _indented(files)
 
     def _rows_shown(self, line: Mapping[str, Any]) -> Iterator[RenderableType]:
         rows = self.rows(line)

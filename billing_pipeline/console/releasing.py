@@ -34,7 +34,7 @@ def release_organisation(
         NotReleasable: the payer is not held back, still faulty, or another month comes first.
     """
     require_held_back(billing, payer, month)
-    home = replace(billing, chosen_as_of=as_of or _newest(billing, month), chosen_issue_date=issue_date)
+    home = replace(billing, chosen_as_of=as_of or newest_arrivals(billing, month), chosen_issue_date=issue_date)
     if billing.books.is_issued(month):
         home = _resumed(home, payer, month)
         invoice = release(home, rerate(home, month, list(defs().assets or [])), payer, month)
@@ -49,7 +49,7 @@ def release_organisation(
     yield from _next_steps(billing, payer, month, home.as_of(month))
 
 
-def _newest(billing: Billing, month: Month) -> datetime:
+def newest_arrivals(billing: Billing, month: Month) -> datetime:
     """The end of the newest day that landed; never before what the month saw when it was closed."""
     closed = as_of(billing.settled("invoices/drafts", month))
     days = (billing.landing.newest_day(feed) for feed in billing.landing.feeds())
@@ -59,7 +59,7 @@ def _newest(billing: Billing, month: Month) -> datetime:
 def _resumed(home: Billing, payer: str, month: Month) -> Billing:
     """If a release got as far as the number, the same again: with its `as_of` and date."""
     for issued in home.books.issued(month):
-        if issued.request.payer_id == payer:
+        if issued.request.payer_id == payer and issued.request.kind == "invoice":
             return replace(home, chosen_as_of=issued.as_of, chosen_issue_date=issued.issued_on)
     return home
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.corrections import CORRECTIONS, due_corrections, publish_corrections
+from billing_pipeline.defs.credit_notes import CREDIT_NOTE_LINES, CREDIT_NOTES, book_due, draft_notes, publish_notes
 from billing_pipeline.defs.evidence import check_charges
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.defs.states import known_by, record_payments
@@ -24,6 +26,12 @@ from billing_pipeline.rules.balances import (
     open_lots,
 )
 from billing_pipeline.rules.bill_flags import fees_are_steady, flag_bills
+from billing_pipeline.rules.credit_notes import (
+    give_back_prepaid,
+    given_back_movements,
+    prepaid_given_back,
+    reopen_lots,
+)
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.equations import (
     balances_continue,
@@ -140,15 +148,18 @@ CREDIT_TABLES = (
         checks={
             "seconds_are_conserved": "Billed time = length of the usable runs, none longer than the month.",
             "every_line_has_sources": "Every line leads to raw rows, and every raw file to its receipt and sha256.",
-            "lines_make_fees": "Σ lines − discounts + true-ups = fees F.",
+            "lines_make_fees": "Σ lines − discounts + true-ups + corrections = fees F.",
             "statements_keep_their_formulas": "A, B, i and h are what their formulas say.",
             "credits_match_statements": "Movements add up to c, d, e and h.",
             "grants_are_conserved": "Per lot: granted = used + expired + left, each at least 0.",
-            "balances_continue": "b + g = b + e + g + h of the month before + opening balances − given up.",
+            "balances_continue": "b + g = b + e + g + h of the month before + openings + given back − given up.",
             "transfers_cancel_out": "Credits that change their payer: out = in.",
         },
         warnings={"fees_are_steady": "Fees stay within half of those of the month before."},
     ),
+    CORRECTIONS,
+    CREDIT_NOTES,
+    CREDIT_NOTE_LINES,
     Table(
         "credits/adjustments",
         "Discounts, caps and least amounts, before credits pay. One row per payer and rule that changed its fees.",
@@ -186,11 +197,15 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     assigned = assign_spend_rules(_accounts_table(billing, month, "spend_rules"), charges, current)
     found = (entered.problems, opened.problems, assigned.problems)
     parked = park_payers(
-        [*_problems(billing, month), *(_of_payers(rows) for rows in found)], organisations, before.parked
+        [*problems_of(billing, month), *(_of_payers(rows) for rows in found)], organisations, before.parked
     )
     charges = Charges.validate(without(charges, parked), cast=True)
     rules = without(assigned.rules, parked)
     fees, adjustments, shares = adjust_charges(charges, rules, current, period)
+    due = due_corrections(billing, month, current, without(opened.accounts, parked), parked)
+    due, booked = book_due(billing, month, due, fees)
+    credited = draft_notes(billing, month, booked.left_over)
+    fees, shares = booked.fees, pl.concat([shares, booked.shares])
     accounts = provision_accounts(
         without(opened.accounts, parked),
         fees,
@@ -199,12 +214,15 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         billing.settings.provision_from_month,
         period,
     )
+    accounts = give_back_prepaid(accounts, credited.given_back)
     lots = without(open_lots(before.lots, entered.opened, grants, opened.takeovers, period), parked)
+    lots = reopen_lots(lots, credited.given_back, credited.lots)
     settlement = settle_credits(fees, lots, accounts, period)
     # What leaves for a parked payer waits with it, under its old one.
     waiting = without(opened.movements, opened.takeovers.join(parked, left_on="successor_id", right_on="payer_id"))
     arrivals = without(waiting, parked)
-    movements = pl.concat([arrivals, settlement.movements]).sort("payer_id", "kind", "grant_id", "line_id")
+    returned = given_back_movements(credited.given_back, accounts)
+    movements = pl.concat([arrivals, returned, settlement.movements]).sort("payer_id", "kind", "grant_id", "line_id")
     basis = basis_hash(accounts, before.statements, before.movements, arrivals, opened.takeovers)
 
     statements = settlement.statements
@@ -217,9 +235,10 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
             compared,
             prepaid_openings(arrivals, entered.opened),
             given_up_refills(arrivals),
+            prepaid_given_back(credited.given_back),
         ),
         transfers_cancel_out(movements),
-        lines_make_fees(charges, adjustments, statements),
+        lines_make_fees(charges, adjustments, statements, booked.lines),
         credits_match_statements(movements, statements),
         grants_are_conserved(settlement.lots, statements),
     ]
@@ -228,6 +247,8 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     statements, fees, adjustments, shares, lots, movements = (
         without(rows, broken) for rows in (statements, fees, adjustments, shares, settlement.lots, movements)
     )
+    corrected = publish_corrections(billing, month, booked, due, broken)
+    noted = publish_notes(billing, month, credited, broken)
 
     inputs = inputs_of({table: billing.read(table, month) for table in _INPUTS}) | {
         f"{table} before": generation.id for table, generation in before.generations.items()
@@ -256,6 +277,8 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         billing.warehouse.publish(table, partition(month), rows, as_of=as_of, inputs=inputs)
 
     return {
+        CORRECTIONS.key: corrected,
+        **noted,
         "credits/credit_statements": Report(
             {
                 "dagster/row_count": statements.height,
@@ -274,7 +297,7 @@ def _of_payers(problems: pl.DataFrame) -> pl.DataFrame:
     return problems.select("reason", "detail", owner_id="payer_id")
 
 
-def _problems(billing: Billing, month: Month) -> list[pl.DataFrame]:
+def problems_of(billing: Billing, month: Month) -> list[pl.DataFrame]:
     """What earlier stages found wrong with owners: usage that contradicts itself or cannot be rated, faulty rows.
 
     Usage of organisations that nobody knows is in quarantine; nobody is parked for it.

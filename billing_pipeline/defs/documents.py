@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -14,13 +14,14 @@ from billing_pipeline.defs.partitions import month_and_organisation
 from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.documents.pool import render_all
 from billing_pipeline.documents.rendering import RenderedInvoice
-from billing_pipeline.documents.view import DocumentFailure, InvoiceView, build_views
+from billing_pipeline.documents.view import DocumentFailure, InvoiceView, build_credit_note_views, build_views
 from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.period import Month
+from billing_pipeline.tables.corrections import CreditNoteLines, IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditLots, CreditStatements
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices
 from billing_pipeline.tables.rating import Unusable
-from billing_pipeline.warehouse import Generation
+from billing_pipeline.warehouse import Generation, Publication
 
 _FORMATS = ("html", "pdf")
 
@@ -57,8 +58,10 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
                 context.log.info("%s: %s of %s documents", month, len(made), invoices.height)
         rows = invoices.select("payer_id", "number", "payable_cents", "currency").filter(pl.col("payer_id").is_in(made))
         publication.write("rows", rows.sort("payer_id"))
+        notes = _write_credit_notes(billing, month, publication)
     generation = billing.warehouse.require("documents/month_documents", partition(month))
     folder = _link(billing, month, generation, rows)
+    _link_credit_notes(billing, generation, notes)
     _record(context, billing, month, rows)
     sentence = f"every invoice has its document: {invoices.height} invoices, {len(made)} documents"
     figures = {"invoices": invoices.height, "documents": len(made)}
@@ -92,6 +95,8 @@ def add_document(billing: Billing, month: Month, payer: str) -> Path:
             for name in (f"{other}.{kind}" for other in others["payer_id"] for kind in _FORMATS):
                 os.link(older.file(name), publication.path(name))
         publication.write("rows", pl.concat([others, rows]).sort("payer_id"))
+        notes = _write_credit_notes(billing, month, publication)
+    _link_credit_notes(billing, publication.generation, notes)
     return _link(billing, month, publication.generation, rows) / _name(rows.row(0, named=True))
 
 
@@ -121,6 +126,41 @@ def invoice_documents(context: dg.AssetExecutionContext, billing: dg.ResourcePar
     for name, content in files.items():
         _replace(folder / name, content)
     return dg.MaterializeResult(metadata=_document_metadata(folder, invoice.row(0, named=True)))
+
+
+def _write_credit_notes(billing: Billing, month: Month, publication: Publication) -> list[str]:
+    """Make the documents of the month's issued credit notes, and return their numbers.
+
+    Raises:
+        RuntimeError: one could not be made.
+    """
+    key = "invoices/credit_notes"
+    issued = billing.warehouse.current(key, partition(month)) if billing.books.is_issued(month) else None
+    if issued is None:
+        return []
+    notes = IssuedCreditNotes.validate(issued.read(), cast=True).sort("number")
+    lines = CreditNoteLines.validate(billing.settled("credits/credit_note_lines", month).read(), cast=True)
+    views = build_credit_note_views(notes, lines, billing.settings.invoicing_seller)
+    for number, outcome in zip(notes["number"], render_all(views, 1), strict=True):
+        if isinstance(outcome, DocumentFailure):
+            message = f"no document for {number}: {outcome.detail}"
+            raise RuntimeError(message)
+        publication.write_bytes(f"{number}.html", outcome.html)
+        publication.write_bytes(f"{number}.pdf", outcome.pdf)
+    return notes["number"].to_list()
+
+
+def _link_credit_notes(billing: Billing, generation: Generation, numbers: Sequence[str]) -> None:
+    """Link issued credit notes under their numbers, and keep their checksums in the books."""
+    folder = billing.settings.home.resolve() / "documents" / billing.settings.credit_note_series
+    recorded = {}
+    for number in numbers:
+        folder.mkdir(parents=True, exist_ok=True)
+        names = [f"{number}.{kind}" for kind in _FORMATS]
+        for name in names:
+            _link_file(generation.file(name), folder / name)
+        recorded[number] = {name: generation.manifest["files"][name]["sha256"] for name in names}
+    billing.books.record_documents(recorded)
 
 
 def _invoices(billing: Billing, month: Month) -> tuple[dict[str, Generation], pl.DataFrame]:
@@ -188,17 +228,22 @@ def _link(billing: Billing, month: Month, generation: Generation, rows: pl.DataF
         for kind in _FORMATS:
             published = generation.file(f"{invoice['payer_id']}.{kind}")
             link = folder / f"{_name(invoice)}.{kind}"
-            temporary = link.with_name(f".{link.name}.tmp")
-            temporary.unlink(missing_ok=True)
-            os.link(published, temporary)
-            temporary.replace(link)
-            # Renaming a link onto another link to the same file does nothing, and leaves both.
-            temporary.unlink(missing_ok=True)
+            _link_file(published, link)
             if invoice["number"]:
                 checksum = generation.manifest["files"][published.name]["sha256"]
                 recorded.setdefault(invoice["number"], {})[link.name] = checksum
     billing.books.record_documents(recorded)
     return folder
+
+
+def _link_file(published: Path, link: Path) -> None:
+    """Put a link to a published file in its place, whole or not at all."""
+    temporary = link.with_name(f".{link.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    os.link(published, temporary)
+    temporary.replace(link)
+    # Renaming a link onto another link to the same file does nothing, and leaves both.
+    temporary.unlink(missing_ok=True)
 
 
 def _record(context: dg.AssetExecutionContext, billing: Billing, month: Month, rows: pl.DataFrame) -> None:

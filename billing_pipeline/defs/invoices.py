@@ -9,6 +9,7 @@ import polars as pl
 from billing_pipeline.adapters.vat_rates import read_vat_rates
 from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
+from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes, publish_numbered, read_notes
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
 from billing_pipeline.defs.states import STATES, known_by, publish_states, record_payments
@@ -31,6 +32,7 @@ from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import find_takeovers, first_organisations
 from billing_pipeline.rules.tax import VatDecisions, decide_taxes, find_retaxed
 from billing_pipeline.tables.accounts import Organisations
+from billing_pipeline.tables.corrections import CorrectionLines, CreditNotes
 from billing_pipeline.tables.credits import Adjustments, CreditMovements, CreditStatements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.invoices import BillFlags, Drafts, InvoiceLines, Invoices, ParkedOrganisations
@@ -39,6 +41,9 @@ from billing_pipeline.tables.rating import Charges
 #: What an issued month was issued from, kept in the books: the month after settles on exactly these.
 ISSUED_FROM = (
     "rating/unusable",
+    "credits/corrections",
+    "credits/credit_notes",
+    "credits/credit_note_lines",
     "credits/credit_statements",
     "credits/adjustments",
     "credits/credit_movements",
@@ -53,7 +58,7 @@ ISSUED_FROM = (
 )
 
 #: What is made when numbers are given, not before.
-ISSUED = (["invoices", "invoices"], ["invoices", "states"])
+ISSUED = (["invoices", "invoices"], ["invoices", "credit_notes"], ["invoices", "states"])
 
 _TOTALS = ("fees", "subtotal", "vat", "payable")
 
@@ -62,7 +67,13 @@ class DraftOutdated(RuntimeError):
     """A draft was settled on something that has changed since."""
 
 
-_DRAFTED_FROM = ("credits/credit_statements", "credits/adjustments", "rating/charges", "accounts/organisations")
+_DRAFTED_FROM = (
+    "credits/credit_statements",
+    "credits/adjustments",
+    "credits/corrections",
+    "rating/charges",
+    "accounts/organisations",
+)
 
 DRAFT_TABLES = (
     Table(
@@ -132,6 +143,7 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         _decide_taxes(billing, month, _with_statement(current, statements)),
         BasisHashes.validate(settled.read("basis")),
         billing.period(month),
+        CorrectionLines.validate(read["credits/corrections"].read(), cast=True),
     )
     lifetimes = _extend_lifetimes(billing, month, organisations, statements, month_drafted)
     equations = {
@@ -199,6 +211,7 @@ def _extend_lifetimes(
         OpenedGrants.validate(billing.read("credits/opened_grants", month).read(), cast=True),
         find_takeovers(first_organisations(organisations)),
         month,
+        CreditNotes.validate(without(read_notes(billing, month), drafted.parked, "holder_id")),
     )
 
 
@@ -219,6 +232,7 @@ def _with_statement(
             "invoices_are_their_drafts": "What was issued asks for what was drafted.",
         },
     ),
+    ISSUED_CREDIT_NOTES,
     STATES,
 )
 def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
@@ -227,6 +241,7 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     if not billing.books.is_issued(month):
         _number_and_freeze(billing, month)
     invoices = Invoices.validate(billing.read("invoices/invoices", month).read(), cast=True)
+    notes = billing.read(ISSUED_CREDIT_NOTES.key, month).read()
     drafts = Drafts.validate(billing.settled("invoices/drafts", month).read(), cast=True)
     series, year = billing.settings.series, billing.issue_date(month).year
     serials = [i.serial for i in billing.books.issued() if i.series == series and i.issued_on.year == year]
@@ -235,6 +250,9 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     return {
         "invoices/invoices": Report(
             {"dagster/row_count": invoices.height} | total_amounts(invoices, *_TOTALS), equations
+        ),
+        ISSUED_CREDIT_NOTES.key: Report(
+            {"dagster/row_count": notes.height} | total_amounts(notes, "fees", "payable"),
         ),
         STATES.key: publish_states(billing, month),
     }
@@ -250,6 +268,7 @@ def _number_and_freeze(billing: Billing, month: Month) -> None:
     invoices = number_drafts(billing, month, drafts, lines, statements)
     as_of = billing.as_of(month)
     billing.warehouse.publish("invoices/invoices", partition(month), invoices, as_of=as_of, inputs=inputs_of(read))
+    publish_numbered(billing, month, number_notes(billing, month))
     billing.books.record_month_issued(month, inputs_of(read), as_of=as_of)
 
 

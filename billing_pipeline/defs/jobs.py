@@ -35,6 +35,14 @@ bill_month = dg.define_asset_job(
     executor_def=dg.in_process_executor,
 )
 
+correct_month = dg.define_asset_job(
+    "correct_month",
+    dg.AssetSelection.assets(["corrections", "differences"]),
+    description="Rates an issued month again, beside the one that was billed, and says what differs; books nothing.",
+    partitions_def=billing_month,
+    executor_def=dg.in_process_executor,
+)
+
 
 @dg.schedule(cron_schedule="0 4 3 * *", target=close_month, execution_timezone=billing_month.timezone)
 def close_last_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:

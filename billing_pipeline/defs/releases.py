@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, partition, released_table
+from billing_pipeline.defs.credit_notes import number_notes, publish_numbered
 from billing_pipeline.defs.documents import add_document
 from billing_pipeline.defs.exports import JOURNAL, write_journal
 from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, number_drafts, require_issuable
@@ -35,7 +36,7 @@ def require_held_back(billing: Billing, payer: str, month: Month) -> None:
     Raises:
         NotReleasable: it is not, or another month must be released first.
     """
-    if not _is_held_back(billing, payer, month):
+    if not is_held_back(billing, payer, month):
         customers = billing.read("accounts/organisations", month).read().filter(owner_id=payer)
         payers = customers["payer_id"].unique().sort().to_list()
         if payers not in ([], [payer]):
@@ -44,7 +45,7 @@ def require_held_back(billing: Billing, payer: str, month: Month) -> None:
         message = f"{payer} is not parked in {month}; billing status {month} says who is"
         raise NotReleasable(message)
     first = billing.books.first_month()
-    if first is not None and month > first and _is_held_back(billing, payer, month.previous):
+    if first is not None and month > first and is_held_back(billing, payer, month.previous):
         message = (
             f"{payer} is parked in {month.previous}, too, and {month} settles on it; "
             f"run: billing release {payer} {month.previous}"
@@ -120,6 +121,7 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     invoices = billing.read("invoices/invoices", month)
     others = Invoices.validate(invoices.read(), cast=True).filter(pl.col("payer_id") != payer)
     _publish(billing, invoices, {"rows": pl.concat([others, numbered]).sort("number")}, aside, payer, month)
+    publish_numbered(billing, month, number_notes(aside, month, payer))
     before = billing.books.issued_month(month)
     generations = {
         **(dict(before.generations) if before else {}),
@@ -137,7 +139,7 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     return numbered.row(0, named=True)
 
 
-def _is_held_back(billing: Billing, payer: str, month: Month) -> bool:
+def is_held_back(billing: Billing, payer: str, month: Month) -> bool:
     """Whether a payer is parked, or its usage was refused because nobody knew it and it is not billed since."""
     parked = billing.settled("invoices/parked_organisations", month).read()
     if not parked.filter(payer_id=payer).is_empty():

@@ -13,6 +13,7 @@ TEXTS: Final[Mapping[str, str]] = {
     # Head
     "invoice": "Invoice",
     "draft_invoice": "Draft invoice",
+    "credit_note": "Credit note",
     "draft": "DRAFT",
     "no_number": "No number yet",
     "bill_to": "Bill to",
@@ -41,6 +42,20 @@ TEXTS: Final[Mapping[str, str]] = {
     "iban": "IBAN",
     "bic": "BIC",
     "reference": "Reference",
+    # Credit note
+    "corrects": "Corrects",
+    "corrected_invoice": "{number} of {day}",
+    "amount_in_favour": "Amount in your favour",
+    "credited": "Set off against what you owe, or refunded.",
+    "nothing_in_money": "Everything was paid by credits, which are given back.",
+    "credited_fees": "Fees credited",
+    "credited_fees_note": "{period}, see the details",
+    "prepaid_given_back": "Prepaid credits given back",
+    "free_given_back": "Free credits given back",
+    "terms_credit_note": (
+        "This credit note corrects invoice {number} of {day}, which stays as it was issued. Credits that had paid it "
+        "are back on your balance; free credits whose validity has ended lapse."
+    ),
     # Totals
     "totals": "Totals",
     "fees": "Fees for the period",
@@ -102,6 +117,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "estimate_committed": "f, the estimate: what you committed yourself to spend, {estimate}.",
     "estimate_final": "f and h: this is a final statement, so nothing is estimated or refilled.",
     "one_off": "One-off charges of {one_off} are not expected again.",
+    "corrections": "Corrections of older months, {corrections}, are not expected again.",
     "handed_over": "{name} pays from the next period on. What is left of your credits, {amount}, moves there.",
     "free_credits": "Free credits",
     "free_credits_note": "What each coupon held, paid and leaves for the next period.",
@@ -137,6 +153,11 @@ TEXTS: Final[Mapping[str, str]] = {
     "over": "over {duration}",
     "line_discount": "Discount of {rate}",
     "usage_of_month": "Usage of {month}",
+    "corrected": "Correction of {month}, {cause}: {billed} billed, {rated} now",
+    "corrected_late": "usage that came late",
+    "corrected_withdrawn": "usage that was withdrawn",
+    "corrected_price": "another price",
+    "corrected_owner": "another organisation",
     "fees_before_discount": "Total fees before discount",
     # Time not billed
     "unusable": "Time not billed",

@@ -227,6 +227,8 @@ class InvoiceView:
     seller_initial: str
     buyer: PartyView
     facts: tuple[FactView, ...]
+    #: What the amount of the panel is: to pay, or of a credit note in the buyer's favour.
+    amount_label: str
     panel: PanelView
     totals: tuple[TotalView, ...]
     services: tuple[ServiceView, ...]
@@ -235,6 +237,7 @@ class InvoiceView:
     legal_mention: str
     #: None where there were, are and will be no credits.
     steps: StepsView | None
+    #: Empty in a credit note.
     statement: tuple[StatementRowView, ...]
     #: Sentences: what was invoiced at once, how the estimate came about, who takes the credits over.
     explanations: tuple[str, ...]
@@ -334,6 +337,7 @@ def _build_view(
         seller_initial=seller.name[:1].upper(),
         buyer=_buyer(draft),
         facts=_facts(draft, period),
+        amount_label=TEXTS["amount_to_pay"],
         panel=_panel(draft, seller, money),
         totals=_totals(draft, statement, lines, period, money),
         services=_services(usage, money),
@@ -341,13 +345,90 @@ def _build_view(
         legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         steps=_steps(statement, money),
         statement=_statement(statement, money),
-        explanations=_present(*_explanations(draft, statement, money)),
+        explanations=_present(*_explanations(draft, statement, lines, money)),
         coupons=tuple(_coupon(lot, draft["period_end"], zone, money) for lot in lots),
         coupon_total=_coupon_total(lots, money) if len(lots) > 1 else None,
         organisations=_organisations(draft, usage, discounts, money),
         details=_details(draft, usage, money),
         details_total=FactView(TEXTS["fees_before_discount" if discounts else "total_fees"], money(_total(usage))),
         annex=_annex(draft, unusable, zone) if unusable else None,
+    )
+
+
+def build_credit_note_views(
+    notes: pl.DataFrame, lines: pl.DataFrame, seller: Seller
+) -> Iterator[InvoiceView | DocumentFailure]:
+    """The credit notes of a month as text, in the order of their numbers.
+
+    Args:
+        notes: `tables.corrections.IssuedCreditNotes`.
+        lines: `tables.corrections.CreditNoteLines`.
+        seller: whose credit notes these are.
+    """
+    order = ("owner_name", "owner_id", "slug", "resource_id", "line_id")
+    rows = _cut_texts(lines.sort(order)).to_dicts()
+    for note in _cut_texts(notes).sort("number").iter_rows(named=True):
+        own = [line for line in rows if (line["payer_id"], line["refers_to"]) == (note["payer_id"], note["refers_to"])]
+        if _total(own) != note["fees_cents"]:
+            yield DocumentFailure(note["payer_id"], f"the lines of {note['number']} do not add up to what it credits")
+        else:
+            yield _build_credit_note(note, own, seller)
+
+
+def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> InvoiceView:
+    money = partial(formatting.format_money, currency=note["currency"])
+    period = formatting.format_period(note["period_start"], note["period_end"])
+    title = f"{TEXTS['credit_note']} {note['number']}"
+    corrected = {"number": note["refers_to"], "day": _day(note["refers_to_issued_on"])}
+    facts = (
+        ("issued", _day(note["issued_on"])),
+        ("corrects", TEXTS["corrected_invoice"].format(**corrected)),
+        ("period", period),
+        ("purchase_order", note["purchase_order"]),
+        ("cost_centre", note["cost_centre"]),
+    )
+    message = TEXTS["credited" if note["payable_cents"] else "nothing_in_money"]
+    given_back = (("prepaid_given_back", -note["prepaid_given_back_cents"]),)
+    given_back += (("free_given_back", -note["free_given_back_cents"]),)
+    credited = TEXTS["credited_fees_note"].format(period=period)
+    totals = (
+        TotalView(TEXTS["credited_fees"], credited, money(note["fees_cents"]), is_total=True),
+        *(TotalView(TEXTS[label], "", money(cents), is_total=False) for label, cents in given_back if cents),
+        TotalView(TEXTS["subtotal"], "", money(note["subtotal_cents"]), is_total=True),
+        TotalView(
+            TEXTS["vat"].format(rate=formatting.format_rate(note["vat_ppm"])),
+            note["vat_note"],
+            money(note["vat_cents"]),
+            is_total=False,
+        ),
+    )
+    return InvoiceView(
+        payer_id=note["payer_id"],
+        is_draft=False,
+        number=note["number"],
+        title=title,
+        heading=TEXTS["credit_note"],
+        running_title=f"{title} · {period}",
+        issued_on=_day(note["issued_on"]),
+        seller=_seller(seller),
+        seller_initial=seller.name[:1].upper(),
+        buyer=_buyer(note),
+        facts=tuple(FactView(TEXTS[label], value) for label, value in facts if value),
+        amount_label=TEXTS["amount_in_favour"],
+        panel=PanelView(amount=money(note["payable_cents"]), message=message, bank=()),
+        totals=totals,
+        services=(),
+        terms=TEXTS["terms_credit_note"].format(**corrected),
+        legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
+        steps=None,
+        statement=(),
+        explanations=(),
+        coupons=(),
+        coupon_total=None,
+        organisations=None,
+        details=_details(note, lines, money),
+        details_total=FactView(TEXTS["credited_fees"], money(note["fees_cents"])),
+        annex=None,
     )
 
 
@@ -452,7 +533,12 @@ def _totals(draft: _Row, statement: _Row, lines: Sequence[_Row], period: str, mo
     return (
         TotalView(TEXTS["fees"], TEXTS["fees_note"].format(period=period), money(usage_cents), is_total=False),
         *(
-            TotalView(_rule_label(line, money), line["description"] or "", money(line["amount_cents"]), is_total=False)
+            TotalView(
+                _rule_label(line, money),
+                ". ".join(_present(line["description"], _correction(line, money))),
+                money(line["amount_cents"]),
+                is_total=False,
+            )
             for line in rules
         ),
         TotalView(TEXTS["total_fees"], "", money(draft["fees_cents"]), is_total=True),
@@ -498,7 +584,7 @@ def _over_consumption(statement: _Row, money: _Money) -> str:
     return text.format(amount=money(uncovered_cents), refill=money(statement["refill_cents"]))
 
 
-def _explanations(draft: _Row, statement: _Row, money: _Money) -> Iterator[str]:
+def _explanations(draft: _Row, statement: _Row, lines: Sequence[_Row], money: _Money) -> Iterator[str]:
     """What was invoiced at once, what the estimate rests on, and where the credits go."""
     fees_cents, uncovered_cents = statement["fees_cents"], _uncovered_cents(statement)
     if uncovered_cents > 0:
@@ -512,9 +598,13 @@ def _explanations(draft: _Row, statement: _Row, money: _Money) -> Iterator[str]:
             parts=", ".join(money(cents) for cents in lately if cents is not None),
             estimate=money(-statement["forecast_cents"]),
         )
-        one_off_cents = fees_cents - recurring_cents
-        is_told = one_off_cents and basis in _RECURRING_BASES
-        yield " ".join(_present(sentence, TEXTS["one_off"].format(one_off=money(one_off_cents)) if is_told else None))
+        corrected_cents = _total([line for line in lines if line["correction_cause"]])
+        one_off_cents = fees_cents - recurring_cents - corrected_cents
+        left_out = (
+            TEXTS["one_off"].format(one_off=money(one_off_cents)) if one_off_cents else None,
+            TEXTS["corrections"].format(corrections=money(corrected_cents)) if corrected_cents else None,
+        )
+        yield " ".join(_present(sentence, *(left_out if basis in _RECURRING_BASES else ())))
     if draft["successor_name"]:
         yield TEXTS["handed_over"].format(name=draft["successor_name"], amount=money(statement["balance_after_cents"]))
 
@@ -690,7 +780,7 @@ def _line(line: _Row, billing_month: str, money: _Money, *, is_continued: bool) 
         name=name,
         resource_id=resource_id,
         size_and_zone=formatting.join_with_dash(size, line["zone"]),
-        origin=". ".join(_present(*_remarks(line, billing_month))),
+        origin=". ".join(_present(*_remarks(line, billing_month, money))),
         usage=usage,
         usage_note=usage_note,
         price=_price(line),
@@ -713,9 +803,23 @@ def _item(line: _Row, money: _Money) -> tuple[str, str]:
     return name, line["resource_id"] if name != line["resource_id"] else ""
 
 
-def _remarks(line: _Row, billing_month: str) -> Iterator[str]:
-    """What sets a line apart: usage of another month, a discount of its own."""
-    if line["origin_month"] != billing_month:
+def _correction(line: _Row, money: _Money) -> str:
+    """What a line of an older month was billed at and what it is now; nothing where the line corrects none."""
+    if not line["correction_cause"]:
+        return ""
+    return TEXTS["corrected"].format(
+        month=line["origin_month"],
+        cause=TEXTS[f"corrected_{line['correction_cause']}"],
+        billed=money(line["billed_cents"]),
+        rated=money(line["rated_cents"]),
+    )
+
+
+def _remarks(line: _Row, billing_month: str, money: _Money) -> Iterator[str]:
+    """What sets a line apart: the correction of another month, usage of another month, a discount of its own."""
+    if line["correction_cause"]:
+        yield _correction(line, money)
+    elif line["origin_month"] != billing_month:
         yield TEXTS["usage_of_month"].format(month=line["origin_month"])
     if line["line_discount_ppm"]:
         yield TEXTS["line_discount"].format(rate=formatting.format_rate(line["line_discount_ppm"]))

@@ -174,7 +174,7 @@ def _state(
         .group_by("payer_id")
         .agg(
             fees_cents=pl.col("fee_cents").sum(),
-            recurring_cents=pl.col("fee_cents").filter(pl.col("is_recurring")).sum(),
+            recurring_cents=(pl.col("fee_cents") - pl.col("correction_cents")).filter(pl.col("is_recurring")).sum(),
         )
     )
     held = (

@@ -11,6 +11,7 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.rules.evidence import identify_file
+from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.credits import Adjustments, CreditLots, CreditMovements, CreditStatements
 from billing_pipeline.tables.explanations import Explanations, Lifetimes
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
@@ -180,16 +181,21 @@ def every_line_has_sources(
 
 
 def lines_make_fees(
-    charges: dy.DataFrame[Charges], adjustments: dy.DataFrame[Adjustments], statements: dy.DataFrame[CreditStatements]
+    charges: dy.DataFrame[Charges],
+    adjustments: dy.DataFrame[Adjustments],
+    statements: dy.DataFrame[CreditStatements],
+    corrections: dy.DataFrame[CorrectionLines] | None = None,
 ) -> Equation:
-    """Σ lines - discounts + true-ups = total fees F of the statements."""
+    """Σ lines - discounts + true-ups + corrections of older months = total fees F of the statements."""
+    corrected = CorrectionLines.create_empty() if corrections is None else corrections
     compared = (
         statements.select("payer_id", "fees_cents")
         .join(_sum(charges, charge_cents="charge_cents"), on="payer_id", how="full", coalesce=True)
         .join(_sum(adjustments, adjustment_cents="amount_cents"), on="payer_id", how="full", coalesce=True)
-        .with_columns(line_cents=pl.sum_horizontal("charge_cents", "adjustment_cents"))
+        .join(_sum(corrected, correction_cents="amount_cents"), on="payer_id", how="full", coalesce=True)
+        .with_columns(line_cents=pl.sum_horizontal("charge_cents", "adjustment_cents", "correction_cents"))
     )
-    what = "lines, discounts and least amounts are the fees"
+    what = "lines, discounts, least amounts and corrections are the fees"
     return _equal_for_each("lines_make_fees", what, compared, "line_cents", "fees_cents")
 
 
@@ -214,24 +220,34 @@ def statements_keep_their_formulas(statements: pl.DataFrame) -> Equation:
 
 
 def balances_continue(
-    statements: dy.DataFrame[CreditStatements], before: pl.DataFrame, openings: pl.DataFrame, given_up: pl.DataFrame
+    statements: dy.DataFrame[CreditStatements],
+    before: pl.DataFrame,
+    openings: pl.DataFrame,
+    given_up: pl.DataFrame,
+    given_back: pl.DataFrame | None = None,
 ) -> Equation:
-    """b + g of a month = b + e + g + h of the month before + prepaid opening balances that enter - refills given up.
+    """b + g of a month = b + e + g + h of the month before + prepaid opening balances that enter + what comes back
+    − refills given up.
 
     Args:
         statements: the month's.
         before: the month before's, under whoever holds their credits now.
         openings: `opening_cents` of prepaid balances that enter, per payer.
         given_up: `given_up_cents` of refills whose invoices will not be paid, per payer.
+        given_back: `given_back_cents` that credit notes give back to prepaid credits, per payer.
     """
+    nothing = pl.DataFrame(schema={"payer_id": pl.String, "given_back_cents": pl.Int64})
     letters = ("prepaid_before_cents", "prepaid_used_cents", "pending_cents", "refill_cents")
     compared = (
         statements.select("payer_id", now_cents=pl.col("prepaid_before_cents") + pl.col("pending_cents"))
         .join(_sum(before, then=pl.sum_horizontal(letters)), on="payer_id", how="left")
         .join(openings, on="payer_id", how="left")
         .join(given_up, on="payer_id", how="left")
+        .join(nothing if given_back is None else given_back, on="payer_id", how="left")
         .with_columns(
-            left_before_and_opening_cents=pl.sum_horizontal("then", "opening_cents", -pl.col("given_up_cents"))
+            left_before_and_opening_cents=pl.sum_horizontal(
+                "then", "opening_cents", "given_back_cents", -pl.col("given_up_cents")
+            )
         )
         .rename({"now_cents": "prepaid_and_pending_cents"})
     )

@@ -146,7 +146,9 @@ def _steps(
 def _amounts(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     """The amount of every line."""
     yield from _quantities(_measured(month))
-    lines = _priced(month).join(month.adjustments, on=["payer_id", "line_id"], how="anti")
+    yield from _corrections(month)
+    is_own = pl.col("correction_cause").is_null()
+    lines = _priced(month).filter(is_own).join(month.adjustments, on=["payer_id", "line_id"], how="anti")
     yield from _prices(lines)
     yield from _adjustments(month)
     is_shared = (pl.col("resources") > 1).fill_null(value=False)
@@ -200,7 +202,8 @@ def _measured(month: MonthOfFigures) -> pl.DataFrame:
     segments = month.segments.with_columns(pl.col("basis").cast(pl.String))
     by_tier = pl.col("tier_from").is_not_null()
     columns = [*_LINE_KEY, "tier_from"]
-    lines = _with_free_quantity(_priced(month), month.free_quantities).with_columns(pl.col("basis").cast(pl.String))
+    own = _priced(month).filter(pl.col("correction_cause").is_null())
+    lines = _with_free_quantity(own, month.free_quantities).with_columns(pl.col("basis").cast(pl.String))
     figures = ("duration_us", "unusable_us", "granulated_us", "part_byte_us", "block_us", "moved_bytes", "units_max")
     wanted = [*figures, "units_max_at"]
     return pl.concat(
@@ -349,6 +352,23 @@ def _prices(lines: pl.DataFrame) -> Iterator[pl.DataFrame]:
     )
 
 
+def _corrections(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
+    """The lines that correct older months: the figure of now less the one that was billed."""
+    lines = month.lines.filter(pl.col("correction_cause").is_not_null())
+    cause = pl.col("correction_cause").cast(pl.String)
+    told = pl.format("line {} of {}, {}", "corrected_line_id", "origin_month", cause)
+    yield _steps(lines, "amount", "rerated", amount=pl.col("rated_cents"), text=told)
+    yield _steps(
+        lines,
+        "amount",
+        "billed",
+        amount=0 - pl.col("billed_cents"),
+        text=pl.format("for {} so far", "origin_month"),
+    )
+    rest = lines.with_columns(rest=pl.col("amount_cents") - (pl.col("rated_cents") - pl.col("billed_cents")))
+    yield _steps(rest.filter(pl.col("rest") != 0), "amount", "credited", amount=pl.col("rest"))
+
+
 def _adjustments(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     """The lines of spend rules and invoice discounts: a rate of their base, or their limit against it."""
     kind, base, limit = pl.col("kind").cast(pl.String), pl.col("base_cents"), pl.col("limit_cents")
@@ -393,13 +413,15 @@ def _due(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     """What of every line is invoiced now: its charge less its share of discounts and what credits paid."""
     fees = month.fees.join(month.drafts, on="payer_id", how="semi")
     yield _steps(fees, "due", "line", amount=pl.col("charge_cents"))
-    adjustments = month.lines.select("line_number", "description", "rule_kind", adjustment_line_id="line_id")
+    adjustments = month.lines.select(
+        "line_number", "description", "rule_kind", "correction_cause", "origin_month", adjustment_line_id="line_id"
+    )
     yield _steps(
         month.adjustment_shares.join(adjustments, on="adjustment_line_id"),
         "due",
         "discount_share",
         amount=pl.col("share_cents"),
-        text=pl.format("line {}: {}", "line_number", pl.coalesce("description", pl.col("rule_kind").cast(pl.String))),
+        text=pl.format("line {}: {}", "line_number", _name_of_reduction()),
         rank=pl.col("line_number"),
     )
     named = month.movements.join(month.lots.select("grant_id", "name"), on="grant_id", how="left")
@@ -407,6 +429,14 @@ def _due(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     for movement, what in (("free_used", "free_credit"), ("prepaid_used", "prepaid_credit")):
         text = _lot() if what == "free_credit" else None
         yield _steps(named.filter(kind == movement), "due", what, amount=pl.col("amount_cents"), text=text)
+
+
+def _name_of_reduction() -> pl.Expr:
+    """What a line that lowers others is called."""
+    is_correction = pl.col("correction_cause").is_not_null()
+    corrected = pl.format("correction of {}", "origin_month")
+    named = pl.coalesce("description", pl.col("rule_kind").cast(pl.String))
+    return pl.when(is_correction).then(corrected).otherwise(named)
 
 
 def _share_vat(month: MonthOfFigures, due: pl.DataFrame) -> pl.DataFrame:
@@ -517,9 +547,10 @@ def _terms(rows: pl.DataFrame, figure: str, *terms: str) -> Iterator[pl.DataFram
 
 def _fees(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     """F: the lines of each owner, and each line of a spend rule or discount."""
-    rules = month.lines.filter(pl.col("rule_kind").is_not_null()).drop("line_id")
+    is_own_rule = pl.col("rule_kind").is_not_null() & pl.col("correction_cause").is_null()
+    rules = month.lines.filter(is_own_rule).drop("line_id")
     owners = (
-        month.lines.filter(pl.col("rule_kind").is_null())
+        month.lines.filter(~is_own_rule)
         .group_by("payer_id", "owner_id", "owner_name")
         .agg(amount=pl.col("amount_cents").cast(pl.Int128).sum(), lines=pl.len())
     )
@@ -574,6 +605,13 @@ def _prepaid_before(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
         "opening",
         amount=pl.col("amount_cents"),
         text=pl.format("grant {}", "grant_id"),
+    )
+    yield _steps(
+        arrivals.filter(kind == "given_back", pl.col("grant_id") == "prepaid"),
+        "prepaid_before",
+        "given_back",
+        amount=pl.col("amount_cents"),
+        text=pl.lit("by credit notes"),
     )
     # Free lots that changed their payer are no part of b; ids of grants hold no blank.
     moved = arrivals.filter(pl.col("grant_id").str.starts_with("prepaid of "))

@@ -16,6 +16,7 @@ from billing_pipeline.rules.period import Period
 from billing_pipeline.rules.rounding import rounded_half_away
 from billing_pipeline.rules.tax import VatDecisions
 from billing_pipeline.tables.accounts import Organisations
+from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.credits import Adjustments, CreditStatements
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
@@ -44,6 +45,7 @@ def draft_invoices(
     vat: VatDecisions,
     basis: dy.DataFrame[BasisHashes],
     period: Period,
+    corrections: dy.DataFrame[CorrectionLines] | None = None,
 ) -> DraftedMonth:
     """Draft the invoice of every payer with a statement that has a line, holds or lost a credit, or asks for a refill.
 
@@ -58,17 +60,20 @@ def draft_invoices(
         vat: the decisions for at least the payers of ``statements``.
         basis: what each statement was settled on.
         period: the billed month.
+        corrections: lines that correct older months; none where not given.
 
     Raises:
         KeyError: a discounted payer's currency is none whose minor unit `rules.currencies` knows.
     """
     due = statements.filter("is_due")
     nothing_due = statements.filter(~pl.col("is_due"))["payer_id"].sort().to_list()
-    parked = _park(due, charges, vat)
+    corrected = CorrectionLines.create_empty() if corrections is None else corrections
+    charged = ("payer_id", "currency")
+    parked = _park(due, pl.concat([rows.select(charged) for rows in (charges, corrected)]), vat)
     drafted = due.join(parked, on="payer_id", how="anti")
     return DraftedMonth(
         drafts=_draft(drafted, organisations, vat, basis, period),
-        lines=_print_lines(drafted, charges, adjustments, organisations, period),
+        lines=print_lines(drafted, charges, adjustments, organisations, period, corrected),
         parked=parked,
         nothing_due=nothing_due,
     )
@@ -154,14 +159,50 @@ def _draft(
     return Drafts.validate(drafts.select(Drafts.column_names()).sort("payer_id"), cast=True)
 
 
-def _print_lines(
-    drafted: pl.DataFrame, charges: pl.DataFrame, adjustments: pl.DataFrame, organisations: pl.DataFrame, period: Period
+def print_lines(
+    drafted: pl.DataFrame,
+    charges: pl.DataFrame,
+    adjustments: pl.DataFrame,
+    organisations: pl.DataFrame,
+    period: Period,
+    corrections: pl.DataFrame | None = None,
 ) -> dy.DataFrame[InvoiceLines]:
+    """The lines of these payers' invoices: usage first, then spend rules and discounts, then corrections.
+
+    Args:
+        drafted: `payer_id` of the invoices.
+        charges: as `tables.rating.Charges`.
+        adjustments: as `tables.credits.Adjustments`.
+        organisations: current versions, one row per owner.
+        period: the billed month.
+        corrections: as `tables.corrections.CorrectionLines`.
+    """
     ordered = order_lines(charges.join(drafted, on="payer_id", how="semi"), organisations)
     usage = ordered.with_columns(pl.col("basis", "unit").cast(pl.String), amount_cents="charge_cents")
     rules = _adjustment_lines(drafted, adjustments, usage, organisations, period)
     lines = pl.concat([InvoiceLines.create_empty().cast({pl.Enum: pl.String}), usage, rules], how="diagonal")
+    if corrections is not None and corrections.height:
+        lines = pl.concat([lines, _correction_lines(drafted, corrections, lines, organisations)], how="diagonal")
     return InvoiceLines.validate(lines.select(InvoiceLines.column_names()).sort("payer_id", "line_number"), cast=True)
+
+
+def _correction_lines(
+    drafted: pl.DataFrame, corrections: pl.DataFrame, others: pl.DataFrame, organisations: pl.DataFrame
+) -> pl.DataFrame:
+    """The corrections after all other lines, in their own order, under the names that owners have now."""
+    printed = others.group_by("payer_id").agg(printed=pl.col("line_number").max())
+    named = organisations.select("owner_id", own_name="name")
+    return (
+        corrections.cast({pl.Enum: pl.String})
+        .join(drafted, on="payer_id", how="semi", maintain_order="left")
+        .join(printed, on="payer_id", how="left", maintain_order="left")
+        .join(named, on="owner_id", how="left", maintain_order="left")
+        .with_columns(
+            owner_name=pl.coalesce("own_name", "owner_name"),
+            line_number=pl.col("printed").fill_null(0) + pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("payer_id"),
+        )
+        .drop("printed", "own_name", "approval")
+    )
 
 
 def _adjustment_lines(

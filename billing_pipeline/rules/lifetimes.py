@@ -5,6 +5,7 @@ import polars as pl
 
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import Takeovers, taken_over
+from billing_pipeline.tables.corrections import CreditNotes
 from billing_pipeline.tables.credits import CreditMovements, CreditStatements, OpenedGrants
 from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.invoices import Drafts
@@ -20,6 +21,7 @@ def extend_lifetimes(
     opened: dy.DataFrame[OpenedGrants],
     takeovers: dy.DataFrame[Takeovers],
     month: Month,
+    credit_notes: dy.DataFrame[CreditNotes] | None = None,
 ) -> dy.DataFrame[Lifetimes]:
     """Add a month; who has no statement in it, because it is parked or gone, keeps what it had.
 
@@ -31,6 +33,7 @@ def extend_lifetimes(
         opened: every grant that counts, for the kind of those that enter.
         takeovers: whose credits another payer holds from this month on; its life goes on in that payer's.
         month: the billed month.
+        credit_notes: those that are issued with the month; what they credit was never invoiced.
     """
     columns = Lifetimes.column_names()
     successions = takeovers.join(statements, left_on="successor_id", right_on="payer_id", how="semi")
@@ -49,8 +52,16 @@ def extend_lifetimes(
         .join(prepaid_openings(movements, opened), on="payer_id", how="left")
         .join(given_up_refills(movements), on="payer_id", how="left")
     )
+    credited = CreditNotes.create_empty() if credit_notes is None else credit_notes
+    unbilled = credited.select(
+        payer_id="holder_id",
+        subtotal_cents=0 - pl.col("subtotal_cents"),
+        fees_cents=0 - pl.col("fees_cents"),
+        free_used_cents="free_given_back_cents",
+        opening_cents=pl.lit(0, pl.Int64),
+    ).join(lived, on="payer_id", how="semi")
     sums = (
-        pl.concat([past.select("payer_id", *_SUMS), lived.select("payer_id", *_SUMS)])
+        pl.concat([past.select("payer_id", *_SUMS), lived.select("payer_id", *_SUMS), unbilled])
         .group_by("payer_id")
         .agg(pl.col(_SUMS).cast(pl.Int128).sum().cast(pl.Int64))
     )

@@ -49,9 +49,9 @@ def provision_accounts(
         provision_from_month: how many statements go without a refill.
         period: the billed month.
     """
-    recurring = (
-        fees.filter("is_recurring").group_by("payer_id").agg(this_cents=pl.col("fee_cents").cast(pl.Int128).sum())
-    )
+    # Corrections of older months are not expected again.
+    expected = (pl.col("fee_cents") - pl.col("correction_cents")).cast(pl.Int128)
+    recurring = fees.filter("is_recurring").group_by("payer_id").agg(this_cents=expected.sum())
     this = pl.col("this_cents").fill_null(0)
     is_final = pl.col("is_closed") | pl.col("successor_id").is_not_null()
     basis = pl.lit(str(strategy))

@@ -364,7 +364,7 @@ def _topped_up(lines: pl.DataFrame, amounts: pl.DataFrame) -> pl.DataFrame:
 
 def _as_fees(lines: pl.DataFrame) -> dy.DataFrame[Fees]:
     fees = lines.with_columns(fee_cents=pl.col("fee").cast(pl.Int64)).with_columns(
-        discount_cents=pl.col("fee_cents") - pl.col("charge_cents")
+        discount_cents=pl.col("fee_cents") - pl.col("charge_cents"), correction_cents=pl.lit(0, pl.Int64)
     )
     return Fees.validate(fees.select(Fees.column_names()).sort("payer_id", "line_id"))
 

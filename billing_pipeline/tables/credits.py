@@ -43,10 +43,10 @@ class Adjustments(dy.Schema):
 
 
 class AdjustmentShares(dy.Schema):
-    """One row per adjustment that lowers fees and line that bears a part of it; the parts add up to its amount."""
+    """One row per adjustment or correction that lowers fees and line that bears a part; the parts add up to it."""
 
     payer_id = organisation_id()
-    #: The printed line of the adjustment.
+    #: The printed line of the adjustment or correction.
     adjustment_line_id = dy.String(primary_key=True)
     #: The line that costs less for it.
     line_id = dy.String(primary_key=True)
@@ -54,7 +54,10 @@ class AdjustmentShares(dy.Schema):
 
 
 class Fees(dy.Schema):
-    """One row per charged line, true-ups included, with its shares of all discounts: what credits may pay."""
+    """One row per charged line, true-ups and positive corrections included, less its shares of whatever lowers fees.
+
+    This is what credits may pay.
+    """
 
     payer_id = organisation_id()
     line_id = dy.String(primary_key=True)
@@ -63,12 +66,16 @@ class Fees(dy.Schema):
     charge_cents = cents()
     #: Shares of the discounts and maxima that concern the line, each by largest remainder.
     discount_cents = cents(highest=0)
+    #: Shares of the negative corrections of older months, which the next month's estimate leaves out.
+    correction_cents = cents(highest=0)
     fee_cents = cents()
 
     @dy.rule()
-    def a_fee_is_charge_and_discount(cls) -> pl.Expr:
-        """Fee = charge + discount share."""
-        return cls.fee_cents.col == cls.charge_cents.col + cls.discount_cents.col
+    def a_fee_is_charge_discount_and_correction(cls) -> pl.Expr:
+        """Fee = charge + discount share + correction share."""
+        return cls.fee_cents.col == pl.sum_horizontal(
+            cls.charge_cents.col, cls.discount_cents.col, cls.correction_cents.col
+        )
 
 
 class CreditAccounts(dy.Schema):
@@ -242,19 +249,22 @@ class CreditMovements(dy.Schema):
     """One row per arrival, use and expiry of a credit and per refill asked for: append-only, signs as printed.
 
     Over the life of a free lot its rows add up to what is left of it. Over the life of a payer the prepaid rows
-    (`opening` of prepaid grants, `settled`, `prepaid_used`, transfers of prepaid credits) add up to b + e, and over the
-    life of all payers `refill` less `settled` and `given_up` to what is pending. Transfers add up to zero.
+    (`opening` of prepaid grants, `settled`, `prepaid_used`, `given_back`, transfers of prepaid credits) add up to
+    b + e, and over the life of all payers `refill` less `settled` and `given_up` to what is pending. Transfers add up
+    to zero.
     """
 
     payer_id = organisation_id(primary_key=True)
     #: `opening` (a grant counts for the first time), `settled` (a paid refill arrives), `given_up` (a refill whose
-    #: invoice will not be paid is pending no more and never arrives), uses, expiry, `refill`; transfers are what a
-    #: payer that became a sub-organisation left to its new payer, booked when the month opens.
+    #: invoice will not be paid is pending no more and never arrives), uses, expiry, `refill`, `given_back` (a credit
+    #: note returns what had paid a line); transfers are what a payer that became a sub-organisation left to its new
+    #: payer, booked when the month opens.
     kind = dy.Enum(
         [
             "opening",
             "settled",
             "given_up",
+            "given_back",
             "transferred_in",
             "transferred_out",
             "free_used",

@@ -35,6 +35,8 @@ STEPS = (
     "resource",
     # What that is worth: quantity × unit price / per, exactly.
     "price", "tier_entry", "line_discount", "rate", "base", "limit", "beyond_base",
+    # The corrected line of an older month: as rated now, as billed so far; what of the difference a credit note takes.
+    "rerated", "billed", "credited",
     # The one rounding of a line; what a rule that needs none lowers fees by, or tops them up.
     "rounded", "lowered", "top_up",
     # Other figures that make this one.
@@ -42,7 +44,7 @@ STEPS = (
     # Who pays a line.
     "line", "discount_share", "free_credit", "prepaid_credit", "vat_share",
     # Other terms of a figure.
-    "lines", "discount", "lot", "carried", "refill_paid", "opening", "transferred_in", "transferred_out",
+    "lines", "discount", "lot", "carried", "refill_paid", "opening", "given_back", "transferred_in", "transferred_out",
     "recurring", "strategy", "commitment", "closed", "pending_invoice", "agreement", "not_yet", "surplus",
     "vat_on_lines", "vat_on_refill",
 )  # fmt: skip

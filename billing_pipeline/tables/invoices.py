@@ -16,6 +16,12 @@ def vat_category() -> dy.Enum:
     return dy.Enum(["S", "AE", "O"])
 
 
+LINE_BASES = ["runtime", "stored", "moved", "units", "one_shot", "vendor", "discount", "true_up"]
+RULE_KINDS = ["discount", "invoice_discount", "maximum", "minimum", "commitment"]
+#: Usage that came late or grew, that was withdrawn or shrank, another price or rate, another owner or payer.
+CORRECTION_CAUSES = ["late", "withdrawn", "price", "owner"]
+
+
 class InvoiceLines(dy.Schema):
     """One row per printed line, in printed order; the amounts of a payer add up to its total fees F."""
 
@@ -37,9 +43,9 @@ class InvoiceLines(dy.Schema):
     tier_from = whole(nullable=True)
     origin_month = dy.String()
     #: As in `rating/charges`; `discount` for negative lines over others, `true_up` for what they lack of an amount.
-    basis = dy.Enum(["runtime", "stored", "moved", "units", "one_shot", "vendor", "discount", "true_up"])
+    basis = dy.Enum(LINE_BASES)
     #: What made a `discount` or `true_up`, as in `credits/adjustments`.
-    rule_kind = dy.Enum(["discount", "invoice_discount", "maximum", "minimum", "commitment"], nullable=True)
+    rule_kind = dy.Enum(RULE_KINDS, nullable=True)
     rule_rate_ppm = dy.Int64(min=0, max=1_000_000, nullable=True)
     rule_limit_cents = cents(lowest=0, nullable=True)
     quantity = dy.Decimal(38, 9)
@@ -54,6 +60,12 @@ class InvoiceLines(dy.Schema):
     currency = dy.String(min_length=3, max_length=3)
     description = dy.String(nullable=True)
     sub_description = dy.String(nullable=True)
+    #: The line of an older month that this one corrects; null where it corrects none.
+    corrected_line_id = dy.String(min_length=32, max_length=32, nullable=True)
+    correction_cause = dy.Enum(CORRECTION_CAUSES, nullable=True)
+    #: What had been billed for the corrected line, and what it is by what is known now.
+    billed_cents = cents(nullable=True)
+    rated_cents = cents(nullable=True)
 
 
 class Drafts(dy.Schema):

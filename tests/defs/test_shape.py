@@ -15,11 +15,12 @@ from billing_pipeline.defs.rating import MARTS
 from billing_pipeline.settings import REPOSITORY
 from billing_pipeline.tables import rating as tables
 
-STAGES = ("accounts", "usage", "rating", "credits", "invoices", "documents", "exports")
-ISSUED = {"invoices/invoices", "invoices/states"}
+STAGES = ("accounts", "usage", "rating", "credits", "invoices", "documents", "exports", "corrections")
+ISSUED = {"invoices/invoices", "invoices/credit_notes", "invoices/states"}
 JOURNAL = {"exports/journal"}
 MONTH_DOCUMENTS = {"documents/month_documents"}
 ONE_DOCUMENT = {"documents/invoice_documents"}
+OF_ISSUED_MONTHS = {"corrections/differences"}
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_every_monthly_asset_runs_a_range_of_months_as_one_run(assets):
 
 
 def test_closing_makes_everything_up_to_drafts_and_their_documents(specs):
-    assert selected("close_month") == set(specs) - ISSUED - JOURNAL - ONE_DOCUMENT
+    assert selected("close_month") == set(specs) - ISSUED - JOURNAL - ONE_DOCUMENT - OF_ISSUED_MONTHS
 
 
 def test_issuing_makes_the_invoices_their_documents_and_the_journal_alone():
@@ -104,7 +105,11 @@ def test_issuing_makes_the_invoices_their_documents_and_the_journal_alone():
 
 
 def test_billing_makes_everything_but_single_documents(specs):
-    assert selected("bill_month") == set(specs) - ONE_DOCUMENT
+    assert selected("bill_month") == set(specs) - ONE_DOCUMENT - OF_ISSUED_MONTHS
+
+
+def test_correcting_rates_again_and_touches_nothing_that_was_issued():
+    assert selected("correct_month") == OF_ISSUED_MONTHS
 
 
 def test_every_equation_stops_what_comes_after_it():

@@ -27,7 +27,7 @@ from billing_pipeline.warehouse import Generation, code_version
 
 _UP_TO_INVOICES = ("accounts", "usage", "rating", "credits", "invoices")
 #: What is made when numbers are given, not before.
-ISSUED = ("invoices/invoices", "invoices/states")
+ISSUED = ("invoices/invoices", "invoices/credit_notes", "invoices/states")
 
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -102,9 +102,7 @@ class ProviderHome:
 
     def freeze(self, month: str) -> None:
         """Issue a closed month and write its journal, but make no documents."""
-        self._materialise(
-            month, "invoices", "exports", only=("invoices/invoices", "invoices/states", "exports/journal")
-        )
+        self._materialise(month, "invoices", "exports", only=(*ISSUED, "exports/journal"))
 
     def print(self, month: str) -> None:
         """Make the documents of a month."""

@@ -73,7 +73,13 @@ def _charges(*rows):
 
 def _fees(*rows):
     numbered = [
-        {"line_id": f"{number:032d}", "charge_cents": row["fee_cents"], "discount_cents": 0, **row}
+        {
+            "line_id": f"{number:032d}",
+            "charge_cents": row["fee_cents"],
+            "discount_cents": 0,
+            "correction_cents": 0,
+            **row,
+        }
         for number, row in enumerate(rows)
     ]
     return _table(Fees, numbered, {"payer_id": "acme", "slug": "apps.s", "is_recurring": True})

@@ -255,7 +255,11 @@ def test_whoever_is_parked_is_left_out_and_told_the_first_detail():
     parked = park_payers([problems], versions({}).rows, ParkedOrganisations.create_empty())
     assert parked["detail"].to_list() == ["apps"]
     assert without(pl.DataFrame({"payer_id": ["acme", "lab"]}), parked)["payer_id"].to_list() == ["lab"]
+
+
 def test_numbers_of_registration_are_kept_as_their_registers_write_them():
-    rows = versions({"vat_number": "fr 61 954 506 077", "legal_id": "954 506 077"}, {"owner_id": "b", "vat_number": " "})
+    rows = versions(
+        {"vat_number": "fr 61 954 506 077", "legal_id": "954 506 077"}, {"owner_id": "b", "vat_number": " "}
+    )
     told = rows.rows.sort("owner_id").select("vat_number", "legal_id").rows()
     assert told == [("FR61954506077", "954506077"), (None, None)]

@@ -1,0 +1,170 @@
+"""Credit notes: drafted with the credits of the month that has no room for a correction, numbered with its invoices."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.books import IssueRequest
+from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.corrections import DueCorrections, postpone, settled_before, without_held_back
+from billing_pipeline.defs.monthly import Report, Table, total_amounts
+from billing_pipeline.rules.corrections import BookedMonth, book_corrections
+from billing_pipeline.rules.credit_notes import (
+    CorrectedInvoice,
+    DraftedCreditNotes,
+    corrected_invoices,
+    draft_credit_notes,
+)
+from billing_pipeline.rules.parking import without
+from billing_pipeline.rules.period import Month
+from billing_pipeline.tables.corrections import CreditNotes, GivenBack, IssuedCreditNotes
+from billing_pipeline.tables.credits import CreditLots, CreditStatements, Fees
+from billing_pipeline.tables.invoices import Invoices, ParkedOrganisations
+
+CREDIT_NOTES = Table(
+    "credits/credit_notes",
+    "What corrections take off issued invoices beyond the month's fees, and who gets it back. One row per credit note.",
+    deps=["credits/corrections"],
+)
+CREDIT_NOTE_LINES = Table(
+    "credits/credit_note_lines",
+    "What these credit notes credit. One row per line of a credit note.",
+    deps=["credits/corrections"],
+)
+ISSUED_CREDIT_NOTES = Table(
+    "invoices/credit_notes",
+    "Issued credit notes, frozen with their numbers. One row per issued credit note.",
+    deps=[CREDIT_NOTES.key, CREDIT_NOTE_LINES.key],
+)
+
+
+def book_due(
+    billing: Billing, month: Month, due: DueCorrections, fees: dy.DataFrame[Fees]
+) -> tuple[DueCorrections, BookedMonth]:
+    """Book the corrections that are due, but for those that need a credit note and have no invoice to refer to."""
+    booked = book_corrections(due.rows, fees, month)
+    if booked.left_over.is_empty():
+        return due, booked
+    numbered = [
+        (issued.request.payer_id, str(issued.request.billing_month))
+        for issued in billing.books.issued()
+        if issued.request.kind == "invoice"
+    ]
+    names = ("corrected_payer_id", "origin_month")
+    known = pl.DataFrame(numbered, schema=dict.fromkeys(names, pl.String), orient="row")
+    while (lacking := booked.left_over.join(known, on=names, how="anti")).height:
+        due = postpone(due, lacking, "no_invoice")
+        booked = book_corrections(due.rows, fees, month)
+    return due, booked
+
+
+def draft_notes(billing: Billing, month: Month, left_over: pl.DataFrame) -> DraftedCreditNotes:
+    """The credit notes of what a month's invoices have no room for."""
+    invoices: dict[tuple[str, str], CorrectedInvoice] = {}
+    for key in left_over["origin_month"].unique().sort():
+        origin = Month.parse(key)
+        payers = left_over.filter(pl.col("origin_month") == key).select(payer_id="corrected_payer_id").unique()
+        rows, statements, lots = (
+            generation.read().join(payers, on="payer_id", how="semi")
+            for generation in (
+                billing.read("invoices/invoices", origin),
+                billing.settled("credits/credit_statements", origin),
+                billing.settled("credits/credit_lots", origin),
+            )
+        )
+        invoices |= corrected_invoices(
+            Invoices.validate(rows, cast=True),
+            CreditStatements.validate(statements, cast=True),
+            CreditLots.validate(lots, cast=True),
+            origin,
+        )
+    return draft_credit_notes(left_over, invoices, _given_before(billing, month), month)
+
+
+def publish_notes(
+    billing: Billing, month: Month, drafted: DraftedCreditNotes, broken: pl.DataFrame
+) -> Mapping[str, Report]:
+    """Publish the month's credit notes, without payers for whom an equation does not hold."""
+    notes, lines, given = (
+        without(rows, broken, "holder_id") for rows in (drafted.notes, drafted.lines, drafted.given_back)
+    )
+    as_of, inputs = billing.as_of(month), inputs_of({"credits/corrections": billing.read("credits/corrections", month)})
+    with billing.warehouse.publishing(CREDIT_NOTES.key, partition(month), as_of=as_of, inputs=inputs) as publication:
+        publication.write("rows", notes)
+        publication.write("given_back", pl.concat([_given_before(billing, month), given]))
+    billing.warehouse.publish(CREDIT_NOTE_LINES.key, partition(month), lines, as_of=as_of, inputs=inputs)
+    return {
+        CREDIT_NOTES.key: Report({"dagster/row_count": notes.height} | total_amounts(notes, "fees", "payable")),
+        CREDIT_NOTE_LINES.key: Report({"dagster/row_count": lines.height}),
+    }
+
+
+def _given_before(billing: Billing, month: Month) -> dy.DataFrame[GivenBack]:
+    """What the credit notes of the months before gave back; those of parked payers were not issued."""
+    before = settled_before(billing, CREDIT_NOTES.key, month)
+    if before is None:
+        return GivenBack.create_empty()
+    return GivenBack.validate(without_held_back(billing, before.read("given_back"), "holder_id", month.previous))
+
+
+def read_notes(billing: Billing, month: Month) -> dy.DataFrame[CreditNotes]:
+    """The credit notes that the month drafted last."""
+    return CreditNotes.validate(billing.read(CREDIT_NOTES.key, month).read(), cast=True)
+
+
+def number_notes(billing: Billing, month: Month, holder: str | None = None) -> dy.DataFrame[IssuedCreditNotes]:
+    """Number the month's credit notes, or those of one holder; one that was numbered before keeps its number.
+
+    Who is held back gets none.
+    """
+    parked = ParkedOrganisations.validate(billing.read("invoices/parked_organisations", month).read())
+    notes = without(read_notes(billing, month), parked, "holder_id").sort("payer_id", "refers_to")
+    if holder is not None:
+        notes = notes.filter(pl.col("holder_id") == holder)
+    lines = billing.read(CREDIT_NOTE_LINES.key, month).read()
+    requests = [_request(row, lines, month) for row in notes.iter_rows(named=True)]
+    issued = billing.books.issue(
+        requests, billing.settings.credit_note_series, billing.issue_date(month), as_of=billing.as_of(month)
+    )
+    numbered = notes.with_columns(
+        number=pl.Series([document.number for document in issued], dtype=pl.String),
+        issued_on=pl.Series([document.issued_on for document in issued], dtype=pl.Date),
+        due_on=pl.Series([document.issued_on for document in issued], dtype=pl.Date),
+    )
+    return IssuedCreditNotes.validate(numbered.sort("number"), cast=True)
+
+
+def publish_numbered(billing: Billing, month: Month, notes: dy.DataFrame[IssuedCreditNotes]) -> None:
+    """Publish issued credit notes together with those of the month that were published before."""
+    older = billing.warehouse.current(ISSUED_CREDIT_NOTES.key, partition(month))
+    others = older.read().join(notes, on="number", how="anti") if older else notes.clear()
+    billing.warehouse.publish(
+        ISSUED_CREDIT_NOTES.key,
+        partition(month),
+        IssuedCreditNotes.validate(pl.concat([IssuedCreditNotes.cast(others), notes]).sort("number"), cast=True),
+        as_of=billing.as_of(month),
+        inputs={"issued before": older.id} if older else {},
+    )
+
+
+def _request(row: Mapping[str, object], lines: pl.DataFrame, month: Month) -> IssueRequest:
+    """A credit note as the books take it; its reference is the invoice and the month that has no room for more."""
+    facts = (
+        "currency", "fees_cents", "subtotal_cents", "vat_cents", "payable_cents", "prepaid_given_back_cents",
+        "free_given_back_cents", "holder_id", "refers_to",
+    )  # fmt: skip
+    own = lines.filter(payer_id=row["payer_id"], refers_to=row["refers_to"])
+    said = [json.dumps(each, sort_keys=True, default=str) for each in (row, *own.iter_rows(named=True))]
+    return IssueRequest(
+        payer_id=str(row["payer_id"]),
+        kind="credit_note",
+        billing_month=month,
+        period_start=row["period_start"],
+        period_end=row["period_end"],
+        content_hash=hashlib.sha256("\n".join(said).encode()).hexdigest(),
+        facts={fact: row[fact] for fact in facts} | {"refers_to_issued_on": str(row["refers_to_issued_on"])},
+        reference=f"{row['refers_to']}/{month}",
+    )

@@ -1,0 +1,184 @@
+"""Corrections of issued months: what a month bills by what is known now, and the lines that book the difference."""
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.tables.columns import cents, organisation_id, whole
+from billing_pipeline.tables.invoices import CORRECTION_CAUSES, LINE_BASES, RULE_KINDS, Drafts
+
+
+class Differences(dy.Schema):
+    """One row per line of an issued month whose amount is another one by what is known now.
+
+    Cumulative: billed is the line as it was issued and every approved correction of it, so that differences that were
+    approved are none any more. A line that was not billed has 0 there, one that is not rated any more has 0 there.
+    """
+
+    #: The line of the corrected month.
+    line_id = dy.String(primary_key=True, min_length=32, max_length=32)
+    #: Whose invoice of the corrected month it is, or would be.
+    payer_id = organisation_id()
+    owner_id = organisation_id()
+    owner_name = dy.String()
+    resource_id = dy.String()
+    resource_name = dy.String(nullable=True)
+    resources = dy.Int64(min=1, nullable=True)
+    slug = dy.String()
+    zone = dy.String()
+    price_id = dy.String(nullable=True)
+    price_factor_ppm = dy.Int64()
+    tier_from = whole(nullable=True)
+    #: The corrected month.
+    origin_month = dy.String()
+    basis = dy.Enum(LINE_BASES)
+    rule_kind = dy.Enum(RULE_KINDS, nullable=True)
+    rule_rate_ppm = dy.Int64(min=0, max=1_000_000, nullable=True)
+    rule_limit_cents = cents(lowest=0, nullable=True)
+    unit = dy.Enum(["s", "byte_s", "byte", "unit", "piece"])
+    #: As rated now; of a line that is not rated any more, as it was billed.
+    unit_price = dy.Decimal(38, 20)
+    per_quantity = dy.Int64(min=1)
+    per_seconds = dy.Int64(min=1)
+    line_discount_ppm = dy.Int64(min=0, max=1_000_000)
+    description = dy.String(nullable=True)
+    sub_description = dy.String(nullable=True)
+    cause = dy.Enum(CORRECTION_CAUSES)
+    billed_quantity = dy.Decimal(38, 9)
+    rated_quantity = dy.Decimal(38, 9)
+    billed_duration_s = dy.Int64(nullable=True)
+    rated_duration_s = dy.Int64(nullable=True)
+    billed_cents = cents()
+    rated_cents = cents()
+    difference_cents = cents()
+    currency = dy.String(min_length=3, max_length=3)
+
+    @dy.rule()
+    def the_difference_is_rated_less_billed(cls) -> pl.Expr:
+        """Difference = rated - billed, and not 0."""
+        difference = cls.difference_cents.col
+        return (difference == cls.rated_cents.col - cls.billed_cents.col) & (difference != 0)
+
+
+class CorrectionLines(dy.Schema):
+    """One row per line that books a correction of an issued month on this month's invoice.
+
+    Quantity, duration and amount are what changes, so they may be below zero.
+    """
+
+    #: Stable for the approval, the corrected line and the month that books it.
+    line_id = dy.String(primary_key=True, min_length=32, max_length=32)
+    #: Whose invoice books it.
+    payer_id = organisation_id()
+    owner_id = organisation_id()
+    owner_name = dy.String()
+    resource_id = dy.String()
+    resource_name = dy.String(nullable=True)
+    resources = dy.Int64(min=1, nullable=True)
+    slug = dy.String()
+    zone = dy.String()
+    price_id = dy.String(nullable=True)
+    price_factor_ppm = dy.Int64()
+    tier_from = whole(nullable=True)
+    #: The corrected month.
+    origin_month = dy.String()
+    basis = dy.Enum(LINE_BASES)
+    rule_kind = dy.Enum(RULE_KINDS, nullable=True)
+    rule_rate_ppm = dy.Int64(min=0, max=1_000_000, nullable=True)
+    rule_limit_cents = cents(lowest=0, nullable=True)
+    quantity = dy.Decimal(38, 9)
+    unit = dy.Enum(["s", "byte_s", "byte", "unit", "piece"])
+    duration_s = dy.Int64(nullable=True)
+    unit_price = dy.Decimal(38, 20)
+    per_quantity = dy.Int64(min=1)
+    per_seconds = dy.Int64(min=1)
+    line_discount_ppm = dy.Int64(min=0, max=1_000_000)
+    amount_cents = cents()
+    currency = dy.String(min_length=3, max_length=3)
+    description = dy.String(nullable=True)
+    sub_description = dy.String(nullable=True)
+    #: The line of the corrected month.
+    corrected_line_id = dy.String(min_length=32, max_length=32)
+    correction_cause = dy.Enum(CORRECTION_CAUSES)
+    #: What had been billed for that line, and what it is by what is known now.
+    billed_cents = cents()
+    rated_cents = cents()
+    #: The entry of the books that approved it.
+    approval = dy.Int64(min=1)
+
+
+class BookedCorrections(dy.Schema):
+    """One row per approval and corrected payer that is booked by now, each once and for good."""
+
+    approval = dy.Int64(primary_key=True, min=1)
+    corrected_payer_id = organisation_id(primary_key=True)
+    #: Whose invoice books it.
+    payer_id = organisation_id()
+    #: The month whose invoice books it.
+    billing_month = dy.String()
+
+
+class WaitingCorrections(dy.Schema):
+    """One row per approval and corrected payer that no invoice books yet, and why."""
+
+    approval = dy.Int64(primary_key=True, min=1)
+    corrected_payer_id = organisation_id(primary_key=True)
+    payer_id = organisation_id()
+    #: `parked`: its invoice is held back; `no_account`: it has none this month; `no_invoice`: it needs a credit note,
+    #: and the corrected month has no invoice that one could refer to.
+    reason = dy.Enum(["parked", "no_account", "no_invoice"])
+
+
+class CreditNotes(Drafts):
+    """One row per credit note: what negative corrections take off an issued invoice beyond the fees of the next one.
+
+    Amounts are positive. Fees are what is credited; what of it had been paid by credits is given back to them, the
+    rest with its VAT is in the payer's favour. The party is that of the corrected invoice, the period its, too.
+    """
+
+    kind = dy.Enum(["credit_note"], primary_key=True)
+    #: The month with whose invoices it is issued.
+    billing_month = dy.String()
+    #: Number and date of the corrected invoice.
+    refers_to = dy.String(primary_key=True)
+    refers_to_issued_on = dy.Date()
+    #: Whose credits are given back: the payer, or whoever pays for it now.
+    holder_id = organisation_id()
+    prepaid_given_back_cents = cents(lowest=0)
+    free_given_back_cents = cents(lowest=0)
+
+    @dy.rule()
+    def credits_are_given_back(cls) -> pl.Expr:
+        """Used credits = -(prepaid + free given back)."""
+        given_back = cls.prepaid_given_back_cents.col + cls.free_given_back_cents.col
+        return cls.used_credits_cents.col == 0 - given_back
+
+
+class IssuedCreditNotes(CreditNotes):
+    """One row per issued credit note; never changed again."""
+
+    number = dy.String(regex=r"^[A-Za-z0-9+_-]{1,35}$")
+    issued_on = dy.Date()
+    due_on = dy.Date()
+
+
+class CreditNoteLines(CorrectionLines):
+    """One row per line of a credit note: a correction, or the part of one, that no invoice has room for.
+
+    Quantity and duration are what was billed too much; the amount is above zero.
+    """
+
+    refers_to = dy.String()
+    holder_id = organisation_id()
+    amount_cents = cents(lowest=1)
+
+
+class GivenBack(dy.Schema):
+    """One row per credit note and what it gave back, of this month and all before."""
+
+    refers_to = dy.String(primary_key=True)
+    billing_month = dy.String(primary_key=True)
+    #: The free lot, `prepaid`, or empty for money.
+    grant_id = dy.String(primary_key=True)
+    payer_id = organisation_id()
+    holder_id = organisation_id()
+    amount_cents = cents(lowest=1)

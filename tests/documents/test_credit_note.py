@@ -1,0 +1,85 @@
+"""A credit note on paper: positive amounts, what it corrects, what is given back, each line with its real period."""
+
+from datetime import date
+from decimal import Decimal
+
+import polars as pl
+import pytest
+
+from billing_pipeline.documents.rendering import render_html, render_pdf
+from billing_pipeline.documents.view import DocumentFailure, build_credit_note_views
+from billing_pipeline.rules.parties import Seller
+from billing_pipeline.tables.corrections import CreditNoteLines, IssuedCreditNotes
+
+NOTE = {
+    "payer_id": "acme", "kind": "credit_note", "number": "CN-2026-000001", "billing_month": "2026-03",
+    "period_start": date(2026, 1, 1), "period_end": date(2026, 1, 31), "issued_on": date(2026, 4, 3),
+    "due_on": date(2026, 4, 3), "refers_to": "INV-2026-000007", "refers_to_issued_on": date(2026, 2, 3),
+    "holder_id": "acme", "currency": "EUR", "fees_cents": 45_00, "used_credits_cents": -9_00, "subtotal_cents": 36_00,
+    "prepaid_given_back_cents": 5_00, "free_given_back_cents": 4_00, "vat_ppm": 200_000, "vat_reason": "home",
+    "vat_scheme": "domestic", "vat_category": "S", "vat_note": "French VAT",
+    "vat_cents": 7_20, "payable_cents": 43_20, "name": "Acme", "party_kind": "business", "address_line1": "1 rue",
+    "postcode": "44000", "city": "Nantes", "country": "FR", "language": "en", "discount_ppm": 0, "basis_hash": "x",
+}  # fmt: skip
+LINE = {
+    "line_id": "0" * 32, "payer_id": "acme", "holder_id": "acme", "owner_id": "acme", "owner_name": "Acme",
+    "resource_id": "app_1", "slug": "apps.s", "zone": "par", "price_factor_ppm": 10**6, "origin_month": "2026-01",
+    "basis": "runtime", "quantity": 162_000, "unit": "s", "duration_s": 162_000, "unit_price": Decimal(1),
+    "per_quantity": 1, "per_seconds": 3600, "line_discount_ppm": 0, "amount_cents": 45_00, "currency": "EUR",
+    "corrected_line_id": "1" * 32, "correction_cause": "withdrawn", "billed_cents": 60_00, "rated_cents": 15_00,
+    "approval": 9, "refers_to": "INV-2026-000007",
+}  # fmt: skip
+
+
+def rows(table, *records):
+    types = {
+        name: pl.String if isinstance(kind, pl.Enum) else kind for name, kind in table.create_empty().schema.items()
+    }
+    return table.validate(pl.DataFrame([dict.fromkeys(types) | record for record in records], schema=types), cast=True)
+
+
+def views(note=NOTE, line=LINE):
+    seller = Seller(name="Cloud", address=("1 quai",), country="FR")
+    return list(build_credit_note_views(rows(IssuedCreditNotes, note), rows(CreditNoteLines, line), seller))
+
+
+def test_it_says_what_it_corrects_and_what_is_given_back():
+    (view,) = views()
+
+    facts = {fact.label: fact.value for fact in view.facts}
+    assert view.heading == "Credit note"
+    assert (facts["Corrects"], facts["Issued"]) == ("INV-2026-000007 of 2026-02-03", "2026-04-03")
+    assert {row.label: row.amount for row in view.totals} == {
+        "Fees credited": "€45.00",
+        "Prepaid credits given back": "−€5.00",
+        "Free credits given back": "−€4.00",
+        "Subtotal excluding tax": "€36.00",
+        "VAT 20 %": "€7.20",
+    }
+    assert (view.amount_label, view.panel.amount) == ("Amount in your favour", "€43.20")
+
+
+def test_its_lines_name_the_month_the_cause_and_both_figures():
+    (view,) = views()
+
+    (line,) = view.details[0].services[0].lines
+    assert line.amount == "€45.00"
+    assert line.origin == "Correction of 2026-01, usage that was withdrawn: €60.00 billed, €15.00 now"
+
+
+def test_the_paper_has_no_credit_statement(read_pages):
+    (view,) = views()
+
+    html, pages = render_html(view), read_pages(render_pdf(view))
+
+    assert "Credit statement" not in html
+    assert "CN-2026-000001" in pages[0]
+    assert "Amount in your favour" in pages[0]
+    assert "€45.00" in pages[1]
+
+
+@pytest.mark.parametrize("amount", [1, 45_01])
+def test_lines_that_do_not_add_up_to_what_is_credited_are_not_printed(amount):
+    (failure,) = views(line=LINE | {"amount_cents": amount})
+
+    assert isinstance(failure, DocumentFailure)

@@ -1,0 +1,255 @@
+"""How an issued month differs from what was billed, how an invoice books that, and what a credit note gives back."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from billing_pipeline.rules.corrections import book_corrections, compare_lines
+from billing_pipeline.rules.credit_notes import CorrectedInvoice, draft_credit_notes
+from billing_pipeline.rules.period import Month
+from billing_pipeline.tables.corrections import Differences, GivenBack
+from billing_pipeline.tables.credits import CreditLots, CreditStatements, Fees
+from billing_pipeline.tables.invoices import InvoiceLines, Invoices
+
+JANUARY, MARCH = Month(2026, 1), Month(2026, 3)
+
+
+def table(schema, rows, defaults):
+    """Rows of a table, what a case does not say filled in."""
+    types = {
+        name: pl.String if isinstance(kind, pl.Enum) else kind for name, kind in schema.create_empty().schema.items()
+    }
+    return schema.validate(
+        pl.DataFrame([dict.fromkeys(types) | defaults | row for row in rows], schema=types), cast=True
+    )
+
+
+def key(number):
+    return f"{number:032d}"
+
+
+def lines(*rows):
+    """Lines of an invoice: `n` is the line, `seconds` at a price of 0.01 a second unless it says otherwise."""
+    told = []
+    for place, row in enumerate(rows, 1):
+        n, seconds = row.pop("n"), row.pop("seconds", 0)
+        told.append(
+            {
+                "line_id": key(n),
+                "line_number": place,
+                "quantity": seconds,
+                "duration_s": seconds,
+                "amount_cents": seconds,
+            }
+            | row
+        )
+    return table(InvoiceLines, told, {
+        "payer_id": "acme", "owner_id": "acme", "owner_name": "Acme", "resource_id": "app", "slug": "apps.s",
+        "zone": "par", "price_id": "list", "price_factor_ppm": 10**6, "tier_from": 0, "origin_month": "2026-01",
+        "basis": "runtime", "unit": "s", "unit_price": Decimal("0.01"), "per_quantity": 1, "per_seconds": 1,
+        "line_discount_ppm": 0, "currency": "EUR", "resources": 1,
+    })  # fmt: skip
+
+
+def compared(billed, rated, approved=None):
+    approved = Differences.create_empty() if approved is None else approved
+    return compare_lines(billed, approved, rated, JANUARY)
+
+
+def told(differences):
+    return {row["line_id"][-1]: (row["cause"], row["difference_cents"]) for row in differences.iter_rows(named=True)}
+
+
+def test_more_usage_is_late_less_is_withdrawn_and_equal_lines_are_left_out():
+    billed = lines({"n": 1, "seconds": 100}, {"n": 2, "seconds": 100}, {"n": 3, "seconds": 100}, {"n": 4, "seconds": 7})
+    rated = lines(
+        {"n": 1, "seconds": 130},
+        {"n": 2, "seconds": 60},
+        {"n": 3, "seconds": 100},
+        {"n": 5, "seconds": 9, "resource_id": "b"},
+    )
+
+    differences = compared(billed, rated)
+
+    assert told(differences) == {"1": ("late", 30), "2": ("withdrawn", -40), "4": ("withdrawn", -7), "5": ("late", 9)}
+
+
+def test_another_unit_price_or_price_version_is_a_price():
+    billed = lines({"n": 1, "seconds": 100}, {"n": 2, "seconds": 50, "resource_id": "b"})
+    rated = lines(
+        {"n": 1, "seconds": 100, "unit_price": Decimal("0.02"), "amount_cents": 200},
+        {"n": 3, "seconds": 50, "resource_id": "b", "price_id": "own", "amount_cents": 40},
+    )
+
+    assert told(compared(billed, rated)) == {"1": ("price", 100), "2": ("price", -50), "3": ("price", 40)}
+
+
+def test_usage_of_another_owner_or_payer_is_an_owner():
+    billed = lines({"n": 1, "seconds": 100})
+    rated = lines({"n": 2, "seconds": 100, "owner_id": "labs", "payer_id": "zeta"})
+
+    differences = compared(billed, rated)
+
+    assert told(differences) == {"1": ("owner", -100), "2": ("owner", 100)}
+    assert dict(differences.select("line_id", "payer_id").iter_rows()) == {key(1): "acme", key(2): "zeta"}
+
+
+def test_the_line_of_a_discount_follows_the_lines_that_it_lowers():
+    rule = {"n": 1, "basis": "discount", "rule_kind": "discount", "rule_rate_ppm": 100_000, "price_id": None}
+
+    def discount(cents, **changes):
+        return lines(rule | {"quantity": -1, "duration_s": None, "amount_cents": cents} | changes)
+
+    assert told(compared(discount(-10), discount(-13))) == {"1": ("late", -3)}
+    assert told(compared(discount(-10), discount(-4))) == {"1": ("withdrawn", 6)}
+    assert told(compared(discount(-10), discount(-20, rule_rate_ppm=200_000))) == {"1": ("price", -10)}
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 300), min_size=3, max_size=3), min_size=2, max_size=4))
+def test_whatever_was_approved_before_original_and_corrections_are_the_last_rating(ratings):
+    def rating(seconds):
+        return lines(*({"n": n, "seconds": cents} for n, cents in enumerate(seconds) if cents))
+
+    billed, approved = rating(ratings[0]), Differences.create_empty()
+    for later in ratings[1:]:
+        approved = pl.concat([approved, compared(billed, rating(later), approved)])
+
+    total = dict(enumerate(ratings[0]))
+    for row in approved.iter_rows(named=True):
+        total[int(row["line_id"])] += row["difference_cents"]
+    assert list(total.values()) == ratings[-1]
+    assert compared(billed, rating(ratings[-1]), approved).is_empty()
+
+
+def fees(*rows):
+    numbered = [
+        {"line_id": key(number), "charge_cents": row["fee_cents"]} | row for number, row in enumerate(rows, 100)
+    ]
+    return table(Fees, numbered, {
+        "payer_id": "acme", "slug": "apps.s", "is_recurring": True, "discount_cents": 0, "correction_cents": 0,
+    })  # fmt: skip
+
+
+def due(*cents, slug="apps.s"):
+    """Differences of January that were approved by entry 7."""
+    billed = lines(*({"n": n, "seconds": -c, "slug": slug} for n, c in enumerate(cents) if c < 0))
+    rated = lines(*({"n": n, "seconds": c, "slug": slug} for n, c in enumerate(cents) if c > 0))
+    return compared(billed, rated).with_columns(approval=pl.lit(7, pl.Int64), corrected_payer_id="payer_id")
+
+
+def test_a_positive_correction_is_a_line_that_does_not_recur():
+    booked = book_corrections(due(30), fees({"fee_cents": 100}), MARCH)
+
+    (line,) = booked.lines.to_dicts()
+    assert (line["amount_cents"], line["origin_month"], line["billed_cents"], line["rated_cents"]) == (
+        30,
+        "2026-01",
+        0,
+        30,
+    )
+    assert dict(booked.fees.select("fee_cents", "is_recurring").iter_rows()) == {100: True, 30: False}
+    assert booked.left_over.is_empty()
+
+
+def test_a_negative_correction_lowers_lines_of_its_slug_before_others():
+    own = fees({"fee_cents": 100, "slug": "disk"}, {"fee_cents": 20, "slug": "apps.s"})
+
+    booked = book_corrections(due(-30), own, MARCH)
+
+    lowered = {row["slug"]: (row["fee_cents"], row["correction_cents"]) for row in booked.fees.iter_rows(named=True)}
+    assert lowered == {"apps.s": (0, -20), "disk": (90, -10)}
+    assert booked.shares["share_cents"].sum() == -30
+    assert booked.lines["amount_cents"].to_list() == [-30]
+
+
+def test_fees_never_fall_below_zero_and_the_rest_is_left_over():
+    booked = book_corrections(due(-30, -40, 10), fees({"fee_cents": 25}), MARCH)
+
+    assert booked.fees["fee_cents"].sum() == 0
+    assert booked.lines["amount_cents"].sum() == -25
+    assert booked.left_over["credit_cents"].sum() == 70 - 35
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(-200, 200).filter(bool), min_size=1, max_size=6), st.lists(st.integers(1, 150), max_size=4))
+def test_what_is_booked_and_left_over_is_what_was_due(cents, own):
+    charged = fees(*({"fee_cents": c, "slug": ("apps.s", "disk")[c % 2]} for c in own))
+
+    booked = book_corrections(due(*cents), charged, MARCH)
+
+    credit = int(booked.left_over["credit_cents"].sum())
+    assert booked.lines["amount_cents"].sum() - credit == sum(cents)
+    assert booked.fees["fee_cents"].sum() == sum(own) + booked.lines["amount_cents"].sum() >= 0
+    assert credit == max(0, -(sum(own) + sum(cents)))
+    assert booked.fees["fee_cents"].min() in (None, *range(1_000))
+
+
+def paid_invoice():
+    """100.00 of January: 20.00 and 10.00 paid by two coupons, 30.00 by prepaid credits, 40.00 asked for with VAT."""
+    at = datetime(2025, 1, 1, tzinfo=UTC)
+    lots = table(CreditLots, [
+        {"grant_id": "first", "used_cents": -20_00, "left_before_cents": 20_00, "left_after_cents": 0, "priority": 1},
+        {"grant_id": "last", "used_cents": -10_00, "left_before_cents": 15_00, "left_after_cents": 5_00, "priority": 2},
+    ], {"payer_id": "acme", "name": "Coupon", "starts_at": at, "granted_cents": 20_00, "expired_cents": 0})  # fmt: skip
+    zeros = {name: 0 for name in CreditStatements.column_names() if name.endswith("_cents")}
+    figures = {
+        "fees_cents": 100_00, "free_before_cents": 35_00, "prepaid_before_cents": 30_00, "balance_before_cents": 65_00,
+        "free_used_cents": -30_00, "prepaid_used_cents": -30_00, "balance_after_cents": 5_00, "change_cents": -60_00,
+    }  # fmt: skip
+    statement = zeros | figures | {"payer_id": "acme", "recurring_1_before_cents": None}
+    invoice = dict.fromkeys(Invoices.column_names()) | {
+        "payer_id": "acme", "kind": "invoice", "number": "INV-2026-000001", "billing_month": "2026-01",
+        "period_start": date(2026, 1, 1), "period_end": date(2026, 1, 31), "issued_on": date(2026, 2, 3),
+        "currency": "EUR", "vat_ppm": 200_000, "vat_reason": "home", "vat_scheme": "domestic", "vat_category": "S",
+        "vat_note": "French VAT", "name": "Acme", "party_kind": "business",
+        "address_line1": "1 rue", "postcode": "44000", "city": "Nantes", "country": "FR", "language": "en",
+        "discount_ppm": 0, "basis_hash": "x",
+    }  # fmt: skip
+    return {("acme", "2026-01"): CorrectedInvoice(invoice, statement, lots)}
+
+
+def credited(cents, before=None):
+    left_over = book_corrections(due(-cents), fees(), MARCH).left_over
+    return draft_credit_notes(left_over, paid_invoice(), GivenBack.create_empty() if before is None else before, MARCH)
+
+
+@pytest.mark.parametrize(
+    ("cents", "money", "prepaid", "lots"),
+    [
+        (25_00, 25_00, 0, {}),
+        (45_00, 40_00, 5_00, {}),
+        (75_00, 40_00, 30_00, {"last": 5_00}),
+        (95_00, 40_00, 30_00, {"last": 10_00, "first": 15_00}),
+        # What a later invoice had added is money again.
+        (103_00, 43_00, 30_00, {"last": 10_00, "first": 20_00}),
+    ],
+)
+def test_credits_are_given_back_in_the_reverse_order_of_use(cents, money, prepaid, lots):
+    drafted = credited(cents)
+
+    (note,) = drafted.notes.to_dicts()
+    assert (note["fees_cents"], note["subtotal_cents"], note["prepaid_given_back_cents"]) == (cents, money, prepaid)
+    assert note["vat_cents"] == money // 5
+    assert note["free_given_back_cents"] == sum(lots.values())
+    assert (note["kind"], note["refers_to"], note["refers_to_issued_on"]) == (
+        "credit_note",
+        "INV-2026-000001",
+        date(2026, 2, 3),
+    )
+    given = dict(drafted.given_back.select("grant_id", "amount_cents").iter_rows())
+    assert {name: c for name, c in given.items() if name not in ("", "prepaid")} == lots
+    assert drafted.lines["amount_cents"].sum() == cents
+
+
+def test_what_was_given_back_is_not_given_back_again():
+    before = credited(45_00).given_back.with_columns(billing_month=pl.lit("2026-02"))
+
+    (note,) = credited(30_00, before).notes.to_dicts()
+
+    assert (note["subtotal_cents"], note["prepaid_given_back_cents"], note["free_given_back_cents"]) == (0, 25_00, 5_00)
+    assert (note["vat_cents"], note["payable_cents"]) == (0, 0)
