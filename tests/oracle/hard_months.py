@@ -115,7 +115,8 @@ class Rows:
         return self.add(
             "runtime_intervals",
             owner_id=owner,
-            resource_id=resource,
+            # Of one organisation alone: nobody can be billed for what two run at once.
+            resource_id=f"{owner}.{resource}",
             instance_id=instance,
             service=service,
             flavour=flavour,
