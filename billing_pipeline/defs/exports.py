@@ -42,6 +42,9 @@ from billing_pipeline.warehouse import Generation
 
 JOURNAL = "exports/journal"
 
+#: Issued credit notes of corrections, where the month has any.
+_CREDIT_NOTES = "invoices/credit_notes"
+
 _SETTLED = (
     "credits/credit_statements",
     "credits/credit_movements",
@@ -145,7 +148,7 @@ def known_balances(billing: Billing, month: Month) -> dy.DataFrame[HeldBalances]
     issued = _MonthIssued.read_from(billing, month)
     register = [
         (
-            document.request.reference if document.request.kind == "credit_note" else document.number,
+            str(document.request.facts["refers_to"]) if document.request.kind == "credit_note" else document.number,
             document.request.payer_id,
             str(document.request.billing_month),
             str(document.request.facts["currency"]),
@@ -184,6 +187,9 @@ class _MonthIssued:
     def read_from(cls, billing: Billing, month: Month) -> "_MonthIssued":
         tables = {table: billing.settled(table, month) for table in _SETTLED}
         tables["invoices/invoices"] = billing.read("invoices/invoices", month)
+        notes = billing.warehouse.current(_CREDIT_NOTES, partition(month))
+        if notes is not None:
+            tables[_CREDIT_NOTES] = notes
         if billing.books.first_month() != month:
             tables["invoices/refills before"] = billing.settled("invoices/refills", month.previous)
             tables["invoices/parked_organisations before"] = billing.settled(
@@ -208,8 +214,21 @@ class _MonthIssued:
         statements = self._billed("credits/credit_statements")
         letters = statements.select("payer_id", "free_used_cents", "prepaid_used_cents", "refill_cents")
         invoices = self.tables["invoices/invoices"].read().join(letters, on="payer_id", how="left")
-        rows = invoices.with_columns(holder_id="payer_id", refers_to=pl.lit(None, pl.String))
-        return PostedDocuments.validate(rows.select(PostedDocuments.column_names()), cast=True)
+        rows = [invoices.with_columns(holder_id="payer_id", refers_to=pl.lit(None, pl.String))]
+        if _CREDIT_NOTES in self.tables:
+            rows.append(
+                self.tables[_CREDIT_NOTES]
+                .read()
+                .with_columns(
+                    free_used_cents=0 - pl.col("free_given_back_cents"),
+                    prepaid_used_cents=0 - pl.col("prepaid_given_back_cents"),
+                    refill_cents=pl.lit(0, pl.Int64),
+                )
+            )
+        columns = [
+            frame.select(PostedDocuments.column_names()).with_columns(pl.col("kind").cast(pl.String)) for frame in rows
+        ]
+        return PostedDocuments.validate(pl.concat(columns), cast=True)
 
     def takeovers(self) -> dy.DataFrame[Takeovers]:
         """Whose credits a payer with a statement of this month holds since this month or longer."""

@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "exports"))
 
 from bean_check import complaints, needs_beancount
 
+from billing_pipeline.books import IssueRequest
+from billing_pipeline.rules.period import Month
+
 JANUARY, FEBRUARY = "2026-01", "2026-02"
 
 
@@ -25,9 +29,30 @@ def home(sample: ProviderHome, new_home: Callable[..., ProviderHome]) -> Provide
     home = new_home("journal")
     shutil.copytree(sample.folder, home.folder, dirs_exist_ok=True)
     (home.folder / "settings.toml").write_text('[seller]\nname = "Nimbus"\nlegal_id = "091427757"\n')
-    for month in (JANUARY, FEBRUARY):
-        home.freeze(month)
+    home.freeze(JANUARY)
+    issue_credit_note(home, FEBRUARY)
+    home.freeze(FEBRUARY)
     return home
+
+
+def issue_credit_note(home: ProviderHome, month: str) -> None:
+    """A credit note of 12.00, of which VAT is 2.00, for the first invoice of the month before."""
+    billing, of = home.billing, Month.parse(month)
+    invoice = home.rows("invoices/invoices", str(of.previous))[0]
+    amounts = {"fees_cents": 10_00, "vat_cents": 2_00, "payable_cents": 12_00}
+    about = {"currency": "EUR", "holder_id": invoice["payer_id"], "refers_to": invoice["number"]}
+    request = IssueRequest(
+        invoice["payer_id"], "credit_note", of, invoice["period_start"], invoice["period_end"], "", amounts | about
+    )
+    day = invoice["issued_on"] + timedelta(days=28)
+    (issued,) = billing.books.issue([request], "CN", day, as_of=billing.as_of(of))
+    note = amounts | about | {
+        "number": issued.number, "kind": "credit_note", "payer_id": invoice["payer_id"], "billing_month": month,
+        "issued_on": day, "free_given_back_cents": 0, "prepaid_given_back_cents": 0,
+    }  # fmt: skip
+    billing.warehouse.publish(
+        "invoices/credit_notes", f"month={month}", pl.DataFrame([note]), as_of=billing.as_of(of), inputs={}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +113,17 @@ def test_the_fec_numbers_each_journal_in_the_order_of_validation(home):
     assert all(found == [f"{code}{n:06d}" for n in range(1, len(found) + 1)] for code, found in numbers.items())
     validated = [line.split("\t")[15] for line in lines]
     assert all(before <= after for before, after in pairwise(validated))
+
+
+def test_a_credit_note_lowers_what_its_invoice_asks_for(home):
+    (note,) = {row["piece"] for row in home.rows("exports/journal", FEBRUARY, kind="credit_note")}
+    entry = {
+        row["account"]: row["debit_cents"] - row["credit_cents"]
+        for row in home.rows("exports/journal", FEBRUARY, piece=note)
+    }
+
+    assert note == "CN-2026-000001"
+    assert entry == {"411000": -12_00, "706000": 10_00, "445740": 2_00}
 
 
 def test_the_journal_of_a_month_is_its_invoices(home):
