@@ -59,6 +59,7 @@ def extend_lifetimes(
         fees_cents=0 - pl.col("fees_cents"),
         free_used_cents="free_given_back_cents",
         opening_cents=pl.lit(0, pl.Int64),
+        given_up_cents=pl.lit(0, pl.Int64),
     ).join(lived, on="payer_id", how="semi")
     sums = (
         pl.concat([past.select("payer_id", *_SUMS), lived.select("payer_id", *_SUMS), unbilled])

@@ -331,7 +331,7 @@ def test_a_start_is_a_second_one_if_it_comes_after_the_one_that_still_runs(rated
 
 
 def test_overlaps_of_a_microsecond_add_up_over_instances(rated: RatedMonth):
-    assert overlaps(rated, several) == [("overlap", 2, 2)]
+    assert overlaps(rated, several) == [("skew", 2, 2)]
 
 
 def test_time_overlaps_only_for_who_ran_something(rated: RatedMonth):

@@ -32,14 +32,14 @@ METERS = pl.DataFrame(
 
 @pytest.fixture
 def flagged(given):
-    """What flags say of runs: (meter, instance, start, stop) in microseconds of October 2026; a null stop is open."""
+    """What flags say of runs: (meter, start, stop) in microseconds of October 2026; a null stop is open."""
     period = given.period()
 
     def of_runs(*runs: tuple) -> list[tuple]:
-        schema = {"meter_id": pl.Int64, "instance_id": pl.String, "started_us": pl.Int64, "stopped_us": pl.Int64}
+        schema = {"meter_id": pl.Int64, "started_us": pl.Int64, "stopped_us": pl.Int64}
         rows = [
-            (meter, instance, period.start_us + start, None if stop is None else period.start_us + stop)
-            for meter, instance, start, stop in runs
+            (meter, period.start_us + start, None if stop is None else period.start_us + stop)
+            for meter, start, stop in runs
         ]
         return _told(flag_runs(pl.DataFrame(rows, schema=schema, orient="row"), METERS, period, LIMITS))
 
@@ -50,76 +50,17 @@ def _told(flags: pl.DataFrame) -> list[tuple]:
     return flags.select("owner_id", "reason", "rows", "detail").sort(pl.all()).rows()
 
 
-def test_runs_that_touch_overlap_nowhere(flagged):
-    assert flagged((0, "a", 0, 10 * SECOND), (0, "a", 10 * SECOND, 20 * SECOND)) == []
-
-
-@pytest.mark.parametrize(
-    ("overlap_us", "reason", "seconds"), [(1, "skew", 0), (2 * SECOND, "skew", 2), (2 * SECOND + 1, "overlap", 2)]
-)
-def test_runs_overlap_by_skewed_clocks_up_to_two_seconds(flagged, overlap_us, reason, seconds):
-    runs = (0, "a", 0, 10 * SECOND), (0, "a", 10 * SECOND - overlap_us, 20 * SECOND)
-    assert flagged(*runs) == [("acme", reason, 1, f"1 rows, e.g. a: {seconds} s billed once")]
-
-
-def test_an_overlap_is_as_long_as_the_shorter_run_of_the_two(flagged):
-    runs = (0, "a", 0, 100 * SECOND), (0, "a", 10 * SECOND, 30 * SECOND)
-    assert flagged(*runs) == [("acme", "overlap", 1, "1 rows, e.g. a: 20 s billed once")]
-
-
-def test_a_run_overlaps_with_the_longest_one_before_it(flagged):
-    runs = (0, "a", 0, 100 * SECOND), (0, "a", 10 * SECOND, 20 * SECOND), (0, "a", 50 * SECOND, 200 * SECOND)
-    assert flagged(*runs) == [("acme", "overlap", 2, "2 rows, e.g. a: 60 s billed once")]
-
-
-def test_overlaps_of_an_owner_are_one_flag_that_names_the_first_instance(flagged):
-    twice = [(0, name, start, start + 10 * SECOND) for name in ("b", "a") for start in (0, 5 * SECOND)]
-    assert flagged(*twice) == [("acme", "overlap", 2, "2 rows, e.g. a: 10 s billed once")]
-
-
-def test_instances_and_meters_overlap_only_with_themselves(flagged):
-    assert flagged((0, "a", 0, 10), (0, "b", 0, 10), (1, "a", 5, 10)) == []
-
-
-def test_a_start_after_an_open_run_is_a_double_start(flagged, given):
-    whole = given.period().end_us - given.period().start_us
-    (flag,) = flagged((0, "a", 0, None), (0, "a", 5 * SECOND, 10 * SECOND))
-    assert flag == ("acme", "double_start", 1, "1 rows, e.g. a: 5 s billed once")
-    # An open run lasts until the month's end.
-    (flag,) = flagged((0, "a", 0, None), (0, "a", whole - 7 * SECOND, None))
-    assert flag == ("acme", "double_start", 1, "1 rows, e.g. a: 7 s billed once")
-
-
-def test_every_run_after_an_open_one_is_a_double_start(flagged):
-    runs = (0, "a", 0, None), (0, "a", 5 * SECOND, 10 * SECOND), (0, "a", 20 * SECOND, 30 * SECOND)
-    assert flagged(*runs) == [("acme", "double_start", 2, "2 rows, e.g. a: 15 s billed once")]
-
-
-def test_an_open_run_that_follows_closed_ones_is_no_double_start(flagged):
-    runs = (0, "a", 0, 20 * SECOND), (0, "a", 10 * SECOND, None)
-    assert flagged(*runs) == [("acme", "overlap", 1, "1 rows, e.g. a: 10 s billed once")]
-
-
-def test_what_overlaps_before_or_after_the_month_is_flagged_in_another_one(flagged, given):
-    whole = given.period().end_us - given.period().start_us
-    assert flagged((0, "a", -20 * SECOND, 0), (0, "a", -10 * SECOND, 10 * SECOND)) == []
-    (across,) = flagged((0, "a", -20 * SECOND, 5 * SECOND), (0, "a", -10 * SECOND, 10 * SECOND))
-    assert across[3] == "1 rows, e.g. a: 5 s billed once"
-    (across,) = flagged((0, "a", 0, whole + 9 * SECOND), (0, "a", whole - 8 * SECOND, whole + 9 * SECOND))
-    assert across[3] == "1 rows, e.g. a: 8 s billed once"
-
-
 def test_an_open_run_is_stale_when_it_started_longer_ago_than_the_limit(flagged):
-    assert flagged((0, "a", 0, None), (0, "b", -DAY, 31 * DAY)) == []
-    (stale,) = flagged((0, "a", -1, None), (0, "b", -10 * DAY, None))
-    assert stale == ("acme", "stale_open", 2, "2 rows, e.g. a: open for 41 days at most")
+    assert flagged((0, 0, None), (0, -DAY, 31 * DAY)) == []
+    (stale,) = flagged((0, -1, None), (1, -10 * DAY, None))
+    assert stale == ("acme", "stale_open", 2, "2 rows, e.g. disk: open for 41 days at most")
 
 
 def test_a_run_longer_than_366_days_parks_its_owner():
-    schema = {"meter_id": pl.Int64, "instance_id": pl.String, "started_us": pl.Int64, "stopped_us": pl.Int64}
-    runs = [(0, "leap", DAY, 367 * DAY), (2, "long", DAY, 367 * DAY + 1), (2, "longer", DAY, 401 * DAY)]
-    found = too_long_runs(pl.DataFrame([*runs, (0, "open", 0, None)], schema=schema, orient="row"), METERS)
-    said = "2 rows, e.g. long: 400 days; correct the row, or report the run in parts"
+    schema = {"meter_id": pl.Int64, "started_us": pl.Int64, "stopped_us": pl.Int64}
+    runs = [(0, DAY, 367 * DAY), (2, DAY, 367 * DAY + 1), (2, DAY, 401 * DAY)]
+    found = too_long_runs(pl.DataFrame([*runs, (0, 0, None)], schema=schema, orient="row"), METERS)
+    said = "2 rows, e.g. disk: 400 days; correct the row, or report the run in parts"
     assert found.rows() == [("lab", "too_long", said)]
 
 
