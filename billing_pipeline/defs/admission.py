@@ -75,13 +75,16 @@ def quarantine_strangers(
         usage: clean usage by table.
         refused: `refused_usage` of each.
     """
-    start_us = billing.period(month).start_us
+    start_us, end_us = billing.period(month).start_us, billing.period(month).end_us
     landed_now = receipts.select("feed", "file_id")
     found = []
-    for table, rows in refused.items():
+    for table, seen in refused.items():
+        placed_at = _placed_at(FEEDS[table.removeprefix("usage/")])
+        # What the month sees of the next one is refused there.
+        rows = seen if seen.is_empty() else seen.filter(placed_at < end_us)
         if rows.is_empty():
             continue
-        is_older = pl.Series("is_older", rows.select(_placed_at(FEEDS[table.removeprefix("usage/")]) < start_us))
+        is_older = pl.Series("is_older", rows.select(placed_at < start_us))
         listed = _as_quarantine(table, usage[table].read("sources"), rows).with_columns(is_older.alias("is_older"))
         is_new = listed.join(landed_now, on=["feed", "file_id"], how="semi", maintain_order="left")
         found += [is_new, listed.filter(~pl.col("is_older")).join(landed_now, on=["feed", "file_id"], how="anti")]

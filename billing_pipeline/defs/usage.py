@@ -33,7 +33,8 @@ class NoUsageSeen(RuntimeError):
 USAGE_TABLES = tuple(f"usage/{feed.name}" for feed in USAGE_FEEDS)
 
 _WHAT = {
-    "runtime_intervals": "When instances ran, and with which flavour. One row per run that touches the month.",
+    "runtime_intervals": "When instances ran, and with which flavour. "
+    "One row per run that touches the month, or starts right at its end.",
     "runtime_heartbeats": "When instances were seen, running or powered off. "
     "One row per sample within the month, or within a day of its edges.",
     "unusable_intervals": "When instances could not be used because of the platform. "

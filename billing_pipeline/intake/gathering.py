@@ -256,7 +256,7 @@ def _day_rows(
     wanted = f"seen_us <= {window.as_of_us}"
     if feed.is_usage:
         period = window.period
-        in_month = f"{feed.time} >= {period.start_us} and {feed.time} < {period.end_us + feed.margin_us}"
+        in_month = f"{feed.time} >= {period.start_us} and {feed.time} <= {period.end_us + feed.margin_us}"
         is_reopened = ""
         if reopened:
             pairs = ", ".join(f"({text(resource)}, {text(slug)})" for resource, slug in sorted(reopened))

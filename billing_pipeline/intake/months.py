@@ -197,10 +197,13 @@ def _published_name(column: Column) -> str:
 
 
 def _concerns_month(feed: Feed, window: Window, margin_us: int = 0) -> str:
-    """Whether a row is billed in the month, or tells of what is billed from at most a margin beside it."""
+    """Whether a row is billed in the month, or tells of what is billed from at most a margin beside it.
+
+    What runs on right from the month's end tells that a run goes on.
+    """
     start, end = window.period.start_us - margin_us, window.period.end_us + margin_us
     if feed.span is Span.RUN:
-        return f"({feed.time} < {end} and {feed.reach} > {start} and {feed.reach} > {feed.time})"
+        return f"({feed.time} <= {end} and {feed.reach} > {start} and {feed.reach} > {feed.time})"
     return f"({feed.reach} > {start} and {feed.reach} <= {end})"
 
 
@@ -219,6 +222,8 @@ def _last_before(feed: Feed, instant_us: int) -> str:
 def _conflict_concerns_month(feed: Feed, window: Window) -> str:
     """Whether a row that contradicts another one may be billed in the month; a value also where it is still held."""
     concern = _concerns_month(feed, window, feed.margin_us if feed.span is Span.NEAR else 0)
+    if feed.span is Span.RUN:
+        concern += f" and {feed.time} < {window.period.end_us}"
     if feed.span is Span.HELD:
         concern += f" or {_contradicts(feed, _last_before(feed, window.period.start_us))}"
     return concern

@@ -72,7 +72,7 @@ def close_plainly(
                 month.receipts[row["place"][0]]["quarantined"] += 1
             continue
         is_new = (since is None or seen > since) and seen <= as_of
-        is_own = seen <= as_of and start <= row["started_at"] < end
+        is_own = seen <= as_of and start <= row["started_at"] <= end
         if row["place"] not in before.lost and (is_new or is_own or row["place"] in before.carried):
             universe.append(row | {"is_new": is_new})
     by_event, event_losers, event_conflicts = _decide(universe, lambda row: (row["source"], row["event_id"]))
@@ -86,7 +86,9 @@ def close_plainly(
             month.lost.add(row["place"])
     month.lost |= {row["place"] for row in rows if row["place"] in before.lost and row["started_at"] >= end}
     conflicts = event_conflicts + key_conflicts
-    month.conflicting_owners = {row["owner_id"] for row in conflicts if _concerns(row, start, end)}
+    month.conflicting_owners = {
+        row["owner_id"] for row in conflicts if row["started_at"] < end and _concerns(row, start, end)
+    }
     _carry_conflicts(conflicts, end, month)
     return month
 
@@ -125,7 +127,7 @@ def _decide(rows: list[Raw], key: Callable[[Raw], Any]) -> tuple[list[Raw], list
 
 def _concerns(row: Raw, start: datetime, end: datetime) -> bool:
     stop = row["stopped_at"] or datetime.max.replace(tzinfo=UTC)
-    return row["started_at"] < end and stop > start and stop > row["started_at"]
+    return row["started_at"] <= end and stop > start and stop > row["started_at"]
 
 
 def _carry_conflicts(conflicts: list[Raw], end: datetime, month: PlainMonth) -> None:

@@ -4,6 +4,7 @@ lab paid for itself until noon of 15 February, then holding pays; closing closed
 January. acme has a discount and a commitment, and everybody's applications cost 30.00 at least.
 """
 
+import shutil
 from datetime import date
 
 import pytest
@@ -148,3 +149,19 @@ def test_its_credits_move_to_its_new_payer_with_their_scope_and_expiry(home):
 def test_who_moved_has_no_account_any_more(home):
     assert home.rows("credits/credit_statements", MARCH, payer_id="lab") == []
     assert home.rows("invoices/drafts", MARCH, payer_id="lab") == []
+
+
+def test_what_lab_had_prepaid_is_owed_to_holding_once_it_pays(home, new_home):
+    issued = new_home("taken-over")
+    issued.settings = home.settings
+    shutil.copytree(home.folder, issued.folder, dirs_exist_ok=True)
+    for month in (JANUARY, FEBRUARY, MARCH):
+        issued.freeze(month)
+
+    (left,) = letters(home, MARCH, "holding", "prepaid_before_cents")
+    moved = [
+        (row["payer_id"], row["debit_cents"], row["credit_cents"])
+        for row in issued.rows("exports/journal", MARCH, kind="transfer")
+    ]
+    assert left > 0
+    assert moved == [("lab", left, 0), ("holding", 0, left)]

@@ -95,6 +95,11 @@ def test_a_granule_belongs_to_the_month_that_it_begins_in(rated: RatedMonth):
 short_edge = granular("short-over-the-edge", 10, 60).ran(
     "runner.M", PERIOD.start - 5 * SECOND, PERIOD.start + 6 * SECOND
 )
+goes_on = (
+    granular("goes-on-at-the-end", 10, 60)
+    .ran("runner.M", PERIOD.end - 5 * SECOND, PERIOD.end, "goes-on-i")
+    .ran("runner.M", PERIOD.end, PERIOD.end + 6 * SECOND, "goes-on-i")
+)
 running = granular("still-running", 10, 60).ran("runner.M", PERIOD.end - 5 * SECOND, None)
 crossing = granular("ends-next-month", 10, 60).ran("runner.M", PERIOD.end - 5 * SECOND, PERIOD.end + 6 * SECOND)
 
@@ -102,7 +107,7 @@ crossing = granular("ends-next-month", 10, 60).ran("runner.M", PERIOD.end - 5 * 
 def test_the_top_up_is_of_the_whole_run_and_falls_where_it_ends(rated: RatedMonth):
     assert billed_seconds(rated, short_edge) == 10 + 40
     assert billed_seconds(rated, running) == 10
-    assert billed_seconds(rated, crossing) == 10
+    assert billed_seconds(rated, crossing) == billed_seconds(rated, goes_on) == 10
 
 
 # The month before billed the granules that began in it; from then on the same ones go on.

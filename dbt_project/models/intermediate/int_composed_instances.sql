@@ -6,6 +6,10 @@ heartbeat_runs as (
     select * from {{ ref('int_heartbeat_runs') }}
 ),
 
+following_intervals as (
+    select * from {{ ref('stg_usage__following_intervals') }}
+),
+
 earlier_runs as (
     select * from {{ ref('int_earlier_runs') }}
 ),
@@ -35,3 +39,6 @@ from heartbeat_runs
 union
 select hash(instance_id) as instance_hash
 from earlier_runs
+union
+select hash(instance_id) as instance_hash
+from following_intervals

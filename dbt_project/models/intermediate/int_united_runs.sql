@@ -6,6 +6,10 @@ heartbeat_runs as (
     select * from {{ ref('int_heartbeat_runs') }}
 ),
 
+following_intervals as (
+    select * from {{ ref('stg_usage__following_intervals') }}
+),
+
 earlier_runs as (
     select * from {{ ref('int_earlier_runs') }}
 ),
@@ -41,6 +45,13 @@ measured as (
         began_us,
         ended_us
     from earlier_runs
+    union all
+    select
+        meter_id,
+        instance_id,
+        began_us,
+        ended_us
+    from following_intervals
 ),
 
 -- A run that starts after everything before it has stopped is the first of an island; touching runs are one.
