@@ -51,6 +51,7 @@ def verify_home(billing: Billing, known: Head = GENESIS) -> Verification:
 
 def _register_problems(billing: Billing, issued: list[Issued]) -> Iterator[str]:
     """Months whose frozen generations are gone, or whose published invoices ask for something else than the books."""
+    kept = {document.number: document for document in issued}
     for month in billing.books.issued_months():
         for name, generation_id in month.generations.items():
             # `<payer> <table>` are the tables that a payer was released from.
@@ -68,12 +69,12 @@ def _register_problems(billing: Billing, issued: list[Issued]) -> Iterator[str]:
             yield f"register: the invoices of {month.month} cannot be read: {damage}"
             continue
         published = {row["number"]: row for row in rows.iter_rows(named=True)}
-        kept = {
-            document.number: document
+        monthly = {
+            document.number
             for document in issued
             if document.is_monthly and document.request.billing_month == month.month
         }
-        for number in sorted(published.keys() | kept.keys()):
+        for number in sorted(published.keys() | monthly):
             yield from _differences(number, kept.get(number), published.get(number))
 
 

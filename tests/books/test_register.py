@@ -20,6 +20,7 @@ from billing_pipeline.books import (
 from billing_pipeline.rules.lifecycle import Change, IllegalTransition, State
 from billing_pipeline.rules.numbering import check_format
 from billing_pipeline.rules.period import Month
+from billing_pipeline.settings import Settings
 
 OCTOBER, NOVEMBER = Month(2026, 10), Month(2026, 11)
 AS_OF = datetime(2026, 11, 3, tzinfo=UTC)
@@ -274,6 +275,12 @@ def test_a_number_reads_as_its_format_says(books, number_format, number):
 def test_a_format_that_does_not_tell_numbers_apart_or_makes_none_is_refused(number_format):
     with pytest.raises(MalformedNumber):
         check_format(number_format)
+
+
+def test_settings_refuse_such_a_format_before_anything_is_numbered():
+    assert Settings(number_format="{year}{series}{serial:04d}").number_format == "{year}{series}{serial:04d}"
+    with pytest.raises(ValueError, match="is no format of numbers"):
+        Settings(number_format="{serial}")
 
 
 def test_a_state_is_kept_and_read_as_of_an_instant(books):
