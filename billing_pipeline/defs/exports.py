@@ -58,7 +58,14 @@ _SETTLED = (
     Table(
         JOURNAL,
         "The month's documents, payments and opening balances in double entry. One row per posting.",
-        deps=["accounts/organisations", "accounts/payments", *_SETTLED, "invoices/refills", "invoices/invoices"],
+        deps=[
+            "accounts/organisations",
+            "accounts/payments",
+            *_SETTLED,
+            "invoices/refills",
+            "invoices/invoices",
+            _CREDIT_NOTES,
+        ],
         checks={
             "entries_are_balanced": "Debits = credits, entry by entry and in all.",
             "entries_are_numbered": "Each journal numbers its entries from 1 without a gap, in order of validation.",

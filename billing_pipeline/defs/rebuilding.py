@@ -17,17 +17,13 @@ from billing_pipeline.adapters.landing import day_end
 from billing_pipeline.books import Books, IssuedMonth
 from billing_pipeline.defs.billing import Billing, as_of, partition
 from billing_pipeline.defs.exports import JOURNAL
+from billing_pipeline.defs.invoices import ISSUED
 from billing_pipeline.rules.period import Month
 from billing_pipeline.warehouse import Generation
 
-_CLOSED = dg.AssetSelection.groups("accounts", "usage", "rating", "credits", "invoices") - dg.AssetSelection.assets(
-    ["invoices", "invoices"]
-)
-_ISSUED = (
-    dg.AssetSelection.assets(["invoices", "invoices"])
-    | dg.AssetSelection.groups("exports")
-    | dg.AssetSelection.assets(["documents", "month_documents"])
-)
+_NUMBERED = dg.AssetSelection.assets(*ISSUED)
+_CLOSED = dg.AssetSelection.groups("accounts", "usage", "rating", "credits", "invoices") - _NUMBERED
+_ISSUED = _NUMBERED | dg.AssetSelection.groups("exports") | dg.AssetSelection.assets(["documents", "month_documents"])
 
 
 class NotRebuildable(RuntimeError):

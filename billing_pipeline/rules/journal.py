@@ -443,8 +443,10 @@ def held_balances(
         .group_by("payer_id", "currency")
         .agg(receivable_cents=(asks - pl.col("paid_cents")).sum())
     )
+    # A refill that was given up stays an advance, as its invoice stays a claim, until accountants write both off.
+    held_by_payer = pl.sum_horizontal("prepaid_cents", "pending_cents", "given_up_cents")
     advances = lifetimes.filter(pl.col("billed_month") == billing_month).select(
-        "payer_id", "currency", advances_cents=pl.col("prepaid_cents") + pl.col("pending_cents")
+        "payer_id", "currency", advances_cents=held_by_payer
     )
     departed = (
         journal.join(takeovers, on="payer_id", how="semi")
