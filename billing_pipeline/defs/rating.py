@@ -248,9 +248,21 @@ def _work_folder(billing: Billing, run_id: str) -> Iterator[Path]:
 
 
 def earlier_runs(billing: Billing, month: Month, charges: Generation) -> Generation | None:
-    """What the month before had carried on when a month was charged; None where it was the first one."""
+    """What the month before had carried on when a month was charged; None where it was the first one or none asked."""
     generation = charges.manifest["inputs"].get(_EARLIER)
     return billing.warehouse.generation(_CARRIED, partition(month.previous), generation) if generation else None
+
+
+def _counts_granules(billing: Billing, month: Month) -> bool:
+    """Whether a price of the month depends on how long runs have lasted before it; else months are rated apart.
+
+    A run that lasts over a whole month without such a price is longer than any minimum, and granules of a price that
+    begins later count from its beginning: so what was carried before that month is not missed.
+    """
+    prices = billing.read("accounts/prices", month).read()
+    return bool(
+        prices.select(pl.any_horizontal(pl.col("granularity_seconds", "minimum_seconds").is_not_null()).any()).item()
+    )
 
 
 def rate_otherwise(
@@ -281,7 +293,8 @@ def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
     Raises:
         RatingFailed: a model could not be built or a test failed.
     """
-    read, outcome = _build(billing, month, work, billing.predecessor(_CARRIED, month))
+    earlier = billing.predecessor(_CARRIED, month) if _counts_granules(billing, month) else None
+    read, outcome = _build(billing, month, work, earlier)
     database = work / _WORK_FILE
     rows = {}
     for mart, order in MARTS.items():

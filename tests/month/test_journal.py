@@ -18,7 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "exports"))
 from bean_check import complaints, needs_beancount
 
 from billing_pipeline.books import IssueRequest
+from billing_pipeline.defs.credit_notes import publish_numbered
 from billing_pipeline.rules.period import Month
+from billing_pipeline.tables.corrections import IssuedCreditNotes
 
 JANUARY, FEBRUARY = "2026-01", "2026-02"
 
@@ -46,13 +48,15 @@ def issue_credit_note(home: ProviderHome, month: str) -> None:
     )
     day = invoice["issued_on"] + timedelta(days=28)
     (issued,) = billing.books.issue([request], "CN", day, as_of=billing.as_of(of))
-    note = amounts | about | {
-        "number": issued.number, "kind": "credit_note", "payer_id": invoice["payer_id"], "billing_month": month,
-        "issued_on": day, "free_given_back_cents": 0, "prepaid_given_back_cents": 0,
+    note = invoice | amounts | about | {
+        "number": issued.number, "kind": "credit_note", "billing_month": month, "issued_on": day, "due_on": day,
+        "refers_to_issued_on": invoice["issued_on"], "subtotal_cents": 10_00, "used_credits_cents": 0,
+        "free_given_back_cents": 0, "prepaid_given_back_cents": 0,
     }  # fmt: skip
-    billing.warehouse.publish(
-        "invoices/credit_notes", f"month={month}", pl.DataFrame([note]), as_of=billing.as_of(of), inputs={}
+    rows = IssuedCreditNotes.validate(
+        pl.DataFrame([note], infer_schema_length=None).select(IssuedCreditNotes.column_names()), cast=True
     )
+    publish_numbered(billing, of, rows)
 
 
 @pytest.fixture(scope="module")
