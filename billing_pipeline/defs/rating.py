@@ -89,8 +89,18 @@ class RatingFailed(RuntimeError):
 class RatingTranslator(DagsterDbtTranslator):
     """Keys models `rating/<model>` and sources as the published tables they read; descriptions without the SQL."""
 
+    def __init__(self, settings: DagsterDbtTranslatorSettings) -> None:
+        super().__init__(settings)
+        # Every node asks for those it reads, and they for theirs: without it each path through the models is walked.
+        self._specs: dict[str, dg.AssetSpec] = {}
+
     def get_asset_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
         """The asset of a dbt node."""
+        if unique_id not in self._specs:
+            self._specs[unique_id] = self._make_spec(manifest, unique_id, project)
+        return self._specs[unique_id]
+
+    def _make_spec(self, manifest: Mapping[str, Any], unique_id: str, project: Any) -> dg.AssetSpec:
         spec = super().get_asset_spec(manifest, unique_id, project)
         node = self.get_resource_props(manifest, unique_id)
         if node["resource_type"] == "source":
