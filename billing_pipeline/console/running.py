@@ -12,9 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from billing_pipeline.definitions import defs
+from billing_pipeline.defs.monthly import QUIET
 from billing_pipeline.rules.period import Month
-
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 class RunFailed(RuntimeError):
@@ -40,8 +39,9 @@ def run_job(
         "issue_date": issue_date and issue_date.isoformat(),
         "without_sources": list(without_sources),
     }
-    run_config = _QUIET | {
-        "resources": {"billing": {"config": {name: value for name, value in choices.items() if value}}}
+    run_config = {
+        **QUIET,
+        "resources": {"billing": {"config": {name: value for name, value in choices.items() if value}}},
     }
     tags = {
         "dagster/asset_partition_range_start": str(months[0]),

@@ -4,8 +4,6 @@ What was approved stands in the books, with the generation of `corrections/diffe
 invoice of the payer that is closed as of the approval or later books it.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -16,6 +14,7 @@ from billing_pipeline.books import ApprovedCorrection
 from billing_pipeline.defs.billing import Billing, as_of, partition
 from billing_pipeline.defs.monthly import Report, Table
 from billing_pipeline.rules.corrections import BookedMonth
+from billing_pipeline.rules.issuing import hash_rows
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.accounts import Organisations
@@ -56,17 +55,11 @@ def approve_differences(billing: Billing, month: Month, author: str) -> Approved
     return billing.books.approve_correction(
         month,
         published.id,
-        hash_rows(rows),
+        hash_rows(rows.iter_rows(named=True)),
         author,
         as_of=as_of(published),
         follows=int(str(published.manifest["facts"]["follows"])),
     )
-
-
-def hash_rows(rows: pl.DataFrame) -> str:
-    """The sha256 of rows as text; equal rows have equal hashes."""
-    said = (json.dumps(row, sort_keys=True, default=str) for row in rows.iter_rows(named=True))
-    return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
 class DueCorrections(NamedTuple):
@@ -202,7 +195,7 @@ def approved_rows(billing: Billing, approved: list[ApprovedCorrection]) -> pl.Da
     for entry in approved:
         generation = billing.warehouse.generation(DIFFERENCES, partition(entry.month), entry.generation)
         rows = generation.read()
-        if hash_rows(rows) != entry.content_hash:
+        if hash_rows(rows.iter_rows(named=True)) != entry.content_hash:
             message = f"entry {entry.seq} of the books approved other differences of {entry.month} than {generation.id}"
             raise DifferencesChanged(message)
         found.append(rows.with_columns(approval=pl.lit(entry.seq, pl.Int64)))

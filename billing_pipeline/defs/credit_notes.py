@@ -1,7 +1,5 @@
 """Credit notes: drafted with the credits of the month that has no room for a correction, numbered with its invoices."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 
 import dataframely as dy
@@ -18,6 +16,7 @@ from billing_pipeline.rules.credit_notes import (
     corrected_invoices,
     draft_credit_notes,
 )
+from billing_pipeline.rules.issuing import hash_rows
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.corrections import CreditNotes, GivenBack, IssuedCreditNotes
@@ -157,14 +156,13 @@ def _request(row: Mapping[str, object], lines: pl.DataFrame, month: Month) -> Is
         "free_given_back_cents", "holder_id", "refers_to",
     )  # fmt: skip
     own = lines.filter(payer_id=row["payer_id"], refers_to=row["refers_to"])
-    said = [json.dumps(each, sort_keys=True, default=str) for each in (row, *own.iter_rows(named=True))]
     return IssueRequest(
         payer_id=str(row["payer_id"]),
         kind="credit_note",
         billing_month=month,
         period_start=row["period_start"],
         period_end=row["period_end"],
-        content_hash=hashlib.sha256("\n".join(said).encode()).hexdigest(),
+        content_hash=hash_rows([row, *own.iter_rows(named=True)]),
         facts={fact: row[fact] for fact in facts} | {"refers_to_issued_on": str(row["refers_to_issued_on"])},
         reference=f"{row['refers_to']}/{month}",
     )

@@ -14,7 +14,7 @@ from billing_pipeline.defs import accounts, rating, usage
 from billing_pipeline.defs.billing import Billing, partition
 from billing_pipeline.defs.corrections import DIFFERENCES, NotCorrectable, approved_rows
 from billing_pipeline.defs.credits import problems_of
-from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
+from billing_pipeline.defs.monthly import Report, Table, materialise_aside, monthly_assets, total_amounts
 from billing_pipeline.defs.releases import is_held_back
 from billing_pipeline.rules.balances import current_organisations
 from billing_pipeline.rules.corrections import compare_lines
@@ -81,14 +81,7 @@ def _rate_again(billing: Billing, month: Month) -> Billing:
     """The home as a second rating of the month, up to its charges, leaves it."""
     aside = billing.aside(month)
     stages = [asset for module in (accounts, usage, rating) for asset in _assets_of(module)]
-    with dg.DagsterInstance.ephemeral() as instance:
-        dg.materialize(
-            stages,
-            partition_key=str(month),
-            instance=instance,
-            resources={"billing": aside},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
+    materialise_aside(aside, month, stages)
     return aside
 
 

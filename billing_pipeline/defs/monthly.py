@@ -16,6 +16,9 @@ from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.period import Month
 
+#: Run configuration of what is materialised without a log on the console.
+QUIET: Mapping[str, object] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
 
 class EquationBroken(RuntimeError):
     """A whole-month equation does not hold; nothing after it may run."""
@@ -140,6 +143,31 @@ def _check_results(table: Table, reports: Mapping[str, Report]) -> Iterator[dg.A
 def _severity(equations: Iterable[Equation]) -> dg.AssetCheckSeverity:
     holds = all(equation.holds for equation in equations)
     return dg.AssetCheckSeverity.WARN if holds else dg.AssetCheckSeverity.ERROR
+
+
+def materialise_aside(
+    billing: Billing,
+    month: Month,
+    assets: Sequence[dg.AssetsDefinition],
+    selection: dg.AssetSelection | None = None,
+) -> None:
+    """Materialise a month for a home that is not the run's own; Dagster keeps nothing of it.
+
+    Args:
+        billing: where it is published: a home aside, or a scratch one.
+        month: the month.
+        assets: all that are selected from.
+        selection: which of them; all where it is absent.
+    """
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize(
+            assets,
+            partition_key=str(month),
+            instance=instance,
+            resources={"billing": billing},
+            selection=selection,
+            run_config=QUIET,
+        )
 
 
 def total_amounts(rows: pl.DataFrame, *amounts: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from billing_pipeline.books import Books, IssuedMonth
 from billing_pipeline.defs.billing import Billing, as_of, partition
 from billing_pipeline.defs.exports import JOURNAL
 from billing_pipeline.defs.invoices import ISSUED
+from billing_pipeline.defs.monthly import materialise_aside
 from billing_pipeline.rules.period import Month
 from billing_pipeline.warehouse import Generation
 
@@ -63,8 +64,8 @@ def rebuild(billing: Billing, month: Month, assets: list[dg.AssetsDefinition]) -
     _require_code(billing, month, recorded)
     with TemporaryDirectory(dir=_work_folder(billing), prefix=f"rebuild-{month}-") as scratch:
         closed, anew = _scratch(billing, month, issued, recorded, Path(scratch))
-        _materialise(closed, month, assets, _CLOSED)
-        _materialise(anew, month, assets, _ISSUED)
+        materialise_aside(closed, month, assets, _CLOSED)
+        materialise_aside(anew, month, assets, _ISSUED)
         compared = {
             table: (_published(billing, month, table, recorded, anew), anew.read(table, month))
             for table in anew.warehouse.tables(partition(month))
@@ -217,20 +218,6 @@ def _settled_ids(issue: IssuedMonth) -> set[str]:
             "invoices/refills",
         )
     }
-
-
-def _materialise(
-    billing: Billing, month: Month, assets: list[dg.AssetsDefinition], selection: dg.AssetSelection
-) -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
-        dg.materialize(
-            assets,
-            partition_key=str(month),
-            instance=instance,
-            resources={"billing": billing},
-            selection=selection,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
 
 
 def _published(

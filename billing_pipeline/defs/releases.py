@@ -15,6 +15,7 @@ from billing_pipeline.defs.credit_notes import number_notes, publish_numbered
 from billing_pipeline.defs.documents import add_document
 from billing_pipeline.defs.exports import JOURNAL, write_journal
 from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, number_drafts, require_issuable
+from billing_pipeline.defs.monthly import materialise_aside
 from billing_pipeline.defs.states import publish_states
 from billing_pipeline.rules.admission import ORG_UNKNOWN
 from billing_pipeline.rules.period import Month
@@ -87,15 +88,7 @@ def rerate(billing: Billing, month: Month, assets: list[dg.AssetsDefinition]) ->
         The home as the second computation sees it.
     """
     aside = billing.aside(month)
-    with dg.DagsterInstance.ephemeral() as instance:
-        dg.materialize(
-            assets,
-            partition_key=str(month),
-            instance=instance,
-            resources={"billing": aside},
-            selection=dg.AssetSelection.groups(*_STAGES) - dg.AssetSelection.assets(*ISSUED),
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        )
+    materialise_aside(aside, month, assets, dg.AssetSelection.groups(*_STAGES) - dg.AssetSelection.assets(*ISSUED))
     return aside
 
 

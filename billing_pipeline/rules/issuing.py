@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 import dataframely as dy
@@ -17,12 +17,18 @@ def hash_drafts(
     drafts: dy.DataFrame[Drafts], lines: dy.DataFrame[InvoiceLines], statements: dy.DataFrame[CreditStatements]
 ) -> dict[str, str]:
     """Per payer the sha256 of everything its invoice says; equal drafts have equal hashes."""
-    said: dict[str, list[str]] = {payer: [] for payer in drafts["payer_id"]}
+    said: dict[str, list[Mapping[str, object]]] = {payer: [] for payer in drafts["payer_id"]}
     for rows in (drafts, statements, lines.sort("payer_id", "line_number")):
         for row in rows.iter_rows(named=True):
             if row["payer_id"] in said:
-                said[row["payer_id"]].append(json.dumps(row, sort_keys=True, default=str))
-    return {payer: hashlib.sha256("\n".join(rows).encode()).hexdigest() for payer, rows in said.items()}
+                said[row["payer_id"]].append(row)
+    return {payer: hash_rows(rows) for payer, rows in said.items()}
+
+
+def hash_rows(rows: Iterable[Mapping[str, object]]) -> str:
+    """The sha256 of rows as text; equal rows in the same order have equal hashes."""
+    said = (json.dumps(row, sort_keys=True, default=str) for row in rows)
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
 def issue_drafts(

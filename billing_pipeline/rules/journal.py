@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import dataframely as dy
 import polars as pl
 
+from billing_pipeline.rules.payments import match_payments, name_documents
 from billing_pipeline.rules.rounding import rounded_half_away
 from billing_pipeline.tables.accounts import Organisations, Payments
 from billing_pipeline.tables.columns import organisation_id
@@ -227,7 +228,7 @@ def post_payments(
     """
     invoices = _invoices(pl.concat([_signed(journal), documents]))
     booked = _signed(journal).filter(pl.col("payment_id").is_not_null())
-    matched = match_payments(payments, invoices, journal, organisations)
+    matched = assign_payments(payments, invoices, journal, organisations)
     effects = _effects(matched, invoices, is_vat_moved=chart.vat_pending != chart.vat_due)
     lacking = (
         pl.concat([effects, booked.select(*_NAMED, amount_cents=-pl.col("amount_cents"))])
@@ -258,13 +259,13 @@ def post_payments(
     )
 
 
-def match_payments(
+def assign_payments(
     payments: dy.DataFrame[Payments], invoices: pl.DataFrame, journal: pl.DataFrame, organisations: pl.DataFrame
 ) -> pl.DataFrame:
     """Which invoice each payment pays: one row per payment with its amount in `received_cents` and its `place`.
 
-    A payment names an invoice by its number, or by ``<payer_id>/<month>``, in its currency, and comes from the payer,
-    one of its organisations, or whoever pays for it now. Once matched, it stays so, and what was written down before
+    A payment names an invoice as `rules.payments` says, in its currency, and comes from the payer, one of its
+    organisations, or whoever pays for it now. Once matched, it stays so, and what was written down before
     comes first. A refund takes back; a failed payment is none.
 
     Args:
@@ -278,14 +279,9 @@ def match_payments(
         where it names one, `invoice_number`.
     """
     sign = pl.col("outcome").cast(pl.String).replace_strict({"succeeded": 1, "refunded": -1}, default=0)
-    rows = payments.with_columns(
-        received_cents=pl.col("paid_cents") * sign, name=pl.coalesce("invoice_number", "reference")
-    ).filter(pl.col("received_cents") != 0)
-    by_number = invoices.select("invoice_number", "payer_id", "currency", name="invoice_number")
-    by_month = invoices.select(
-        "invoice_number", "payer_id", "currency", name=pl.format("{}/{}", "payer_id", "billing_month")
-    )
-    names = pl.concat([by_number, by_month]).sort("invoice_number").unique(["name", "currency"], keep="first")
+    rows = payments.with_columns(received_cents=pl.col("paid_cents") * sign).filter(pl.col("received_cents") != 0)
+    documents = invoices.select("payer_id", "billing_month", number="invoice_number", owed="currency")
+    names = name_documents(documents).sort("number").unique(["name", "owed"], keep="first")
     relations = organisations.select("payer_id", "owner_id").unique()
     may_pay = pl.concat(
         [
@@ -295,10 +291,9 @@ def match_payments(
         ]
     ).unique()
     named = (
-        rows.select("payment_id", "owner_id", "currency", "name")
-        .join(names, on=["name", "currency"])
-        .join(may_pay, on=["payer_id", "owner_id"], how="semi")
-        .select("payment_id", named_number="invoice_number")
+        match_payments(rows, names, may_pay)
+        .filter(pl.col("currency") == pl.col("owed"))
+        .select("payment_id", named_number="number")
     )
     before = journal.filter(pl.col("payment_id").is_not_null())
     kept = before.drop_nulls("invoice_number").group_by("payment_id").agg(kept_number=pl.col("invoice_number").max())
@@ -428,7 +423,7 @@ def held_balances(
         pl.col("payer_id", "billing_month").first(), asked_cents=pl.col("payable_cents").sum()
     )
     received = (
-        match_payments(payments, asked, journal, organisations)
+        assign_payments(payments, asked, journal, organisations)
         .group_by("invoice_number", "currency")
         .agg(pl.col("received_cents").sum())
     )

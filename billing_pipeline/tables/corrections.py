@@ -7,16 +7,10 @@ from billing_pipeline.tables.columns import cents, organisation_id, whole
 from billing_pipeline.tables.invoices import CORRECTION_CAUSES, LINE_BASES, RULE_KINDS, Drafts
 
 
-class Differences(dy.Schema):
-    """One row per line of an issued month whose amount is another one by what is known now.
+class _Meters(dy.Schema):
+    """What a line of a corrected month is for: the columns that differences and the lines that book them begin with."""
 
-    Cumulative: billed is the line as it was issued and every approved correction of it, so that differences that were
-    approved are none any more. A line that was not billed has 0 there, one that is not rated any more has 0 there.
-    """
-
-    #: The line of the corrected month.
     line_id = dy.String(primary_key=True, min_length=32, max_length=32)
-    #: Whose invoice of the corrected month it is, or would be.
     payer_id = organisation_id()
     owner_id = organisation_id()
     owner_name = dy.String()
@@ -34,6 +28,16 @@ class Differences(dy.Schema):
     rule_kind = dy.Enum(RULE_KINDS, nullable=True)
     rule_rate_ppm = dy.Int64(min=0, max=1_000_000, nullable=True)
     rule_limit_cents = cents(lowest=0, nullable=True)
+
+
+class Differences(_Meters):
+    """One row per line of an issued month whose amount is another one by what is known now.
+
+    Cumulative: billed is the line as it was issued and every approved correction of it, so that differences that were
+    approved are none any more. A line that was not billed has 0 there, one that is not rated any more has 0 there.
+    `line_id` is the line of the corrected month, `payer_id` whose invoice of that month it is on, or would be.
+    """
+
     unit = dy.Enum(["s", "byte_s", "byte", "unit", "piece"])
     #: As rated now; of a line that is not rated any more, as it was billed.
     unit_price = dy.Decimal(38, 20)
@@ -59,32 +63,13 @@ class Differences(dy.Schema):
         return (difference == cls.rated_cents.col - cls.billed_cents.col) & (difference != 0)
 
 
-class CorrectionLines(dy.Schema):
+class CorrectionLines(_Meters):
     """One row per line that books a correction of an issued month on this month's invoice.
 
-    Quantity, duration and amount are what changes, so they may be below zero.
+    Quantity, duration and amount are what changes, so they may be below zero. `line_id` is stable for the approval, the
+    corrected line and the month that books it; `payer_id` is whose invoice books it.
     """
 
-    #: Stable for the approval, the corrected line and the month that books it.
-    line_id = dy.String(primary_key=True, min_length=32, max_length=32)
-    #: Whose invoice books it.
-    payer_id = organisation_id()
-    owner_id = organisation_id()
-    owner_name = dy.String()
-    resource_id = dy.String()
-    resource_name = dy.String(nullable=True)
-    resources = dy.Int64(min=1, nullable=True)
-    slug = dy.String()
-    zone = dy.String()
-    price_id = dy.String(nullable=True)
-    price_factor_ppm = dy.Int64()
-    tier_from = whole(nullable=True)
-    #: The corrected month.
-    origin_month = dy.String()
-    basis = dy.Enum(LINE_BASES)
-    rule_kind = dy.Enum(RULE_KINDS, nullable=True)
-    rule_rate_ppm = dy.Int64(min=0, max=1_000_000, nullable=True)
-    rule_limit_cents = cents(lowest=0, nullable=True)
     quantity = dy.Decimal(38, 9)
     unit = dy.Enum(["s", "byte_s", "byte", "unit", "piece"])
     duration_s = dy.Int64(nullable=True)
