@@ -61,6 +61,7 @@ Trial = tuple[str, str, Callable[[], int] | str]
 #: A fault may loop for ever: that is noticed, too.
 PATIENCE_CPU_S = 300
 #: What an engine says of SQL that it cannot run at all, and dbt of a model that breaks its contract.
+_NO_CONFTEST = "ImportError while loading conftest"
 _CANNOT_RUN = re.compile(r"(Parser|Binder|Catalog|Compilation) Error|This model has an enforced contract that failed")
 #: The first failure in pytest's summary.
 _FAILURE = re.compile(r"^(?:FAILED|ERROR) .*", re.MULTILINE)
@@ -135,6 +136,8 @@ def _judge(code: int, said: str) -> tuple[Fate, str]:
             return Fate.NOTICED, reason
         case pytest.ExitCode.TESTS_FAILED | pytest.ExitCode.INTERRUPTED:
             # A module that does not import interrupts the collection of tests.
+            return Fate.VOID, reason
+        case pytest.ExitCode.USAGE_ERROR if _NO_CONFTEST in said:
             return Fate.VOID, reason
         case _ if -code in (signal.SIGXCPU, signal.SIGKILL):
             return Fate.NOTICED, f"no end after {PATIENCE_CPU_S} s"
