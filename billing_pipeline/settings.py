@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     partitions_start: str = "2013-01"
     #: How long after its end a month waits for late rows: the default `as_of`.
     grace_days: int = Field(default=2, ge=0)
+    #: Day of the month on which the schedule, if it is switched on, closes the month before: after the days of grace.
+    close_day: int = Field(default=3, ge=1, le=28)
     #: Sources by usage feed without which no month is rated, e.g. `{runtime_intervals = ["meter-par", "meter-rbx"]}`.
     needed_sources: dict[str, tuple[str, ...]] = {}
     #: How long a heartbeat holds if none follows.
