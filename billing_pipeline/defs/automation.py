@@ -57,7 +57,7 @@ def correct_late_months(
     What differs is published and waits for somebody's approval; nothing is booked.
     """
     del context
-    found = sorted(late_months(billing).items())
+    found = sorted(months_behind(billing).items())
     for month, seen in found:
         yield dg.RunRequest(
             run_key=f"{month} as of {seen.isoformat()}",
@@ -68,7 +68,7 @@ def correct_late_months(
         yield dg.SkipReason("no issued month has late usage that it was not rated again with")
 
 
-def late_months(billing: Billing) -> dict[Month, datetime]:
+def months_behind(billing: Billing) -> dict[Month, datetime]:
     """Issued months with late usage that they were not rated again with, and the `as_of` that knows all of it."""
     late: dict[Month, datetime] = {}
     for key in billing.warehouse.partitions(_LATE):
