@@ -309,7 +309,10 @@ def test_an_organisation_of_a_former_name_inherits_nothing(home):
 
 #: Case of the catalogue -> file and test that holds it.
 BAD_INPUTS = {
-    "B03": ("month/test_late_and_again.py", "test_the_next_invoice_has_the_line_and_the_issued_document_keeps_its_bytes"),
+    "B03": (
+        "month/test_late_and_again.py",
+        "test_the_next_invoice_has_the_line_and_the_issued_document_keeps_its_bytes",
+    ),
     "B25": ("month/test_bad_months.py", "test_usage_of_an_unknown_organisation_is_quarantined_and_makes_no_invoice"),
     "B26": ("month/test_bad_months.py", "test_an_organisation_whose_bill_cannot_be_right_is_parked_with_its_reason"),
     "B29": ("month/test_bad_months.py", "test_names_that_look_alike_are_flagged_and_the_same_name_is_not"),
@@ -345,12 +348,18 @@ BAD_INPUTS = {
     "B82": ("spec/test_tax.py", "test_a_rate_holds_from_its_first_day"),
     "B83": ("spec/test_invoicing.py", "test_vat_is_rounded_once_on_the_subtotal"),
     "B90": ("month/test_states.py", "test_money_given_back_after_the_close_is_told_in_the_month_that_sees_it"),
-    "B95": ("month/test_corrections.py", "test_what_an_invoice_has_no_room_for_is_a_credit_note_that_gives_back_what_had_paid"),
+    "B95": (
+        "month/test_corrections.py",
+        "test_what_an_invoice_has_no_room_for_is_a_credit_note_that_gives_back_what_had_paid",
+    ),
     "B96": ("month/test_bad_months.py", "test_an_amount_below_the_cent_is_a_line_of_nothing"),
     "B99": ("spec/test_bill_flags.py", "test_fees_beyond_a_hundred_times_what_was_provisioned_are_flagged"),
     "B100": ("spec/test_bill_flags.py", "test_fees_that_change_by_more_than_half_are_flagged"),
     "B102": ("spec/test_period.py", "test_nothing_else_is_a_month"),
-    "B103": ("month/test_late_and_again.py", "test_closing_an_issued_month_again_tells_the_difference_and_changes_nothing"),
+    "B103": (
+        "month/test_late_and_again.py",
+        "test_closing_an_issued_month_again_tells_the_difference_and_changes_nothing",
+    ),
 }
 
 
