@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from billing_pipeline.rules.bill_flags import BillLimits
 from billing_pipeline.rules.flags import FlagLimits
 from billing_pipeline.rules.journal import ChartOfAccounts
 from billing_pipeline.rules.numbering import NUMBER_FORMAT, check_format
@@ -83,6 +84,10 @@ class Settings(BaseSettings):
     partitions_start: str = "2013-01"
     #: How long after its end a month waits for late rows: the default `as_of`.
     grace_days: int = Field(default=2, ge=0)
+    #: For how many closed months late usage still makes corrections; older rows are refused (`too_late`).
+    late_months: int = Field(default=12, ge=1, le=120)
+    #: Day of the month on which the schedule, if it is switched on, closes the month before: after the days of grace.
+    close_day: int = Field(default=3, ge=1, le=28)
     #: Sources by usage feed without which no month is rated, e.g. `{runtime_intervals = ["meter-par", "meter-rbx"]}`.
     needed_sources: dict[str, tuple[str, ...]] = {}
     #: How long a heartbeat holds if none follows.
@@ -99,6 +104,10 @@ class Settings(BaseSettings):
     stale_after_days: int = Field(default=35, ge=1)
     #: A run that has been open for longer than this is billed on and flagged.
     stale_open_days: int = Field(default=366, ge=1)
+    #: Over-consumption of more than so many times what was provisioned is invoiced and flagged.
+    regul_times: int = Field(default=100, ge=1, le=1_000_000)
+    #: Fees of an organisation, or of all, that change by more than this from month to month are invoiced and flagged.
+    drift_percent: int = Field(default=50, ge=1, le=1_000_000)
     series: str = "INV"
     #: What a number is made of; serials run from 1 in each series and year.
     number_format: Annotated[str, AfterValidator(check_format)] = NUMBER_FORMAT
@@ -147,6 +156,11 @@ class Settings(BaseSettings):
     def flag_limits(self) -> FlagLimits:
         """From when on usage is flagged."""
         return FlagLimits(timedelta(days=self.stale_open_days), timedelta(days=self.stale_after_days))
+
+    @property
+    def bill_limits(self) -> BillLimits:
+        """From when on bills are flagged."""
+        return BillLimits(self.regul_times, self.drift_percent)
 
     @property
     def invoicing_seller(self) -> Seller:

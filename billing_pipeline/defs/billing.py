@@ -81,7 +81,10 @@ class Billing:
 
     def window(self, month: Month, predecessor: Generation | None) -> Window:
         """The arrivals that a month's run sees and counts."""
-        return Window(self.period(month), as_of(predecessor) if predecessor else None, self.as_of(month))
+        if predecessor is None:
+            return Window(self.period(month), None, self.as_of(month), None)
+        late_from = self.period(month.back(self.settings.late_months)).start
+        return Window(self.period(month), as_of(predecessor), self.as_of(month), late_from)
 
     def settled(self, table: str, month: Month, payer: str | None = None) -> Generation:
         """A table of a month as it was issued, or as it is drafted while it is not.

@@ -155,7 +155,7 @@ CREDIT_TABLES = (
             "balances_continue": "b + g = b + e + g + h of the month before + openings + given back − given up.",
             "transfers_cancel_out": "Credits that change their payer: out = in.",
         },
-        warnings={"fees_are_steady": "Fees stay within half of those of the month before."},
+        warnings={"fees_are_steady": "Fees stay near those of the month before."},
     ),
     CORRECTIONS,
     CREDIT_NOTES,
@@ -186,7 +186,7 @@ CREDIT_TABLES = (
 def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     """Settle every payer that is not parked, and publish the credit tables."""
     before = read_month_before(billing, month)
-    period = billing.period(month)
+    period, limits = billing.period(month), billing.settings.bill_limits
     organisations = _accounts_table(billing, month, "organisations")
     current = current_organisations(organisations)
     grants = _accounts_table(billing, month, "credit_grants")
@@ -262,7 +262,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         publication.write("basis", without(basis, broken))
         publication.write("pending", without(opened.refills, parked, "holder_id"))
         publication.write("parked", parked)
-        publication.write("flags", without(flag_bills(statements, compared, refused), broken))
+        publication.write("flags", without(flag_bills(statements, compared, refused, limits), broken))
     with billing.warehouse.publishing(
         "credits/adjustments", partition(month), as_of=as_of, inputs=inputs
     ) as publication:
@@ -286,7 +286,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
                 **total_amounts(statements, "fees", "free_used", "free_expired", "prepaid_used", "refill"),
             },
             equations,
-            [fees_are_steady(statements, before.statements)],
+            [fees_are_steady(statements, before.statements, limits)],
         ),
         "credits/adjustments": Report({"dagster/row_count": adjustments.height}),
         **{table: Report({"dagster/row_count": rows.height}) for table, rows in others.items()},

@@ -14,6 +14,7 @@ from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
 from billing_pipeline.defs.states import STATES, known_by, publish_states, record_payments
 from billing_pipeline.rules.balances import BasisHashes, basis_hash, carry_refills, current_organisations
+from billing_pipeline.rules.bill_flags import flag_reissues
 from billing_pipeline.rules.equations import (
     invoices_are_drafted_once,
     invoices_are_their_drafts,
@@ -99,7 +100,8 @@ DRAFT_TABLES = (
     ),
     Table(
         "invoices/flags",
-        "Bills and payments that look odd; nothing waits for them. One row per payer and reason.",
+        "Bills and payments that look odd, and what an issued month would bill otherwise; nothing waits for them. "
+        "One row per payer and reason.",
         deps=["invoices/drafts"],
     ),
     Table(
@@ -166,7 +168,7 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         "invoices/drafts": drafts,
         "invoices/invoice_lines": lines,
         "invoices/parked_organisations": held_back,
-        "invoices/flags": BillFlags.validate(settled.read("flags")),
+        "invoices/flags": _flag_bills(billing, month, BillFlags.validate(settled.read("flags")), drafts),
         "invoices/refills": refills,
         "invoices/lifetimes": lifetimes,
     }
@@ -183,6 +185,16 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         organisations_are_conserved(payers, drafts.height, held_back["payer_id"].n_unique(), nothing_due.height)
     )
     return {table: Report(metadata, equations.get(table, ())) for table, metadata in reports.items()}
+
+
+def _flag_bills(
+    billing: Billing, month: Month, flags: dy.DataFrame[BillFlags], drafts: dy.DataFrame[Drafts]
+) -> dy.DataFrame[BillFlags]:
+    """What is odd about the bills; of a month that is issued already, also which drafts are not what was issued."""
+    if not billing.books.is_issued(month):
+        return flags
+    issued = Drafts.validate(billing.settled("invoices/drafts", month).read(), cast=True)
+    return BillFlags.validate(pl.concat([flags, flag_reissues(drafts, issued, month)]).sort("payer_id", "reason"))
 
 
 def _decide_taxes(billing: Billing, month: Month, payers: dy.DataFrame[Organisations]) -> VatDecisions:

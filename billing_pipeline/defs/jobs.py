@@ -1,4 +1,4 @@
-"""The jobs that people and schedules run; each takes one month, or a range of months in one run."""
+"""The jobs that people, the schedule and the sensor run; each takes one month, or a range of months in one run."""
 
 import dagster as dg
 
@@ -42,10 +42,3 @@ correct_month = dg.define_asset_job(
     partitions_def=billing_month,
     executor_def=dg.in_process_executor,
 )
-
-
-@dg.schedule(cron_schedule="0 4 3 * *", target=close_month, execution_timezone=billing_month.timezone)
-def close_last_month(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Close the month before, once its days of grace are over."""
-    last = billing_month.get_last_partition_key(context.scheduled_execution_time)
-    return dg.RunRequest(partition_key=last)

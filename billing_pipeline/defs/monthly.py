@@ -162,11 +162,12 @@ def materialise_aside(
     with dg.DagsterInstance.ephemeral() as instance:
         dg.materialize(
             assets,
-            partition_key=str(month),
             instance=instance,
             resources={"billing": billing},
             selection=selection,
             run_config=QUIET,
+            # As a range of one: Dagster knows a single partition only once its clock says that the month has ended.
+            tags={"dagster/asset_partition_range_start": str(month), "dagster/asset_partition_range_end": str(month)},
         )
 
 

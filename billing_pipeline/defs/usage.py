@@ -1,6 +1,7 @@
 """Usage becomes clean: raw rows are checked, deduplicated and corrected once, and every row is accounted for."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import dagster as dg
 import polars as pl
@@ -8,12 +9,13 @@ import polars as pl
 from billing_pipeline.adapters.landing import day_end
 from billing_pipeline.defs.accounts import ACCOUNTS
 from billing_pipeline.defs.admission import quarantine_strangers, refused_usage, usage_has_an_owner
-from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.billing import Billing, as_of, inputs_of, partition
 from billing_pipeline.defs.flagging import flag_usage, nothing_is_flagged
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.intake.contracts import FEEDS, USAGE_FEEDS, Feed
 from billing_pipeline.intake.months import publish_usage
 from billing_pipeline.intake.unread import receipts_of_unread
+from billing_pipeline.intake.windows import Window
 from billing_pipeline.rules.accounts import Accounts, enter_one_shots, enter_vendor_charges
 from billing_pipeline.rules.equations import rows_are_conserved
 from billing_pipeline.rules.period import Month
@@ -66,7 +68,7 @@ def _feed_asset(feed: Feed) -> dg.AssetsDefinition:
         """Clean what has landed and publish the month's share."""
         table = f"usage/{feed.name}"
         predecessor = billing.predecessor(table, month)
-        window = billing.window(month, predecessor)
+        window = _taken_in(billing, table, month, billing.window(month, predecessor))
         needed = _needed_sources(billing, feed)
         generation = publish_usage(
             feed,
@@ -92,6 +94,15 @@ def _feed_asset(feed: Feed) -> dg.AssetsDefinition:
         return {table: Report(counts)}
 
     return clean
+
+
+def _taken_in(billing: Billing, table: str, month: Month, window: Window) -> Window:
+    """The window of a feed's month; what came too late for an issued month is refused by later ones, and not seen."""
+    issued = billing.books.issued_month(month)
+    last = billing.warehouse.current(table, partition(month.back(-billing.settings.late_months)))
+    if issued is None or last is None:
+        return window
+    return replace(window, as_of=min(window.as_of, max(issued.as_of, as_of(last))))
 
 
 def _needed_sources(billing: Billing, feed: Feed) -> set[str]:

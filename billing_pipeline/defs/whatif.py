@@ -88,7 +88,7 @@ def _read_prices(billing: Billing, month: Month, file: Path) -> tuple[pl.DataFra
         landed.write_parquet(folder / "prices.parquet")
         reference = read_reference(
             _FEED,
-            Window(billing.period(month), None, as_of),
+            Window(billing.period(month), None, as_of, None),
             Landing(Path(scratch) / "landing"),
             Warehouse(Path(scratch) / "warehouse", code_version=billing.warehouse.code_version),
             billing.limits,

@@ -9,7 +9,7 @@ import polars as pl
 
 from billing_pipeline.intake.cleaning import require_unlike_hashes
 from billing_pipeline.intake.contracts import METER_IDENTITY, Feed, Type
-from billing_pipeline.intake.engine import paths, text
+from billing_pipeline.intake.engine import paths, scalar, text
 from billing_pipeline.intake.windows import Window
 from billing_pipeline.rules.period import microseconds
 from billing_pipeline.warehouse import Generation
@@ -45,19 +45,20 @@ def gather(
       refused here, because a day does not know what landed on others; those superseded are listed.
     - `things`: one row per metered thing: `thing`, numbered in the order of its identity; `holder`, numbered per
       resource and slug; the newest name of the resource. `meters` leads to it from the `meter_hash` of a row.
-    - `refused`: one row per refused raw row.
+    - `refused`: one row per refused raw row; those of the window that came too late (`too_late`) included.
     - `lost`: one row per raw row that an earlier run decided against.
     """
     firsts = _create_files(connection, days, repeated, predecessor)
     if feed.is_metered:
         _create_things(connection, days, predecessor)
     _create_lost(connection, predecessor)
-    rows = []
-    if days:
-        rows.append(_day_rows(feed, window, days, firsts, repeated, reopened))
-    if predecessor:
-        rows.append(_carried_rows(feed, predecessor))
-    connection.execute(f"create temp view universe as {' union all by name '.join(rows) or _empty(_universe(feed))}")
+    nothing = _empty(_universe(feed))
+    arrived = _day_rows(feed, window, days, firsts, repeated, reopened) if days else nothing
+    carried = _carried_rows(feed, predecessor) if predecessor else nothing
+    if _create_too_late(connection, feed, window, arrived, carried):
+        arrived = f"from ({arrived}) anti join too_late using (row_id)"
+    _create_refused(connection, days, firsts)
+    connection.execute(f"create temp view universe as {arrived} union all by name {carried}")
 
 
 def receipts(feed: Feed, window: Window) -> str:
@@ -71,7 +72,7 @@ def receipts(feed: Feed, window: Window) -> str:
                 count(*) filter (status = 'superseded') as superseded_rows
             from losers where is_new group by file
         ),
-        bad as (select file, count(*) as bad_rows from refused group by file),
+        bad as (select file, count(*) as bad_rows from {_refused_in(window)} group by file),
         counted as (
             select
                 {text(feed.name)} as feed, file_id, path, sha256, landed_us,
@@ -80,7 +81,7 @@ def receipts(feed: Feed, window: Window) -> str:
                 coalesce(bad_rows, 0) as quarantined_rows, refused_reason, detail
             from files
             left join clean using (file) left join lost_rows using (file)
-            left join (from bad semi join (from files where {_landed_in(window)}) using (file)) as bad using (file)
+            left join bad using (file)
         )
         select
             feed, file_id::varchar as file_id, path, sha256, input_rows,
@@ -93,11 +94,10 @@ def receipts(feed: Feed, window: Window) -> str:
 
 
 def quarantine(feed: Feed, window: Window) -> str:
-    """The SELECT of `tables.usage.Quarantine` for the window; a refused row belongs to the day its file landed on."""
+    """The SELECT of `tables.usage.Quarantine` for the window."""
     return f"""
         select {text(feed.name)} as feed, file_id::varchar as file_id, file_row, path, reason, raw
-        from refused inner join files using (file)
-        where {_landed_in(window)}
+        from {_refused_in(window)} inner join files using (file)
         order by path, file_row
     """
 
@@ -120,6 +120,12 @@ def _landed_in(window: Window) -> str:
     return f"landed_us > {window.since_us} and landed_us <= {window.as_of_us}"
 
 
+def _refused_in(window: Window) -> str:
+    """The refused rows of the window: those of files that landed in it, and what came too late for it."""
+    landed = f"(select file from files where {_landed_in(window)})"
+    return f"(from refused where reason = 'too_late' or file in {landed})"
+
+
 #: Files whose rows count where the same bytes came first.
 _REPEATED = "(select file from files where refused_reason = 'file_duplicate')"
 
@@ -130,7 +136,7 @@ def _create_files(
     repeated: Mapping[str, str],
     predecessor: Generation | None,
 ) -> list[int]:
-    """Create `files` and the view `refused`.
+    """Create `files`.
 
     Returns:
         The number of each day's first file.
@@ -169,15 +175,48 @@ def _create_files(
     # The empty one, because a type needs a value where nothing has landed.
     connection.execute("create type file_ids as enum (select '' union select file_id from files order by all)")
     connection.execute("alter table files alter file_id type file_ids")
+    return firsts
+
+
+def _create_refused(connection: duckdb.DuckDBPyConnection, days: Sequence[Generation], firsts: Sequence[int]) -> None:
+    """Create the view `refused`."""
     refusing = [(first, day) for first, day in zip(firsts, days, strict=False) if "quarantine.parquet" in day.files]
     refused = " union all ".join(
         f"select {first} + file_no as file, file_row, reason, raw from {_part(day, 'quarantine')} "
         f"where {first} + file_no not in {_REPEATED}"
         for first, day in refusing
     )
-    empty = _empty({"file": "bigint", "file_row": "bigint", "reason": "varchar", "raw": "varchar"})
-    connection.execute(f"create temp view refused as {refused or empty}")
-    return firsts
+    late = "select file, file_row, 'too_late' as reason, raw from too_late"
+    connection.execute(f"create temp view refused as {' union all '.join([*([refused] if refused else []), late])}")
+
+
+def _create_too_late(
+    connection: duckdb.DuckDBPyConnection, feed: Feed, window: Window, arrived: str, carried: str
+) -> bool:
+    """Create `too_late`: the window's rows that are wholly of months for which no correction is made any more.
+
+    What says otherwise than a carried row is of this month, too, however old it is.
+
+    Returns:
+        Whether there are any.
+    """
+    rows = _empty({"row_id": "bigint", "file": "bigint", "file_row": "bigint", "raw": "varchar"})
+    if feed.is_usage and window.late_from:
+        until = microseconds(window.late_from) - feed.margin_us
+        is_old = f"is_new and {feed.time} < {until} and {feed.reach} <= {until}"
+        keys = ", ".join(feed.key_columns)
+        things = "inner join meters using (meter_hash) inner join things using (thing)" if feed.is_metered else ""
+        own = [*(METER_IDENTITY if feed.is_metered else ()), *(column.name for column in feed.values)]
+        row = ", ".join(f"{name} := {name}" for name in [*own, "source", "event_id", "ingested_at", "is_deleted"])
+        rows = f"""
+            with held as (from ({carried}) as carried {things})
+            select row_id, file, file_row, to_json(struct_pack({row}))::varchar as raw
+            from (from ({arrived}) where {is_old}) as old {things}
+            where (source, event_id) not in (select (source, event_id) from held)
+                and ({keys}) not in (select ({keys}) from held)
+        """
+    connection.execute(f"create temp table too_late as {rows}")
+    return bool(scalar(connection, "select count(*) from too_late"))
 
 
 def _verdict(file: Mapping[str, str], repeated: Mapping[str, str]) -> tuple[str | None, str | None]:

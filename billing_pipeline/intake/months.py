@@ -135,11 +135,15 @@ def _publish(
     parts = {
         "carried": _carried(feed, window),
         "lost": _lost(window),
-        "receipts": receipts(feed, window),
+        "receipts": _noting_late(receipts(feed, window)),
         "quarantine": quarantine(feed, window),
-        "late": _late(feed, window),
+        "late": f"""
+            select {text(feed.name)} as feed, origin_month, count(*) as late_rows
+            from late group by all order by origin_month
+        """,
         "conflicts": conflicts(feed, _conflict_concerns_month(feed, window)),
     }
+    connection.execute(f"create temp table late as {_late(feed, window)}")
     with warehouse.publishing(
         f"usage/{feed.name}", f"month={window.period.month}", as_of=window.as_of, inputs=inputs
     ) as publication:
@@ -281,7 +285,7 @@ def _lost(window: Window) -> str:
 
 
 def _late(feed: Feed, window: Window) -> str:
-    """The SELECT of the new rows that change an older month, counted by that month.
+    """The SELECT of the new rows that change an older month: their `file`, and that month.
 
     Nothing changes the time before the first month that was ever billed. A carried row was not billed to its end: a
     run of the same meter that still reaches into this month changes nothing before it, nor does the withdrawal of a
@@ -303,6 +307,20 @@ def _late(feed: Feed, window: Window) -> str:
             is_late = f"{feed.time} < {start}"
     month = f"strftime(timezone({text(window.period.zone.key)}, make_timestamptz({billed_at})), '%Y-%m')"
     return f"""
-        select {text(feed.name)} as feed, {month} as origin_month, count(*) as late_rows
-        from (from counting {things} where is_new) where {is_late} group by all order by origin_month
+        select file, {month} as origin_month from (from counting {things} where is_new) where {is_late}
+    """
+
+
+def _noting_late(counted: str) -> str:
+    """The receipts with a note where rows of a file are late."""
+    told = "'late_file: ' || string_agg(origin_month || ' ' || late_rows || ' rows', ', ' order by origin_month)"
+    return f"""
+        select counted.* replace (nullif(concat_ws('; ', detail, note), '') as detail)
+        from ({counted}) as counted
+        left join (
+            select file_id::varchar as file_id, {told} as note
+            from (select file, origin_month, count(*) as late_rows from late group by all) inner join files using (file)
+            group by file_id
+        ) as noted using (file_id)
+        order by path, file_id
     """

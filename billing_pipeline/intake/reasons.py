@@ -29,6 +29,7 @@ ROWS = {
     "time_range": "an instant before 1990 or after 2199: another unit taken for microseconds",
     "time_syntax": "no date or instant that exists",
     "too_big": "a number or a text beyond what a row can hold",
+    "too_late": "usage of a month for which no correction is made any more (late_months)",
     "value_missing": "a required value is null or absent",
 }
 
@@ -52,6 +53,7 @@ FILES = {
 
 FLAGS = {
     "file_no_rows": "columns but no rows",
+    "late_file": "rows of months that had been closed; billed as corrections",
     "leap": "leap seconds, read as the second after them",
     "schema_extra": "unknown columns, kept out",
 }

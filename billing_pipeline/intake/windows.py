@@ -17,6 +17,8 @@ class Window:
     period: Period
     since: datetime | None
     as_of: datetime
+    #: Usage that was over by then comes too late for any correction (None: nothing does).
+    late_from: datetime | None
 
     @property
     def since_us(self) -> int:

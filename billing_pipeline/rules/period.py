@@ -64,6 +64,11 @@ class Month:
         """The month before this one."""
         return Month(self.year - (self.number == 1), (self.number - 2) % 12 + 1)
 
+    def back(self, months: int) -> "Month":
+        """The month so many months before this one; after it if negative."""
+        count = 12 * self.year + self.number - 1 - months
+        return Month(count // 12, count % 12 + 1)
+
     @property
     def first_day(self) -> date:
         """The first calendar day."""

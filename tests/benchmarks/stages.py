@@ -113,7 +113,7 @@ def intake(folder: Path) -> dict[str, Lap]:
     shutil.rmtree(folder / "intake", ignore_errors=True)
     warehouse = Warehouse(folder / "intake", code_version="0" * 64)
     period = MONTH.period(ZoneInfo("UTC"))
-    window = Window(period, None, period.end + timedelta(days=2))
+    window = Window(period, None, period.end + timedelta(days=2), None)
     laps: dict[str, Lap] = {}
     published: dict[str, Any] = {}
     files = str(folder / "landing" / FEED.name / "*" / "*.parquet")

@@ -87,10 +87,11 @@ def one_shot(event_id: str, performed: str, *, ingested: str | None = None, **co
 class IntakeHome:
     """One provider's landing folder and warehouse."""
 
-    def __init__(self, folder: Path, *, zone: str = "UTC", threads: int = 2) -> None:
+    def __init__(self, folder: Path, *, zone: str = "UTC", threads: int = 2, late_months: int = 12) -> None:
         self.landing = folder / "landing"
         self.landing.mkdir(parents=True, exist_ok=True)
         self.zone = ZoneInfo(zone)
+        self.late_months = late_months
         self.warehouse = Warehouse(folder / "warehouse", code_version="0" * 64)
         self.limits = EngineLimits(threads, memory_mb=500)
 
@@ -109,7 +110,10 @@ class IntakeHome:
         """What the run of a month sees."""
         period = Month.parse(month).period(self.zone)
         until = datetime.fromisoformat(as_of).replace(tzinfo=UTC) if as_of else period.end + GRACE
-        return Window(period, datetime.fromisoformat(since.manifest["as_of"]) if since else None, until)
+        if since is None:
+            return Window(period, None, until, None)
+        late_from = Month.parse(month).back(self.late_months).period(self.zone).start
+        return Window(period, datetime.fromisoformat(since.manifest["as_of"]), until, late_from)
 
     def close(
         self,

@@ -1,10 +1,11 @@
 """What a month passes on to the next, what it leaves to corrections, and which rows it sees."""
 
+import json
 import re
 from datetime import UTC, datetime
 
 import pytest
-from intake_home import IntakeHome, at, beat, count, delta, fault, one_shot, run, sample, vendor_charge
+from intake_home import ClosedMonth, IntakeHome, at, beat, count, delta, fault, one_shot, run, sample, vendor_charge
 
 from billing_pipeline.intake.cleaning import FileInClosedDay
 
@@ -100,6 +101,92 @@ def test_late_rows_are_counted_under_the_month_that_they_change(home: IntakeHome
     assert december.late == {"2026-10": 1, "2026-11": 2}
     assert december.runs == [("i-3", at("2026-11-30 23:00"), at("2026-12-01 01:00"))]
     assert december.receipts["2026-12-05/late"] == (3, 3, 0, 0, 0)
+
+
+def test_a_file_with_rows_of_closed_months_says_so(home: IntakeHome) -> None:
+    known = {"ingested": "2026-12-05", "instance_id": "i-2"}
+    home.land(RUNS, run("e0", "2026-10-01", "2026-10-02", ingested="2026-10-02"))
+    home.land(
+        RUNS,
+        *(run(f"e{day}", f"2026-10-{day}", f"2026-10-{day} 01:00", **known) for day in (20, 21)),
+        run("e3", "2026-11-20", "2026-11-21", **known),
+        run("e4", "2026-12-04", "2026-12-05", **known),
+        name="late",
+    )
+    home.land(RUNS, run("e5", "2026-12-05", "2026-12-06", ingested="2026-12-06", instance_id="i-3"))
+    *_, december = home.close_all(RUNS, *MONTHS)
+    assert december.receipt("late.parquet")["detail"] == "late_file: 2026-10 2 rows, 2026-11 1 rows"
+    assert december.receipt("2026-12-06/meter.parquet")["detail"] is None
+
+
+def close_winter(home: IntakeHome, feed: str) -> ClosedMonth:
+    """November and December 2026, January and February 2027; the last one."""
+    home.late_months = 2
+    return home.close_all(feed, "2026-11", "2026-12", "2027-01", "2027-02")[-1]
+
+
+def test_usage_of_a_month_that_no_correction_is_made_for_any_more_is_refused(home: IntakeHome) -> None:
+    home.land(SIZES, sample("e0", "2026-11-10", 10), sample("e1", "2026-12-10", 20))
+    home.land(
+        SIZES,
+        sample("e2", "2026-11-30 23:59:59.999999", 30, ingested="2027-02-05"),
+        sample("e3", "2026-12-01", 40, ingested="2027-02-05"),
+        sample("e4", "2027-02-04", 50, ingested="2027-02-05"),
+        name="late",
+    )
+    february = close_winter(home, SIZES)
+    assert february.refused == [(0, "too_late")]
+    assert february.late == {"2026-12": 1}
+    assert february.receipts == {"2027-02-05/late": (3, 2, 0, 0, 1)}
+    (raw,) = february.part("quarantine")["raw"]
+    assert json.loads(raw).items() >= {"event_id": "e2", "slug": "cellar.storage", "bytes": 30}.items()
+
+
+def test_a_run_that_reaches_into_a_month_that_is_still_corrected_is_not_too_late(home: IntakeHome) -> None:
+    known = {"ingested": "2027-02-05"}
+    home.land(RUNS, run("e0", "2026-11-01", "2026-11-02", ingested="2026-11-02"))
+    home.land(
+        RUNS,
+        run("e1", "2026-11-20", "2026-12-01", instance_id="i-2", **known),
+        run("e2", "2026-11-20", "2026-12-01 00:00:00.000001", instance_id="i-3", **known),
+        run("e3", "2026-11-20", None, instance_id="i-4", **known),
+        name="late",
+    )
+    february = close_winter(home, RUNS)
+    assert february.refused == [(0, "too_late")]
+    assert february.runs == [("i-4", at("2026-11-20"), None)]
+
+
+@pytest.mark.parametrize("event_id", ["e0", "e1"])
+def test_what_ends_a_carried_run_is_never_too_late(home: IntakeHome, event_id: str) -> None:
+    home.land(RUNS, run("e0", "2026-11-10", None, ingested="2026-11-10"))
+    home.land(RUNS, run(event_id, "2026-11-10", "2026-11-11", ingested="2027-02-05"), name="late")
+    february = close_winter(home, RUNS)
+    assert (february.refused, february.runs, february.late) == ([], [], {"2026-11": 1})
+
+
+def test_a_value_that_is_still_held_is_withdrawn_however_old_it_is(home: IntakeHome) -> None:
+    home.land(SIZES, sample("e0", "2026-11-10", 10))
+    home.land(SIZES, sample("e0", "2026-11-10", 10, ingested="2027-02-05", is_deleted=True), name="late")
+    february = close_winter(home, SIZES)
+    assert (february.refused, february.values("bytes")) == ([], [])
+
+
+def test_heartbeats_that_the_oldest_corrected_month_sees_are_not_too_late(home: IntakeHome) -> None:
+    home.land(SEEN, beat("e0", "2026-11-10"))
+    home.land(
+        SEEN,
+        beat("e1", "2026-11-29 23:59:59.999999", ingested="2027-02-05"),
+        beat("e2", "2026-11-30 00:00:00.000001", ingested="2027-02-05"),
+        name="late",
+    )
+    assert close_winter(home, SEEN).refused == [(0, "too_late")]
+
+
+def test_a_first_month_refuses_nothing_as_too_late(home: IntakeHome) -> None:
+    home.late_months = 1
+    home.land(RUNS, run("e1", "2020-01-01", "2020-01-02", ingested="2026-10-05"))
+    assert home.close(RUNS, "2026-10").refused == []
 
 
 def test_nothing_is_late_for_the_first_month(home: IntakeHome) -> None:

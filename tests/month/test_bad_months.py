@@ -309,6 +309,10 @@ def test_an_organisation_of_a_former_name_inherits_nothing(home):
 
 #: Case of the catalogue -> file and test that holds it.
 BAD_INPUTS = {
+    "B03": (
+        "month/test_late_and_again.py",
+        "test_the_next_invoice_has_the_line_and_the_issued_document_keeps_its_bytes",
+    ),
     "B25": ("month/test_bad_months.py", "test_usage_of_an_unknown_organisation_is_quarantined_and_makes_no_invoice"),
     "B26": ("month/test_bad_months.py", "test_an_organisation_whose_bill_cannot_be_right_is_parked_with_its_reason"),
     "B29": ("month/test_bad_months.py", "test_names_that_look_alike_are_flagged_and_the_same_name_is_not"),
@@ -324,6 +328,7 @@ BAD_INPUTS = {
     "B46": ("month/test_bad_months.py", "test_time_that_is_told_twice_is_billed_once_and_counted"),
     "B47": ("month/test_bad_months.py", "test_a_run_that_has_been_open_for_a_year_is_billed_and_flagged"),
     "B48": ("month/test_bad_months.py", "test_an_organisation_whose_bill_cannot_be_right_is_parked_with_its_reason"),
+    "B50": ("month/test_late_and_again.py", "test_usage_of_a_month_that_is_too_old_is_refused_and_only_told"),
     "B51": ("month/test_bad_months.py", "test_time_that_is_told_twice_is_billed_once_and_counted"),
     "B52": ("rating/test_runs_and_spans.py", "test_seconds_are_taken_once_from_the_sum_of_the_line"),
     "B53": ("rating/test_runs_and_spans.py", "test_a_month_bills_what_falls_inside_it"),
@@ -336,13 +341,25 @@ BAD_INPUTS = {
     "B75": ("rating/test_runs_and_spans.py", "test_a_price_change_inside_the_month_makes_two_lines"),
     "B76": ("rating/test_price_versions.py", "test_a_version_that_cannot_be_right_is_refused_whole"),
     "B77": ("rating/test_tiers.py", "test_an_edge_belongs_to_the_upper_tier"),
+    "B78": ("month/test_corrections.py", "test_each_line_and_its_corrections_are_the_line_of_complete_data"),
     "B79": ("rating/test_unrated_usage.py", "test_a_price_in_another_currency_is_never_converted"),
     "B80": ("rating/test_runs_and_spans.py", "test_amounts_are_in_the_minor_unit_of_their_currency"),
     "B81": ("spec/test_tax.py", "test_an_eu_business_without_a_valid_vat_number_of_its_country_is_not_guessed"),
     "B82": ("spec/test_tax.py", "test_a_rate_holds_from_its_first_day"),
     "B83": ("spec/test_invoicing.py", "test_vat_is_rounded_once_on_the_subtotal"),
+    "B90": ("month/test_states.py", "test_money_given_back_after_the_close_is_told_in_the_month_that_sees_it"),
+    "B95": (
+        "month/test_corrections.py",
+        "test_what_an_invoice_has_no_room_for_is_a_credit_note_that_gives_back_what_had_paid",
+    ),
     "B96": ("month/test_bad_months.py", "test_an_amount_below_the_cent_is_a_line_of_nothing"),
+    "B99": ("spec/test_bill_flags.py", "test_fees_beyond_a_hundred_times_what_was_provisioned_are_flagged"),
+    "B100": ("spec/test_bill_flags.py", "test_fees_that_change_by_more_than_half_are_flagged"),
     "B102": ("spec/test_period.py", "test_nothing_else_is_a_month"),
+    "B103": (
+        "month/test_late_and_again.py",
+        "test_closing_an_issued_month_again_tells_the_difference_and_changes_nothing",
+    ),
 }
 
 
@@ -358,6 +375,7 @@ _SPELLED = {
         r'reason=pl\.lit\("([a-z_]+)"\)', r'refused_reason="([a-z_]+)"', r'^\s+\("([a-z_]+)", "(?!\1)[a-z]',
         r'\(\("([a-z_]+)", detail\)', r'return "((?:schema|money)_[a-z]+)"', r"then '([a-z]+_[a-z_]+)'",
         r'^(?:ORG_UNKNOWN|AFTER_CLOSE) = "([a-z_]+)"', r'pl\.lit\("(owner_missing)"\)',
+        r"'([a-z]+_[a-z]+)' as reason", r"'([a-z]+_[a-z]+): ' \|\|",
     ),
     "*.sql": (r"then '([a-z]+_[a-z]+)'", r"'([a-z]+_[a-z]+)' as reason"),
 }  # fmt: skip
@@ -381,5 +399,5 @@ def test_every_reason_code_is_reached_by_a_test():
     reasons = spelled_reasons()
     tests = "\n".join(file.read_text() for file in sorted(TESTS.rglob("*.py")))
 
-    assert {"price_missing", "too_long", "org_unknown", "after_close", "spike"} < reasons
+    assert {"price_missing", "too_long", "org_unknown", "after_close", "spike", "too_late", "late_file"} < reasons
     assert {reason for reason in reasons if f'"{reason}"' not in tests} == set()

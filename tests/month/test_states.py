@@ -177,6 +177,12 @@ def test_a_refund_of_more_than_was_received_is_flagged_and_not_counted(home):
     assert "debtor-INV-2026-000001-20260221 gives back more than was received for INV-2026-000001" in flag["detail"]
 
 
+def test_money_given_back_after_the_close_is_told_in_the_month_that_sees_it(story, home):
+    assert (story.states("refunded", JANUARY), story.states("refunded")[-1]) == (["PENDING"], "REFUNDED")
+    assert home.row("invoices/invoices", JANUARY, payer_id="refunded")["payable_cents"] == 178_56
+    assert home.rows("invoices/flags", FEBRUARY, payer_id="refunded") == []
+
+
 def test_a_change_is_told_and_told_once(story):
     assert story.said["write off"] == "INV-2026-000008  2026-02-19T00:00:00Z  WONTPAY  as agreed (Ada)\n"
     assert story.said["again"] == story.said["write off"]
