@@ -1,3 +1,5 @@
+import fcntl
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,20 +15,50 @@ from billing_pipeline.sample.provider import write_sample
 
 
 @pytest.fixture(scope="session")
-def new_home(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., ProviderHome]:
-    """Makes empty homes; Dagster's own storage, which no figure depends on, is made once for all of them."""
-    dagster = tmp_path_factory.mktemp("dagster")
+def dagster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Dagster's own storage, which no figure depends on: made once for all homes."""
+    return tmp_path_factory.mktemp("dagster")
 
-    def make(name: str) -> ProviderHome:
-        return ProviderHome(tmp_path_factory.mktemp(name), dagster)
+
+@pytest.fixture(scope="session")
+def new_home(tmp_path_factory: pytest.TempPathFactory, dagster: Path) -> Callable[..., ProviderHome]:
+    """Makes empty homes."""
+
+    def make(name: str, *, keeps_events: bool = False) -> ProviderHome:
+        return ProviderHome(tmp_path_factory.mktemp(name), dagster, keeps_events=keeps_events)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def published(new_home: Callable[..., ProviderHome]) -> ProviderHome:
+def shared_home(
+    tmp_path_factory: pytest.TempPathFactory, dagster: Path, request: pytest.FixtureRequest
+) -> Callable[[str, Callable[[ProviderHome], None]], ProviderHome]:
+    """Homes that several files read: filled by whichever worker comes first; whoever changes one takes a copy."""
+    is_worker = hasattr(request.config, "workerinput")
+    root = tmp_path_factory.getbasetemp().parent if is_worker else tmp_path_factory.getbasetemp()
+
+    def share(name: str, fill: Callable[[ProviderHome], None]) -> ProviderHome:
+        home, filled = ProviderHome(root / f"shared-{name}", dagster), root / f"{name}-is-filled"
+        with (root / f"{name}-lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not filled.exists():
+                shutil.rmtree(home.folder, ignore_errors=True)
+                home.folder.mkdir()
+                fill(home)
+                filled.touch()
+        return home
+
+    return share
+
+
+@pytest.fixture(scope="session")
+def published(shared_home: Callable[..., ProviderHome]) -> ProviderHome:
     """March 2026, issued: the two statements that Clever Cloud published, and a customer with a coupon."""
-    home = new_home("published")
+    return shared_home("published", bill_published)
+
+
+def bill_published(home: ProviderHome) -> None:
     home.land(
         "organisations",
         organisation("abroad", country="CH", postcode="1003", city="Lausanne"),
@@ -67,14 +99,15 @@ def published(new_home: Callable[..., ProviderHome]) -> ProviderHome:
     )
     home.land("one_shots", one_shot("coupon", "Migration", "40.00", noon))
     home.bill("2026-03")
-    return home
 
 
 @pytest.fixture(scope="session")
-def sample(new_home: Callable[..., ProviderHome]) -> ProviderHome:
+def sample(shared_home: Callable[..., ProviderHome]) -> ProviderHome:
     """The sample provider, January and February 2026 closed by one worker; February has no documents."""
-    home = new_home("sample")
+    return shared_home("sample", draft_sample)
+
+
+def draft_sample(home: ProviderHome) -> None:
     write_sample(home.folder / "landing", organisations=12, first=Month(2026, 1), months=2)
     home.close("2026-01")
     home.draft("2026-02")
-    return home

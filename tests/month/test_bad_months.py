@@ -49,7 +49,7 @@ def instance(owner: str, name: str, start: object, stop: object, slug: str = "ap
 @pytest.fixture(scope="module")
 def home(new_home: Callable[..., ProviderHome]) -> ProviderHome:
     """January 2026, drafted once for all cases."""
-    home = new_home("bad")
+    home = new_home("bad", keeps_events=True)
     special = {
         # Cyrillic А; a sign that turns text around; one that cannot be seen.
         "latin": {"name": "Acme"},

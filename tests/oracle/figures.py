@@ -20,6 +20,13 @@ from oracle_events import instant
 from oracle_rating import UNTOLD, Piece, unite
 
 HERE = Path(__file__).parent
+# nobody reads events
+DAGSTER = """telemetry:
+  enabled: false
+event_log_storage:
+  module: dagster._core.storage.event_log
+  class: InMemoryEventLogStorage
+"""
 SETTINGS = """[seller]
 name = "Edges SAS"
 address = ["1 rue des Bords", "44000 Nantes", "France"]
@@ -60,7 +67,7 @@ def make_home(home: Path, settings: str = "") -> None:
     dagster = home / "dagster"
     dagster.mkdir(parents=True)
     (home / "settings.toml").write_text(settings + SETTINGS, encoding="utf-8")
-    (dagster / "dagster.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    (dagster / "dagster.yaml").write_text(DAGSTER, encoding="utf-8")
 
 
 def close_months(home: Path, months: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import figures
 from generated_months import TO_REACH, Provider
+from hard_months import Rows, land
 from oracle import bill_months
 
 
@@ -87,10 +88,14 @@ class Begun:
         )
 
 
-def begin(home: Path, provider: Provider, numbers: Sequence[int], executor: Executor) -> Begun:
-    """Land a provider in a home and start closing its months in a process beside this one."""
+def begin(
+    home: Path, provider: Provider, numbers: Sequence[int], executor: Executor, beside: Rows | None = None
+) -> Begun:
+    """Land a provider in a home, other rows beside it, and start closing its months in a process beside this one."""
     figures.make_home(home, provider.settings())
     rows = provider.write(home / "landing", numbers)
+    if beside:
+        land(home / "landing", beside)
     closing = executor.submit(figures.close_months, home, provider.months)
     return Begun(home, provider, len(numbers), rows, closing)
 

@@ -1,7 +1,8 @@
 """Generated organisations against the oracle: no figure of any of them may differ, and every case must have been met.
 
-Two providers are closed side by side, each in a process of its own: two months of a summer and three over the turn of a
-leap year. `tests/oracle/run.py` does the same with any number of organisations and seeds.
+Two providers are closed side by side, each in a process of its own: two months of a summer, beside the edges of
+`hard_months`, and three over the turn of a leap year. `tests/oracle/run.py` does the same with any number of
+organisations and seeds.
 """
 
 import importlib
@@ -16,11 +17,14 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 figures = importlib.import_module("figures")
 generated_months = importlib.import_module("generated_months")
+hard_months = importlib.import_module("hard_months")
 oracle = importlib.import_module("oracle")
 run = importlib.import_module("run")
 
 ORGANISATIONS = 2_500
-PROVIDERS = {3: ("2026-08", "2026-09"), 16: ("2027-12", "2028-01", "2028-02")}
+EDGES = hard_months.edge_rows()
+EDGE_MONTHS = ("2026-08", "2026-09")
+PROVIDERS = {3: EDGE_MONTHS, 16: ("2027-12", "2028-01", "2028-02")}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,13 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> dict[int, "run.Compare
     homes = {seed: tmp_path_factory.mktemp(f"provider-{seed}") / "home" for seed in PROVIDERS}
     with ThreadPoolExecutor(len(PROVIDERS)) as closing:
         begun = {
-            seed: run.begin(homes[seed], generated_months.Provider(seed, months), range(ORGANISATIONS), closing)
+            seed: run.begin(
+                homes[seed],
+                generated_months.Provider(seed, months),
+                range(ORGANISATIONS),
+                closing,
+                EDGES if months == EDGE_MONTHS else None,
+            )
             for seed, months in PROVIDERS.items()
         }
         return {seed: each.compare() for seed, each in begun.items()}
