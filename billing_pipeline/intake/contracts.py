@@ -226,8 +226,7 @@ USAGE_FEEDS: tuple[Feed, ...] = (
         ),
         natural_key=("source", "event_id"),
         checks=(
-            # Invoices of their own for single charges and for sold credits are not made yet.
-            ("invoice_kind", "invoice <> 'monthly' or sells_credits"),
+            ("invoice_kind", "invoice not in ('monthly', 'specific')"),
             ("negative", "quantity::decimal(38, 20) < 0 or unit_price::decimal(38, 20) < 0"),
             # A line holds 10^12 minor units at most.
             ("too_big", "quantity::decimal(38, 20)::hugeint * unit_price::decimal(38, 20)::hugeint > 999999999"),
