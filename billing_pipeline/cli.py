@@ -372,15 +372,18 @@ def explain(what: tuple[str, ...], organisation: str | None, figure: str | None)
     """
     from rich.console import Console
 
-    from billing_pipeline.console.explaining import explain_figure, explain_invoice, explain_line
+    from billing_pipeline.console.explaining import explain_beside, explain_figure, explain_invoice, explain_line
 
     billing = _open()
     invoice, line = _invoice_and_line(what, organisation)
     if line and figure:
         message = f"--figure {figure} is of the whole invoice; leave out the line {line}"
         raise click.UsageError(message)
+    beside = [issued for issued in billing.books.issued() if issued.is_specific and issued.number == invoice]
     payer, month = _find_invoice(billing, invoice)
-    if line:
+    if beside:
+        shown = explain_beside(billing, beside[0], line, figure)
+    elif line:
         shown = explain_line(billing, payer, month, line)
     elif figure:
         shown = explain_figure(billing, payer, month, figure)

@@ -323,6 +323,8 @@ REFERENCE_FEEDS: tuple[Feed, ...] = (
         natural_key=("owner_id", "billing_month"),
         checks=(
             ("month_syntax", "not regexp_full_match(billing_month, '[0-9]{4}-(0[1-9]|1[0-2])')"),
+            # Somebody answers for it, and says why.
+            ("value_missing", "trim(author) = '' or trim(reason) = ''"),
             ("negative", "amount::decimal(38, 20) < 0"),
         ),
     ),

@@ -183,10 +183,10 @@ def open_accounts(
     """Open the account of everyone who pays at some moment of the month or held a balance before.
 
     b = what the predecessor left of b + refills and top-ups whose invoices are paid + prepaid opening balances that
-    enter now; g = the refills whose invoices are open; of top-ups nothing is expected before they are paid. An issued invoice is what its state says; a draft is assumed to be issued
-    and is paid if the payments that name it, less refunds, reach what it asks, tax included, in its currency. A payment
-    names an invoice by its number, a monthly one by ``<payer_id>/<month>``, too, and comes from those that `may_pay`
-    names.
+    enter now; g = the refills whose invoices are open. Of top-ups nothing is expected before they are paid. An issued
+    invoice is what its state says; a draft is assumed to be issued and is paid if the payments that name it, less
+    refunds, reach what it asks, tax included, in its currency. A payment names an invoice by its number, a monthly one
+    by ``<payer_id>/<month>``, too, and comes from those that `may_pay` names.
 
     What a payer held that pays for nobody at the month's start is opened under its new payer, and booked out and in.
 
@@ -434,10 +434,12 @@ def _ended(
     key = list(_REFILL)
     invoices = refills.select(key).join(refill_invoices, on=key, how="left")
     sign = pl.col("outcome").cast(pl.String).replace_strict({"succeeded": 1, "refunded": -1}, default=0)
+    monthly = invoices.filter(~_IS_TOP_UP).select("number", "payer_id", "billing_month")
     received = (
-        match_payments(payments, name_documents(invoices.filter(~_IS_TOP_UP).select("number", *key)), payers)
-        .group_by(*key, "currency")
+        match_payments(payments, name_documents(monthly), payers)
+        .group_by("payer_id", "billing_month", "currency")
         .agg(received=(pl.col("paid_cents").cast(pl.Int128) * sign).sum())
+        .with_columns(reference=pl.lit(""))
     )
     state, is_covered = pl.col("state").cast(pl.String), pl.col("received").fill_null(0) >= pl.col("payable_cents")
     is_open = state.is_in([*OPEN]).fill_null(value=False) | (state.is_null() & ~is_covered)

@@ -3,8 +3,9 @@
 ``regul_big``      what credits did not cover is a hundred times what was provisioned
 ``drift``          fees differ from those of the month before by more than half of them
 ``refund_excess``  a payment gives back more than was received; it is not counted
+``ref_duplicate``  a charge with an invoice of its own was invoiced before: see `rules.specific`
 
-The first two are the sanity bounds of reliability.md §2 (B99, B100), the third is B90.
+The first two are the sanity bounds of reliability.md §2 (B99, B100), the third is B90, the last B101.
 """
 
 import dataframely as dy

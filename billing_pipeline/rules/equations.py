@@ -147,14 +147,14 @@ def seconds_are_conserved(
 
 
 def every_line_has_sources(
-    charges: dy.DataFrame[Charges], sources: dy.DataFrame[ChargeSources], receipts: pl.DataFrame
+    charges: pl.DataFrame, sources: dy.DataFrame[ChargeSources], receipts: pl.DataFrame
 ) -> Equation:
     """Every line was made of raw rows, and every raw file it names has a receipt with its path and sha256.
 
     The id of a file is made of both, so that a receipt cannot speak of another file.
 
     Args:
-        charges: the month's lines.
+        charges: `line_id` and `payer_id` of the month's lines.
         sources: which files they were made from.
         receipts: `feed`, `file_id`, `path`, `sha256` of these files.
     """
@@ -402,9 +402,9 @@ def revenue_is_conserved(lifetimes: dy.DataFrame[Lifetimes]) -> Equation:
     Top-ups that are pending or given up count like refills.
     """
     held = ("prepaid_cents", "pending_cents", "pending_top_ups_cents", "given_up_cents")
-    became = pl.sum_horizontal(
-        pl.col("fees_cents", "free_used_cents", *held).cast(pl.Int128)
-    ) - pl.col("opening_cents").cast(pl.Int128)
+    became = pl.sum_horizontal(pl.col("fees_cents", "free_used_cents", *held).cast(pl.Int128)) - pl.col(
+        "opening_cents"
+    ).cast(pl.Int128)
     return _equal_for_each(
         "revenue_is_conserved",
         "what was ever invoiced is what was consumed or is still held",

@@ -152,6 +152,8 @@ class SpecificDrafts(Documents):
     kind = dy.Enum(["invoice", "credits"], primary_key=True)
     #: `<source>/<event_id>` of the charge: it is invoiced once, whatever is landed of it again.
     reference = dy.String(primary_key=True)
+    #: The day of the service or order, in the billing time zone.
+    performed_on = dy.Date()
 
     @dy.rule()
     def it_asks_for_a_service_or_for_credits(cls) -> pl.Expr:
