@@ -516,7 +516,7 @@ class _Explained:
         found = instants(own.filter(pl.Series(ids, dtype=pl.String) == line["line_id"]))
         columns = (
             "source", "event_id", "vendor", "description", "performed_at", "charged_at", "quantity", "unit_price",
-            "amount", "file_id", "file_row",
+            "amount", "author", "file_id", "file_row",
         )  # fmt: skip
         return found.select(name for name in columns if name in found.columns)
 

@@ -222,7 +222,8 @@ USAGE_FEEDS: tuple[Feed, ...] = (
         "one_shots",
         _columns(
             "owner_id owner, description text, sub_description? text, performed_at instant, quantity decimal,"
-            "unit_price decimal, currency id, recurring flag, discount_rate? decimal, invoice id, sells_credits flag"
+            "unit_price decimal, currency id, recurring flag, discount_rate? decimal, invoice id, sells_credits flag,"
+            "author? text"
         ),
         natural_key=("source", "event_id"),
         checks=(

@@ -59,7 +59,7 @@ class Explanations(dy.Schema):
     """
 
     payer_id = organisation_id(primary_key=True)
-    #: Empty for a figure of the statement or the invoice.
+    #: Empty for a figure of the statement or the invoice; those of a document beside it stand under its line.
     line_id = dy.String(primary_key=True)
     figure = dy.Enum([*LINE_FIGURES, *STATEMENT_FIGURES, *INVOICE_FIGURES], primary_key=True)
     #: From 1.

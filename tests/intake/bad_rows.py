@@ -99,6 +99,8 @@ REFUSED: list[tuple[str, Row, str]] = [
     ("credit_grants", {"expires_at": at("2025-01-01")}, "stop_before_start"),
     ("refill_agreements", {"billing_month": "2026-13"}, "month_syntax"),
     ("refill_agreements", {"amount": "-1"}, "negative"),
+    ("refill_agreements", {"author": " "}, "value_missing"),
+    ("refill_agreements", {"reason": ""}, "value_missing"),
     ("payment_methods", {"kind": "cheque"}, "kind_unknown"),
     ("payments", {"outcome": "lost"}, "kind_unknown"),
     ("payments", {"amount": "-1"}, "negative"),
