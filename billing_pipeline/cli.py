@@ -310,6 +310,46 @@ def show(table: str, month: Month, organisation: str | None, form: str) -> None:
     _print_rows(rows, form)
 
 
+@main.group("one-shot")
+def one_shot() -> None:
+    """Charges that people enter."""
+
+
+@one_shot.command("add")
+@_folder_options
+@click.argument("owner")
+@click.argument("description")
+@click.option("--reference", required=True, help="External reference: under it the charge is entered once.")
+@click.option("--price", required=True, help="Price of one, e.g. 49.90.")
+@click.option("--quantity", default="1", show_default=True, help="How many.")
+@click.option("--currency", default="EUR", show_default=True, help="That of who pays.")
+@click.option("--date", type=InstantType(), required=True, help="When the service is performed, or ordered.")
+@click.option("--recurring", is_flag=True, help="The next month is estimated with it.")
+@click.option("--specific", is_flag=True, help="Invoice it on its own, beside the monthly invoice.")
+@click.option("--sells-credits", is_flag=True, help="It sells prepaid credits, on an invoice of their own.")
+@click.option("--author", required=True, help="Who enters it; kept for good.")
+@click.option("--at", type=InstantType(), required=True, help="When it is entered; the file lands on that day.")
+def add_one_shot(**entered: Any) -> None:
+    """Land a charge of OWNER, e.g. a service or a top-up; the month of its date bills it."""
+    from billing_pipeline.console.ordering import Order, land_order
+
+    order = Order(
+        owner_id=entered["owner"],
+        description=entered["description"],
+        unit_price=entered["price"],
+        quantity=entered["quantity"],
+        currency=entered["currency"],
+        performed_at=entered["date"],
+        is_recurring=entered["recurring"],
+        is_specific=entered["specific"],
+        sells_credits=entered["sells_credits"],
+        event_id=entered["reference"],
+        author=entered["author"],
+        entered_at=entered["at"],
+    )
+    click.echo(land_order(_open(), order))
+
+
 @main.command()
 @_folder_options
 @click.argument("number", metavar="NUMBER")
@@ -372,15 +412,18 @@ def explain(what: tuple[str, ...], organisation: str | None, figure: str | None)
     """
     from rich.console import Console
 
-    from billing_pipeline.console.explaining import explain_figure, explain_invoice, explain_line
+    from billing_pipeline.console.explaining import explain_beside, explain_figure, explain_invoice, explain_line
 
     billing = _open()
     invoice, line = _invoice_and_line(what, organisation)
     if line and figure:
         message = f"--figure {figure} is of the whole invoice; leave out the line {line}"
         raise click.UsageError(message)
+    beside = [issued for issued in billing.books.issued() if issued.is_specific and issued.number == invoice]
     payer, month = _find_invoice(billing, invoice)
-    if line:
+    if beside:
+        shown = explain_beside(billing, beside[0], line, figure)
+    elif line:
         shown = explain_line(billing, payer, month, line)
     elif figure:
         shown = explain_figure(billing, payer, month, figure)
@@ -678,6 +721,7 @@ def _print_month(billing: "Billing", month: Month) -> None:
         return
     for title, name, columns in (
         ("Parked", "invoices/parked_organisations", ["payer_id", "reason", "detail"]),
+        ("Beside the invoices", "invoices/specific_drafts", ["payer_id", "kind", "reference", "payable_cents"]),
         ("Refused prices", "accounts/refused_prices", ["price_id", "reason", "detail"]),
         ("Refused files", "usage/file_receipts", ["path", "refused_reason", "detail"]),
         ("Quarantine", "usage/quarantine", ["path", "file_row", "reason"]),
@@ -688,7 +732,7 @@ def _print_month(billing: "Billing", month: Month) -> None:
         ("Scores", "invoices/scores", ["score", "ppm", "measure", "numerator", "denominator"]),
     ):
         # A release after the issue changes who was parked; everything else is told as it was last closed.
-        rows = (billing.settled if title == "Parked" else billing.read)(name, month).read()
+        rows = (billing.settled if title in ("Parked", "Beside the invoices") else billing.read)(name, month).read()
         if "refused_reason" in columns:
             rows = rows.drop_nulls("refused_reason")
         click.echo(f"\n{title}: {rows.height:,}")

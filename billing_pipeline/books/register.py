@@ -14,6 +14,7 @@ from typing import Any
 from billing_pipeline.books.chain import GENESIS, BooksDamaged, Chain, Entries, Entry, Head
 from billing_pipeline.rules.lifecycle import (
     CREDIT_NOTE,
+    CREDITS,
     INVOICE,
     Change,
     Document,
@@ -119,6 +120,11 @@ class Issued:
     def is_monthly(self) -> bool:
         """Whether it is the invoice of its month, which `<payer_id>/<month>` names, too."""
         return self.request.kind == INVOICE and self.request.reference == ""
+
+    @property
+    def is_specific(self) -> bool:
+        """Whether it is an invoice beside the monthly one, of a one-off charge or of credits that are sold."""
+        return self.request.kind in (INVOICE, CREDITS) and "/" in self.request.reference
 
     @property
     def document(self) -> Document:

@@ -16,6 +16,7 @@ from rich.console import JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 
+from billing_pipeline.books import Issued
 from billing_pipeline.defs.billing import Billing, as_of, partition
 from billing_pipeline.defs.corrections import DIFFERENCES
 from billing_pipeline.defs.evidence import receipts_of_files
@@ -100,6 +101,7 @@ _LABELS = {
     "lot": "free credits",
     "carried": "left",
     "refill_paid": "paid",
+    "top_up_paid": "paid",
     "opening": "opening balance",
     "given_back": "given back",
     "transferred_in": "taken over",
@@ -136,6 +138,16 @@ def explain_figure(billing: Billing, payer: str, month: Month, figure: str) -> I
 def explain_line(billing: Billing, payer: str, month: Month, line: str) -> Iterator[RenderableType]:
     """One line, found by its number or id, down to raw files and rows."""
     return _Explained(billing, payer, month).line(line)
+
+
+def explain_beside(
+    billing: Billing, document: Issued, line: str | None, figure: str | None
+) -> Iterator[RenderableType]:
+    """An issued document beside the monthly invoice: what it asks for and why, one of its figures, or its line."""
+    explained = _ExplainedBeside(billing, document.request.payer_id, document.request.billing_month, document)
+    if line:
+        return explained.line(line)
+    return explained.figure(figure) if figure else explained.overview()
 
 
 def rows_of_lines(billing: Billing, payer: str, month: Month) -> Iterator[tuple[dict[str, Any], pl.DataFrame]]:
@@ -504,7 +516,7 @@ class _Explained:
         found = instants(own.filter(pl.Series(ids, dtype=pl.String) == line["line_id"]))
         columns = (
             "source", "event_id", "vendor", "description", "performed_at", "charged_at", "quantity", "unit_price",
-            "amount", "file_id", "file_row",
+            "amount", "author", "file_id", "file_row",
         )  # fmt: skip
         return found.select(name for name in columns if name in found.columns)
 
@@ -537,6 +549,56 @@ class _Explained:
         key = ("price_id", "price_factor_ppm", "tier_from")
         found = self._prices.filter(**{name: line[name] for name in key})
         return found.row(0, named=True) if found.height else None
+
+
+#: Figures of a document beside the monthly invoice.
+_BESIDE = ("subtotal", "vat", "payable")
+
+
+@dataclass(frozen=True)
+class _ExplainedBeside(_Explained):
+    """A document beside the monthly invoice; what explains it stands under its line."""
+
+    document: Issued
+
+    @cached_property
+    def _lines(self) -> pl.DataFrame:
+        lines = self._own(self._made_from("invoices/specific_lines"))
+        return lines.filter(reference=self.document.request.reference)
+
+    @cached_property
+    def _draft(self) -> dict[str, Any]:
+        issued = self.billing.read("invoices/specific_invoices", self.month).read()
+        return issued.row(by_predicate=pl.col("number") == self.document.number, named=True)
+
+    def _command(self, *options: str, month: Month | None = None, payer: str = "") -> str:
+        if month or payer:
+            return super()._command(*options, month=month, payer=payer)
+        return " ".join(["billing explain", self.document.number, *options])
+
+    def overview(self) -> Iterator[RenderableType]:
+        asked = self._draft
+        what = "prepaid credits sold" if asked["kind"] == "credits" else "invoiced on its own"
+        who = f"{asked['name']} ({self.payer})"
+        yield f"{asked['number']}: {who}, {what} on {asked['performed_on']}, {asked['reference']}"
+        figures = _grid("left", "right", "left")
+        for figure in _BESIDE:
+            figures.add_row(_TITLES[figure], self._money(asked[f"{figure}_cents"]), self._told(figure))
+        yield _indented(figures)
+        yield f"Each term:  {self._command('--figure')} NAME"
+        yield from self.line("1")
+
+    def _told(self, figure: str) -> str:
+        return self._formula(figure) if figure != "subtotal" else "its line"
+
+    def figure(self, wanted: str) -> Iterator[RenderableType]:
+        if wanted not in _BESIDE:
+            message = f"{wanted} is no figure of {self.document.number}; it has {', '.join(_BESIDE)}"
+            raise NotOnInvoice(message)
+        amount = self._money(self._draft[f"{wanted}_cents"])
+        yield f"{_TITLES[wanted]} of {self.document.number}: {amount} = {self._told(wanted)}"
+        line = self._lines.row(0, named=True)
+        yield self._table(self._steps.filter(line_id=line["line_id"], figure=wanted))
 
 
 def worth_of_step(step: Mapping[str, Any], currency: str) -> Fraction:

@@ -63,30 +63,34 @@ def _register_problems(billing: Billing, issued: list[Issued]) -> Iterator[str]:
             except DamagedGeneration:
                 # Named with its file where the warehouse is verified.
                 continue
-        try:
-            rows = billing.read("invoices/invoices", month.month).read()
-        except (NotPublished, DamagedGeneration) as damage:
-            yield f"register: the invoices of {month.month} cannot be read: {damage}"
-            continue
-        published = {row["number"]: row for row in rows.iter_rows(named=True)}
-        monthly = {
-            document.number
-            for document in issued
-            if document.is_monthly and document.request.billing_month == month.month
+        of_month = [document for document in issued if document.request.billing_month == month.month]
+        numbers = {
+            "invoices/invoices": {document.number for document in of_month if document.is_monthly},
+            "invoices/specific_invoices": {document.number for document in of_month if document.is_specific},
         }
-        for number in sorted(published.keys() | monthly):
-            yield from _differences(number, kept.get(number), published.get(number))
+        for table, registered in numbers.items():
+            try:
+                rows = billing.read(table, month.month).read()
+            except (NotPublished, DamagedGeneration) as damage:
+                is_absent = isinstance(damage, NotPublished) and not registered
+                # Issued before there were documents beside the invoices.
+                if not (is_absent and table == "invoices/specific_invoices"):
+                    yield f"register: {table} of {month.month} cannot be read: {damage}"
+                continue
+            published = {row["number"]: row for row in rows.iter_rows(named=True)}
+            for number in sorted(published.keys() | registered):
+                yield from _differences(table, number, kept.get(number), published.get(number))
 
 
-def _differences(number: str, kept: Issued | None, published: Mapping[str, object] | None) -> Iterator[str]:
+def _differences(table: str, number: str, kept: Issued | None, published: Mapping[str, object] | None) -> Iterator[str]:
     if kept is None or published is None:
-        where = "the books" if kept is None else "invoices/invoices"
+        where = "the books" if kept is None else table
         yield f"register: {number} is missing from {where}"
         return
     said = {"payer_id": kept.request.payer_id, "issued_on": kept.issued_on, **kept.request.facts}
     for name in ("payer_id", "issued_on", *_FACTS):
         if name in said and said[name] != published[name]:
-            yield f"register: {number} has {name} {said[name]} in the books and {published[name]} in invoices/invoices"
+            yield f"register: {number} has {name} {said[name]} in the books and {published[name]} in {table}"
 
 
 def _document_problems(

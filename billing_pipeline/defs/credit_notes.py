@@ -50,7 +50,7 @@ def book_due(
     numbered = [
         (issued.request.payer_id, str(issued.request.billing_month))
         for issued in billing.books.issued()
-        if issued.request.kind == "invoice"
+        if issued.is_monthly
     ]
     names = ("corrected_payer_id", "origin_month")
     known = pl.DataFrame(numbered, schema=dict.fromkeys(names, pl.String), orient="row")

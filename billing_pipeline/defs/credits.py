@@ -42,7 +42,7 @@ from billing_pipeline.rules.equations import (
     statements_keep_their_formulas,
     transfers_cancel_out,
 )
-from billing_pipeline.rules.lifetimes import given_up_refills, prepaid_openings
+from billing_pipeline.rules.lifetimes import given_up_refills, prepaid_openings, topped_up
 from billing_pipeline.rules.parking import park_payers, without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.provisioning import provision_accounts
@@ -105,9 +105,10 @@ def open_month(billing: Billing, month: Month, before: MonthBefore, grants_by_no
     agreements = _accounts_table(billing, month, "refill_agreements")
     states = billing.books.states(known_by(billing, month))
     issued = [
-        (invoice.request.payer_id, str(invoice.request.billing_month), invoice.number, states.get(invoice.number))
+        (request.payer_id, str(request.billing_month), request.reference, invoice.number, states.get(invoice.number))
         for invoice in billing.books.issued()
-        if invoice.is_monthly
+        if invoice.is_monthly or invoice.is_specific
+        for request in (invoice.request,)
     ]
     return open_accounts(
         before.statements,
@@ -137,7 +138,10 @@ def _accounts_table(billing: Billing, month: Month, noun: str) -> pl.DataFrame:
     return _SCHEMAS[noun].validate(billing.read(f"accounts/{noun}", month).read(), cast=True)
 
 
-_RATED = tuple(f"rating/{mart}" for mart in ("charges", "charge_sources", "runs", "segments", "unrated", "unusable"))
+_RATED = tuple(
+    f"rating/{mart}"
+    for mart in ("charges", "specific_charges", "charge_sources", "runs", "segments", "unrated", "unusable")
+)
 _INPUTS = (*_RATED, *(f"accounts/{noun}" for noun in _ACCOUNTS))
 
 CREDIT_TABLES = (
@@ -152,7 +156,7 @@ CREDIT_TABLES = (
             "statements_keep_their_formulas": "A, B, i and h are what their formulas say.",
             "credits_match_statements": "Movements add up to c, d, e and h.",
             "grants_are_conserved": "Per lot: granted = used + expired + left, each at least 0.",
-            "balances_continue": "b + g = b + e + g + h of the month before + openings + given back − given up.",
+            "balances_continue": "b + g = b + e + g + h of the month before + openings, top-ups, returns − given up.",
             "transfers_cancel_out": "Credits that change their payer: out = in.",
         },
         warnings={"fees_are_steady": "Fees stay near those of the month before."},
@@ -228,7 +232,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     statements = settlement.statements
     compared = taken_over(before.statements, opened.takeovers)
     equations = [
-        *check_charges(billing, month, charges),
+        *check_charges(billing, month, charges, parked),
         statements_keep_their_formulas(statements),
         balances_continue(
             statements,
@@ -236,6 +240,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
             prepaid_openings(arrivals, entered.opened),
             given_up_refills(arrivals),
             prepaid_given_back(credited.given_back),
+            topped_up(arrivals),
         ),
         transfers_cancel_out(movements),
         lines_make_fees(charges, adjustments, statements, booked.lines),

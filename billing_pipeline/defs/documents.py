@@ -11,15 +11,29 @@ import polars as pl
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.defs.partitions import month_and_organisation
+from billing_pipeline.defs.specific import SPECIFIC_DRAFTS, SPECIFIC_INVOICES, SPECIFIC_LINES
 from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.documents.pool import render_all
 from billing_pipeline.documents.rendering import RenderedInvoice
-from billing_pipeline.documents.view import DocumentFailure, InvoiceView, build_credit_note_views, build_views
+from billing_pipeline.documents.view import (
+    DocumentFailure,
+    InvoiceView,
+    build_credit_note_views,
+    build_specific_views,
+    build_views,
+)
 from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.corrections import CreditNoteLines, IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditLots, CreditStatements
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices
+from billing_pipeline.tables.invoices import (
+    Drafts,
+    InvoiceLines,
+    Invoices,
+    SpecificDrafts,
+    SpecificInvoices,
+    SpecificLines,
+)
 from billing_pipeline.tables.rating import Unusable
 from billing_pipeline.warehouse import Generation, Publication
 
@@ -34,7 +48,14 @@ class NoSuchInvoice(LookupError):
     Table(
         "documents/month_documents",
         "All documents of the month; drafts are marked as such until issued. One row per payer with an invoice.",
-        deps=["invoices/drafts", "invoices/invoices"],
+        deps=[
+            "invoices/drafts",
+            "invoices/specific_drafts",
+            "invoices/explanations",
+            "invoices/invoices",
+            "invoices/specific_invoices",
+            "invoices/credit_notes",
+        ],
         checks={"every_invoice_has_its_document": "Documents = invoices of the month."},
     ),
     kind="weasyprint",
@@ -58,9 +79,11 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
                 context.log.info("%s: %s of %s documents", month, len(made), invoices.height)
         rows = invoices.select("payer_id", "number", "payable_cents", "currency").filter(pl.col("payer_id").is_in(made))
         publication.write("rows", rows.sort("payer_id"))
+        beside = _write_beside(billing, month, publication)
         notes = _write_credit_notes(billing, month, publication)
     generation = billing.warehouse.require("documents/month_documents", partition(month))
     folder = _link(billing, month, generation, rows)
+    _link_beside(billing, month, generation, beside)
     _link_credit_notes(billing, generation, notes)
     _record(context, billing, month, rows)
     sentence = f"every invoice has its document: {invoices.height} invoices, {len(made)} documents"
@@ -77,26 +100,35 @@ def add_document(billing: Billing, month: Month, payer: str) -> Path:
         Where people look for it, without its ending.
 
     Raises:
-        NoSuchInvoice: the payer has no invoice in the month.
+        NoSuchInvoice: nothing is asked of the payer in the month.
         RuntimeError: the document could not be made.
     """
     read, invoices = _invoices(billing, month)
-    invoice, outcome = _render_one(billing, month, read, invoices, payer)
     older = billing.warehouse.current("documents/month_documents", partition(month))
+    has_invoice = not invoices.filter(pl.col("payer_id") == payer).is_empty()
+    if has_invoice or not _is_asked_beside(billing, month, payer):
+        invoice, outcome = _render_one(billing, month, read, invoices, payer)
+    else:
+        invoice, outcome = invoices.clear(), None
     rows = invoice.select("payer_id", "number", "payable_cents", "currency")
     with billing.warehouse.publishing(
         "documents/month_documents", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
     ) as publication:
-        publication.write_bytes(f"{payer}.html", outcome.html)
-        publication.write_bytes(f"{payer}.pdf", outcome.pdf)
+        if outcome:
+            publication.write_bytes(f"{payer}.html", outcome.html)
+            publication.write_bytes(f"{payer}.pdf", outcome.pdf)
         others = rows.clear()
         if older:
             others = older.read().filter(pl.col("number").is_not_null(), pl.col("payer_id") != payer)
             for name in (f"{other}.{kind}" for other in others["payer_id"] for kind in _FORMATS):
                 os.link(older.file(name), publication.path(name))
         publication.write("rows", pl.concat([others, rows]).sort("payer_id"))
+        beside = _write_beside(billing, month, publication)
         notes = _write_credit_notes(billing, month, publication)
+    folder = _link_beside(billing, month, publication.generation, beside)
     _link_credit_notes(billing, publication.generation, notes)
+    if outcome is None:
+        return folder
     return _link(billing, month, publication.generation, rows) / _name(rows.row(0, named=True))
 
 
@@ -126,6 +158,57 @@ def invoice_documents(context: dg.AssetExecutionContext, billing: dg.ResourcePar
     for name, content in files.items():
         _replace(folder / name, content)
     return dg.MaterializeResult(metadata=_document_metadata(folder, invoice.row(0, named=True)))
+
+
+def _beside(billing: Billing, month: Month) -> pl.DataFrame:
+    """The documents beside the month's invoices, issued or else drafted; none where an older version closed it."""
+    is_issued = billing.books.is_issued(month)
+    table = SPECIFIC_INVOICES.key if is_issued else SPECIFIC_DRAFTS.key
+    generation = billing.warehouse.current(table, partition(month))
+    return (SpecificInvoices if is_issued else SpecificDrafts).create_empty() if not generation else generation.read()
+
+
+def _is_asked_beside(billing: Billing, month: Month, payer: str) -> bool:
+    return not _beside(billing, month).filter(pl.col("payer_id") == payer).is_empty()
+
+
+def _write_beside(billing: Billing, month: Month, publication: Publication) -> pl.DataFrame:
+    """Make the documents beside the month's invoices, and return them with the `line_id` that their files bear.
+
+    Raises:
+        RuntimeError: one could not be made.
+    """
+    documents = _beside(billing, month).sort("payer_id", "kind", "reference")
+    if documents.is_empty():
+        return documents.with_columns(line_id=pl.lit(""))
+    lines = SpecificLines.validate(billing.settled(SPECIFIC_LINES.key, month).read(), cast=True)
+    named = documents.join(lines.select("reference", "line_id"), on="reference", how="left", maintain_order="left")
+    views = build_specific_views(documents, lines, billing.settings.invoicing_seller)
+    for row, outcome in zip(named.iter_rows(named=True), render_all(views, billing.settings.workers), strict=True):
+        if isinstance(outcome, DocumentFailure):
+            message = f"no document for {row['reference']} of {row['payer_id']}: {outcome.detail}"
+            raise RuntimeError(message)
+        publication.write_bytes(f"{row['line_id']}.html", outcome.html)
+        publication.write_bytes(f"{row['line_id']}.pdf", outcome.pdf)
+    return named
+
+
+def _link_beside(billing: Billing, month: Month, generation: Generation, documents: pl.DataFrame) -> Path:
+    """Link documents beside the invoices under their numbers, drafts under the ids of their lines."""
+    recorded: dict[str, dict[str, str]] = {}
+    folder = _folder(billing, month, None)
+    for row in documents.iter_rows(named=True):
+        folder = _folder(billing, month, row["number"])
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind in _FORMATS:
+            published = generation.file(f"{row['line_id']}.{kind}")
+            link = folder / f"{row['number'] or row['line_id']}.{kind}"
+            _link_file(published, link)
+            if row["number"]:
+                checksum = generation.manifest["files"][published.name]["sha256"]
+                recorded.setdefault(row["number"], {})[link.name] = checksum
+    billing.books.record_documents(recorded)
+    return folder
 
 
 def _write_credit_notes(billing: Billing, month: Month, publication: Publication) -> list[str]:
@@ -165,7 +248,13 @@ def _link_credit_notes(billing: Billing, generation: Generation, numbers: Sequen
 
 def _invoices(billing: Billing, month: Month) -> tuple[dict[str, Generation], pl.DataFrame]:
     """What documents are made from: the issued invoices and what they were issued from, or else the drafts."""
-    tables = ("credits/credit_statements", "credits/credit_lots", "invoices/invoice_lines", "rating/unusable")
+    tables = (
+        "credits/credit_statements",
+        "credits/credit_lots",
+        "invoices/invoice_lines",
+        "rating/unusable",
+        "invoices/explanations",
+    )
     is_issued = billing.books.is_issued(month)
     source = "invoices/invoices" if is_issued else "invoices/drafts"
     read = {table: billing.settled(table, month) for table in tables}
@@ -204,7 +293,9 @@ def _views(
         for table, schema in tables.items()
     )
     seller, zone = billing.settings.invoicing_seller, billing.settings.zone
-    return build_views(invoices, *frames, seller, zone, unusable=unusable)
+    steps = pl.scan_parquet(read["invoices/explanations"].file("rows.parquet"), hive_partitioning=False)
+    agreed = steps.filter(pl.col("what").cast(pl.String) == "agreement").select("payer_id", "text").collect()
+    return build_views(invoices, *frames, seller, zone, unusable=unusable, agreements=dict(agreed.iter_rows()))
 
 
 def _name(invoice: Mapping[str, object]) -> str:

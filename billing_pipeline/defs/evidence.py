@@ -1,12 +1,12 @@
 """What vouches for charges: the raw files they name, and the runs they bill."""
 
-import dataframely as dy
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, partition
 from billing_pipeline.rules.equations import Equation, every_line_has_sources, seconds_are_conserved
+from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
-from billing_pipeline.tables.rating import Charges, ChargeSources
+from billing_pipeline.tables.rating import ChargeSources
 
 
 def receipts_of_files(billing: Billing, month: Month, files: pl.DataFrame) -> pl.DataFrame:
@@ -31,8 +31,11 @@ def receipts_of_files(billing: Billing, month: Month, files: pl.DataFrame) -> pl
     return pl.concat([nothing, *found])
 
 
-def check_charges(billing: Billing, month: Month, charges: dy.DataFrame[Charges]) -> list[Equation]:
-    """Charges lead to raw rows, and bill what ran."""
+def check_charges(billing: Billing, month: Month, charges: pl.DataFrame, parked: pl.DataFrame) -> list[Equation]:
+    """Charges lead to raw rows, those with documents of their own, too, and bill what ran."""
+    specific = without(billing.read("rating/specific_charges", month).read(), parked)
+    named = ("line_id", "payer_id")
+    charges = pl.concat([charges.select(named), specific.select(named)])
     sources = ChargeSources.validate(
         billing.read("rating/charge_sources", month).read().join(charges, on="line_id", how="semi")
     )

@@ -14,6 +14,7 @@ from billing_pipeline.rules.equations import explanations_add_up
 from billing_pipeline.rules.explanation import MonthOfFigures, explain_month, figures_to_explain
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.scores import MonthToScore, score_month
+from billing_pipeline.rules.specific import explain_documents, figures_of_documents
 from billing_pipeline.rules.spending import InvoiceRules, assign_spend_rules
 from billing_pipeline.tables.accounts import Organisations, Prices, RefillAgreements, SpendRules
 from billing_pipeline.tables.credits import (
@@ -26,8 +27,14 @@ from billing_pipeline.tables.credits import (
     OpenedGrants,
     Refills,
 )
-from billing_pipeline.tables.explanations import Lifetimes
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
+from billing_pipeline.tables.explanations import Explanations, Lifetimes
+from billing_pipeline.tables.invoices import (
+    Drafts,
+    InvoiceLines,
+    ParkedOrganisations,
+    SpecificDrafts,
+    SpecificLines,
+)
 from billing_pipeline.tables.rating import ChargeShares, Segments
 from billing_pipeline.tables.usage import FileReceipts, LateArrivals
 from billing_pipeline.warehouse import Generation
@@ -35,6 +42,8 @@ from billing_pipeline.warehouse import Generation
 _EXPLAINED_FROM = (
     "invoices/drafts",
     "invoices/invoice_lines",
+    "invoices/specific_drafts",
+    "invoices/specific_lines",
     "credits/credit_statements",
     "credits/adjustments",
     "credits/credit_movements",
@@ -65,11 +74,22 @@ def explanations(context: dg.AssetExecutionContext, billing: Billing, month: Mon
     del context
     read = {table: billing.read(table, month) for table in _EXPLAINED_FROM}
     figures = _figures(billing, month, read)
-    steps = explain_month(figures)
+    beside = SpecificDrafts.validate(read["invoices/specific_drafts"].read(), cast=True)
+    beside_lines = SpecificLines.validate(read["invoices/specific_lines"].read(), cast=True)
+    steps = Explanations.validate(
+        pl.concat([explain_month(figures), explain_documents(beside, beside_lines)]).sort(
+            "payer_id", "line_id", "figure", "step"
+        )
+    )
     billing.warehouse.publish(
         "invoices/explanations", partition(month), steps, as_of=billing.as_of(month), inputs=inputs_of(read)
     )
-    told = figures_to_explain(figures.drafts, figures.lines, figures.statements)
+    told = pl.concat(
+        [
+            figures_to_explain(figures.drafts, figures.lines, figures.statements),
+            figures_of_documents(beside, beside_lines),
+        ]
+    )
     return {
         "invoices/explanations": Report(
             {"dagster/row_count": steps.height}, [explanations_add_up(steps, told, figures.statements)]

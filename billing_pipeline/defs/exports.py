@@ -42,8 +42,9 @@ from billing_pipeline.warehouse import Generation
 
 JOURNAL = "exports/journal"
 
-#: Issued credit notes of corrections, where the month has any.
+#: Issued credit notes of corrections, and documents beside the monthly invoices, where the month has any.
 _CREDIT_NOTES = "invoices/credit_notes"
+_SPECIFIC = "invoices/specific_invoices"
 
 _SETTLED = (
     "credits/credit_statements",
@@ -64,13 +65,14 @@ _SETTLED = (
             *_SETTLED,
             "invoices/refills",
             "invoices/invoices",
+            _SPECIFIC,
             _CREDIT_NOTES,
         ],
         checks={
             "entries_are_balanced": "Debits = credits, entry by entry and in all.",
             "entries_are_numbered": "Each journal numbers its entries from 1 without a gap, in order of validation.",
             "invoices_are_journalled": "Σ invoices = Σ journal, document by document.",
-            "advances_are_held": "Per organisation: −4191 = prepaid balance + refills invoiced and not settled.",
+            "advances_are_held": "Per organisation: −4191 = prepaid balance + what is invoiced of it and not settled.",
             "receivables_are_open": "Per organisation: 411 = its open invoices.",
         },
     )
@@ -114,7 +116,14 @@ def write_journal(billing: Billing, month: Month) -> Generation:
     organisations = last.organisations()
     chart = billing.settings.chart_of_accounts
     payments = post_payments(
-        last.payments(), lacking, everything, organisations, chart, str(month), billing.settings.zone
+        last.payments(),
+        lacking,
+        everything,
+        organisations,
+        chart,
+        str(month),
+        billing.settings.zone,
+        _numbers_beside(billing),
     )
     postings = Postings.validate(pl.concat([lacking, payments]))
     if written is not None and postings.is_empty():
@@ -179,7 +188,13 @@ def known_balances(billing: Billing, month: Month) -> dy.DataFrame[HeldBalances]
         issued.organisations(),
         issued.takeovers(),
         str(month),
+        _numbers_beside(billing),
     )
+
+
+def _numbers_beside(billing: Billing) -> list[str]:
+    """The numbers of invoices beside the monthly ones."""
+    return [document.number for document in billing.books.issued() if document.is_specific]
 
 
 @dataclass(frozen=True)
@@ -194,9 +209,10 @@ class _MonthIssued:
     def read_from(cls, billing: Billing, month: Month) -> "_MonthIssued":
         tables = {table: billing.settled(table, month) for table in _SETTLED}
         tables["invoices/invoices"] = billing.read("invoices/invoices", month)
-        notes = billing.warehouse.current(_CREDIT_NOTES, partition(month))
-        if notes is not None:
-            tables[_CREDIT_NOTES] = notes
+        for table in (_SPECIFIC, _CREDIT_NOTES):
+            published = billing.warehouse.current(table, partition(month))
+            if published is not None:
+                tables[table] = published
         if billing.books.first_month() != month:
             tables["invoices/refills before"] = billing.settled("invoices/refills", month.previous)
             tables["invoices/parked_organisations before"] = billing.settled(
@@ -222,6 +238,20 @@ class _MonthIssued:
         letters = statements.select("payer_id", "free_used_cents", "prepaid_used_cents", "refill_cents")
         invoices = self.tables["invoices/invoices"].read().join(letters, on="payer_id", how="left")
         rows = [invoices.with_columns(holder_id="payer_id", refers_to=pl.lit(None, pl.String))]
+        if _SPECIFIC in self.tables:
+            # An invoice to the accounts, whatever it sells: credits are what the advances are raised by.
+            rows.append(
+                self.tables[_SPECIFIC]
+                .read()
+                .with_columns(
+                    kind=pl.lit("invoice"),
+                    holder_id="payer_id",
+                    refers_to=pl.lit(None, pl.String),
+                    free_used_cents=pl.lit(0, pl.Int64),
+                    prepaid_used_cents=pl.lit(0, pl.Int64),
+                    refill_cents="used_credits_cents",
+                )
+            )
         if _CREDIT_NOTES in self.tables:
             rows.append(
                 self.tables[_CREDIT_NOTES]

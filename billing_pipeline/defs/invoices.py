@@ -12,6 +12,18 @@ from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, p
 from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes, publish_numbered, read_notes
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
+from billing_pipeline.defs.specific import (
+    SPECIFIC_DRAFTS,
+    SPECIFIC_INVOICES,
+    SPECIFIC_LINES,
+    check_beside,
+    draft_beside,
+    invoiced_elsewhere,
+    number_beside,
+    publish_beside,
+    read_beside,
+    report_beside,
+)
 from billing_pipeline.defs.states import STATES, known_by, publish_states, record_payments
 from billing_pipeline.rules.balances import BasisHashes, basis_hash, carry_refills, current_organisations
 from billing_pipeline.rules.bill_flags import flag_reissues
@@ -31,12 +43,19 @@ from billing_pipeline.rules.lifetimes import extend_lifetimes
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import find_takeovers, first_organisations
-from billing_pipeline.rules.tax import VatDecisions, decide_taxes, find_retaxed
+from billing_pipeline.rules.tax import DecidedVat, VatDecisions, decide_taxes, find_retaxed
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.corrections import CorrectionLines, CreditNotes
 from billing_pipeline.tables.credits import Adjustments, CreditMovements, CreditStatements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
-from billing_pipeline.tables.invoices import BillFlags, Drafts, InvoiceLines, Invoices, ParkedOrganisations
+from billing_pipeline.tables.invoices import (
+    BillFlags,
+    Drafts,
+    InvoiceLines,
+    Invoices,
+    ParkedOrganisations,
+    SpecificDrafts,
+)
 from billing_pipeline.tables.rating import Charges
 
 #: What an issued month was issued from, kept in the books: the month after settles on exactly these.
@@ -52,6 +71,8 @@ ISSUED_FROM = (
     "credits/opened_grants",
     "invoices/drafts",
     "invoices/invoice_lines",
+    "invoices/specific_drafts",
+    "invoices/specific_lines",
     "invoices/refills",
     "invoices/parked_organisations",
     "invoices/lifetimes",
@@ -59,7 +80,12 @@ ISSUED_FROM = (
 )
 
 #: What is made when numbers are given, not before.
-ISSUED = (["invoices", "invoices"], ["invoices", "credit_notes"], ["invoices", "states"])
+ISSUED = (
+    ["invoices", "invoices"],
+    ["invoices", "specific_invoices"],
+    ["invoices", "credit_notes"],
+    ["invoices", "states"],
+)
 
 _TOTALS = ("fees", "subtotal", "vat", "payable")
 
@@ -73,6 +99,7 @@ _DRAFTED_FROM = (
     "credits/adjustments",
     "credits/corrections",
     "rating/charges",
+    "rating/specific_charges",
     "accounts/organisations",
 )
 
@@ -93,6 +120,8 @@ DRAFT_TABLES = (
         "The lines of these invoices in printed order. One row per printed line.",
         deps=["invoices/drafts"],
     ),
+    SPECIFIC_DRAFTS,
+    SPECIFIC_LINES,
     Table(
         "invoices/parked_organisations",
         "Who is held back, and why. One row per payer and reason.",
@@ -106,8 +135,8 @@ DRAFT_TABLES = (
     ),
     Table(
         "invoices/refills",
-        "Refills that were asked for and are not paid yet. One row per payer and month of the invoice.",
-        deps=["invoices/drafts"],
+        "Refills and top-ups that were asked for and are not paid yet. One row per payer and invoice.",
+        deps=["invoices/drafts", "invoices/specific_drafts"],
     ),
     Table(
         "invoices/lifetimes",
@@ -137,18 +166,25 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
     organisations = Organisations.validate(read["accounts/organisations"].read(), cast=True)
     current = current_organisations(organisations)
     statements = CreditStatements.validate(settled.read(), cast=True)
+    taxes = _decide_taxes(billing, month, _with_statement(current, statements))
     month_drafted = draft_invoices(
         Charges.validate(without(read["rating/charges"].read(), parked), cast=True),
         Adjustments.validate(read["credits/adjustments"].read(), cast=True),
         statements,
         current,
-        _decide_taxes(billing, month, _with_statement(current, statements)),
+        taxes,
         BasisHashes.validate(settled.read("basis")),
         billing.period(month),
         CorrectionLines.validate(read["credits/corrections"].read(), cast=True),
     )
-    lifetimes = _extend_lifetimes(billing, month, organisations, statements, month_drafted)
+    beside = draft_beside(billing, month, current, taxes, parked)
+    unbilled = pl.concat([month_drafted.parked, beside.parked]).unique()
+    month_drafted = month_drafted._replace(parked=ParkedOrganisations.validate(unbilled.sort("payer_id", "reason")))
+    pending = Refills.validate(settled.read("pending"))
+    refills = carry_refills(pending, statements, month_drafted.drafts, beside.drafts)
+    lifetimes = _extend_lifetimes(billing, month, organisations, statements, month_drafted, beside.drafts, refills)
     equations = {
+        SPECIFIC_DRAFTS.key: check_beside(beside),
         "invoices/drafts": [
             lines_make_invoices(month_drafted.lines, month_drafted.drafts),
             tax_is_rounded_once(month_drafted.drafts),
@@ -161,21 +197,27 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
         pl.concat([parked, month_drafted.parked, broken]).unique().sort("payer_id", "reason")
     )
     drafts, lines = (without(rows, broken) for rows in (month_drafted.drafts, month_drafted.lines))
+    specific, specific_lines = (without(rows, held_back) for rows in (beside.drafts, beside.lines))
     if broken.height:
-        lifetimes = _extend_lifetimes(billing, month, organisations, without(statements, broken), month_drafted)
-    refills = carry_refills(Refills.validate(settled.read("pending")), statements, drafts)
+        refills = carry_refills(pending, statements, drafts, specific)
+        lifetimes = _extend_lifetimes(
+            billing, month, organisations, without(statements, broken), month_drafted, specific, refills
+        )
     published = {
         "invoices/drafts": drafts,
         "invoices/invoice_lines": lines,
+        SPECIFIC_DRAFTS.key: specific,
+        SPECIFIC_LINES.key: specific_lines,
         "invoices/parked_organisations": held_back,
-        "invoices/flags": _flag_bills(billing, month, BillFlags.validate(settled.read("flags")), drafts),
+        "invoices/flags": _flag_bills(billing, month, pl.concat([settled.read("flags"), beside.flags]), drafts),
         "invoices/refills": refills,
         "invoices/lifetimes": lifetimes,
     }
     for table, rows in published.items():
         billing.warehouse.publish(table, partition(month), rows, as_of=billing.as_of(month), inputs=inputs_of(read))
     payers = pl.concat([statements.select("payer_id"), parked.select("payer_id")])["payer_id"].n_unique()
-    nothing_due = without(pl.DataFrame({"payer_id": month_drafted.nothing_due}, schema={"payer_id": pl.String}), broken)
+    not_due = pl.DataFrame({"payer_id": month_drafted.nothing_due}, schema={"payer_id": pl.String})
+    nothing_due = without(not_due, held_back)
     reports: dict[str, dict[str, object]] = {
         table: {"dagster/row_count": rows.height} for table, rows in published.items()
     }
@@ -184,17 +226,19 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
     equations["invoices/drafts"].append(
         organisations_are_conserved(payers, drafts.height, held_back["payer_id"].n_unique(), nothing_due.height)
     )
-    return {table: Report(metadata, equations.get(table, ())) for table, metadata in reports.items()}
+    return {table: Report(metadata, equations.get(table, ())) for table, metadata in reports.items()} | {
+        SPECIFIC_DRAFTS.key: report_beside(specific, equations[SPECIFIC_DRAFTS.key])
+    }
 
 
 def _flag_bills(
-    billing: Billing, month: Month, flags: dy.DataFrame[BillFlags], drafts: dy.DataFrame[Drafts]
+    billing: Billing, month: Month, flags: pl.DataFrame, drafts: dy.DataFrame[Drafts]
 ) -> dy.DataFrame[BillFlags]:
     """What is odd about the bills; of a month that is issued already, also which drafts are not what was issued."""
-    if not billing.books.is_issued(month):
-        return flags
-    issued = Drafts.validate(billing.settled("invoices/drafts", month).read(), cast=True)
-    return BillFlags.validate(pl.concat([flags, flag_reissues(drafts, issued, month)]).sort("payer_id", "reason"))
+    if billing.books.is_issued(month):
+        issued = Drafts.validate(billing.settled("invoices/drafts", month).read(), cast=True)
+        flags = pl.concat([flags, flag_reissues(drafts, issued, month)])
+    return BillFlags.validate(flags.sort("payer_id", "reason"), cast=True)
 
 
 def _decide_taxes(billing: Billing, month: Month, payers: dy.DataFrame[Organisations]) -> VatDecisions:
@@ -208,6 +252,8 @@ def _extend_lifetimes(
     organisations: dy.DataFrame[Organisations],
     statements: pl.DataFrame,
     drafted: DraftedMonth,
+    beside: pl.DataFrame,
+    refills: dy.DataFrame[Refills],
 ) -> dy.DataFrame[Lifetimes]:
     """The lifetimes of the month before with the statements of those who are not parked."""
     before = (
@@ -224,6 +270,8 @@ def _extend_lifetimes(
         find_takeovers(first_organisations(organisations)),
         month,
         CreditNotes.validate(without(read_notes(billing, month), drafted.parked, "holder_id")),
+        SpecificDrafts.validate(without(beside, drafted.parked)),
+        refills,
     )
 
 
@@ -244,6 +292,7 @@ def _with_statement(
             "invoices_are_their_drafts": "What was issued asks for what was drafted.",
         },
     ),
+    SPECIFIC_INVOICES,
     ISSUED_CREDIT_NOTES,
     STATES,
 )
@@ -254,6 +303,7 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
         _number_and_freeze(billing, month)
     invoices = Invoices.validate(billing.read("invoices/invoices", month).read(), cast=True)
     notes = billing.read(ISSUED_CREDIT_NOTES.key, month).read()
+    beside = billing.read(SPECIFIC_INVOICES.key, month).read()
     drafts = Drafts.validate(billing.settled("invoices/drafts", month).read(), cast=True)
     series, year = billing.settings.series, billing.issue_date(month).year
     serials = [i.serial for i in billing.books.issued() if i.series == series and i.issued_on.year == year]
@@ -262,6 +312,9 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     return {
         "invoices/invoices": Report(
             {"dagster/row_count": invoices.height} | total_amounts(invoices, *_TOTALS), equations
+        ),
+        SPECIFIC_INVOICES.key: Report(
+            {"dagster/row_count": beside.height} | total_amounts(beside, "subtotal", "vat", "payable")
         ),
         ISSUED_CREDIT_NOTES.key: Report(
             {"dagster/row_count": notes.height} | total_amounts(notes, "fees", "payable"),
@@ -276,10 +329,11 @@ def _number_and_freeze(billing: Billing, month: Month) -> None:
     drafts = Drafts.validate(read["invoices/drafts"].read(), cast=True)
     lines = InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True)
     statements = CreditStatements.validate(read["credits/credit_statements"].read(), cast=True)
-    require_issuable(billing, month, drafts)
+    require_issuable(billing, month, drafts, read_beside(billing, month))
     invoices = number_drafts(billing, month, drafts, lines, statements)
     as_of = billing.as_of(month)
     billing.warehouse.publish("invoices/invoices", partition(month), invoices, as_of=as_of, inputs=inputs_of(read))
+    publish_beside(billing, month, number_beside(billing, month))
     publish_numbered(billing, month, number_notes(billing, month))
     billing.books.record_month_issued(month, inputs_of(read), as_of=as_of)
 
@@ -324,12 +378,19 @@ def _request(row: Mapping[str, object], month: Month, content_hash: str) -> Issu
     )
 
 
-def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> None:
+def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame, beside: pl.DataFrame) -> None:
     """The month before is issued, the drafts still rest on it, and the date is no earlier than the period's end.
+
+    Args:
+        billing: the home.
+        month: the month.
+        drafts: its monthly invoices.
+        beside: its documents beside them.
 
     Raises:
         MonthOutOfOrder: the month before is not issued, or the date precedes the period's end.
-        DraftOutdated: what a draft was settled on has changed, or another VAT is in force on the date of issue.
+        DraftOutdated: what a draft was settled on has changed, another month has invoiced the same charge, or another
+            VAT is in force on the date of issue.
     """
     first = billing.books.first_month()
     if first is not None and month > first and not billing.books.is_issued(month.previous):
@@ -357,8 +418,17 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> No
         )
         raise DraftOutdated(message)
     organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
-    taxes = _decide_taxes(billing, month, _with_statement(current_organisations(organisations), drafts))
-    retaxed = find_retaxed(drafts, taxes)
+    invoiced = invoiced_elsewhere(billing, month, beside)
+    if invoiced:
+        message = (
+            f"{len(invoiced)} charges of {month}, e.g. {invoiced[0]}, were invoiced with another month since they were "
+            f"drafted; run: billing close {month}"
+        )
+        raise DraftOutdated(message)
+    taxed = DecidedVat.column_names()
+    drafted = pl.concat([drafts.select(taxed), beside.select(taxed)])
+    taxes = _decide_taxes(billing, month, _with_statement(current_organisations(organisations), drafted))
+    retaxed = find_retaxed(drafted, taxes)
     if retaxed:
         message = (
             f"{len(retaxed)} drafts of {month}, e.g. of {retaxed[0]}, bear another VAT than is due on {issued_on}; "

@@ -49,6 +49,7 @@ MARTS = {
         "payer_id", "owner_id", "resource_id", "slug", "zone", "price_id", "price_factor_ppm", "basis", "tier_from",
     ),
     "charges": ("line_id",),
+    "specific_charges": ("line_id",),
     "charge_shares": ("line_id", "resource_id"),
     "charge_sources": ("line_id", "feed", "file_id"),
     "unrated": ("owner_id", "reason", "detail"),

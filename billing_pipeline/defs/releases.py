@@ -16,6 +16,7 @@ from billing_pipeline.defs.documents import add_document
 from billing_pipeline.defs.exports import JOURNAL, write_journal
 from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, number_drafts, require_issuable
 from billing_pipeline.defs.monthly import materialise_aside
+from billing_pipeline.defs.specific import number_beside, publish_beside, read_beside
 from billing_pipeline.defs.states import publish_states
 from billing_pipeline.rules.admission import ORG_UNKNOWN
 from billing_pipeline.rules.period import Month
@@ -110,10 +111,12 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     require_mended(aside, payer, month)
     _require_counted_once(billing, aside, payer, month)
     numbered = _number(aside, payer, month)
+    beside = number_beside(aside, month, payer)
     released = {table: _merge(billing, aside, table, payer, month) for table in ISSUED_FROM}
     invoices = billing.read("invoices/invoices", month)
     others = Invoices.validate(invoices.read(), cast=True).filter(pl.col("payer_id") != payer)
     _publish(billing, invoices, {"rows": pl.concat([others, numbered]).sort("number")}, aside, payer, month)
+    publish_beside(billing, month, beside)
     publish_numbered(billing, month, number_notes(aside, month, payer))
     before = billing.books.issued_month(month)
     generations = {
@@ -126,10 +129,10 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     publish_states(billing, month)
     if billing.warehouse.current(JOURNAL, partition(month)):
         write_journal(billing, month)
-    if numbered.is_empty():
+    if numbered.is_empty() and beside.is_empty():
         return None
     add_document(billing, month, payer)
-    return numbered.row(0, named=True)
+    return None if numbered.is_empty() else numbered.row(0, named=True)
 
 
 def is_held_back(billing: Billing, payer: str, month: Month) -> bool:
@@ -188,7 +191,13 @@ def _require_counted_once(billing: Billing, aside: Billing, payer: str, month: M
     own_grants = anew["credits/opened_grants"].read().filter(payer_id=payer)
     elsewhere = issued["credits/opened_grants"].read().filter(pl.col("payer_id") != payer)
     twice = own_grants.join(elsewhere, on="grant_id", how="semi")["grant_id"].to_list()
-    lines = {name: tables["invoices/invoice_lines"].read() for name, tables in (("issued", issued), ("anew", anew))}
+    told = ("payer_id", "owner_id", "line_id", "amount_cents")
+    lines = {
+        name: pl.concat(
+            tables[f"invoices/{table}"].read().select(told) for table in ("invoice_lines", "specific_lines")
+        )
+        for name, tables in (("issued", issued), ("anew", anew))
+    }
     owners = lines["anew"].filter(payer_id=payer)["owner_id"].unique().to_list()
     amounts = {
         name: set(
@@ -210,11 +219,12 @@ def _require_counted_once(billing: Billing, aside: Billing, payer: str, month: M
 def _number(aside: Billing, payer: str, month: Month) -> pl.DataFrame:
     """The payer's draft with its number; no row where nothing is due."""
     drafts = Drafts.validate(aside.read("invoices/drafts", month).read().filter(payer_id=payer), cast=True)
-    if drafts.is_empty():
+    beside = read_beside(aside, month).filter(payer_id=payer)
+    if drafts.is_empty() and beside.is_empty():
         return Invoices.create_empty()
+    require_issuable(aside, month, drafts, beside)
     lines = aside.read("invoices/invoice_lines", month).read().filter(payer_id=payer)
     statements = aside.read("credits/credit_statements", month).read().filter(payer_id=payer)
-    require_issuable(aside, month, drafts)
     return number_drafts(
         aside,
         month,

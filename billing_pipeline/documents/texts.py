@@ -56,6 +56,12 @@ TEXTS: Final[Mapping[str, str]] = {
         "This credit note corrects invoice {number} of {day}, which stays as it was issued. Credits that had paid it "
         "are back on your balance; free credits whose validity has ended lapse."
     ),
+    # Documents beside the monthly invoice
+    "performed": "Date of service",
+    "order": "Your order",
+    "ordered": "What was ordered",
+    "sold_credits": "Prepaid credits",
+    "sold_credits_note": "Added to your balance once this invoice is paid",
     # Totals
     "totals": "Totals",
     "fees": "Fees for the period",
@@ -106,6 +112,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "formula": "Formula",
     "net_use": "Net use of credits",
     "custom_refill": "Refilling a custom amount of credits",
+    "agreed_refill": "h, the refill: a custom amount of {amount} was agreed. {agreement}",
     "explained": "How these figures come about",
     "regularisation": (
         "Regularisation for over-consumption, F + c + e: total fees of {fees} less {used} of used credits leave "
@@ -189,6 +196,7 @@ SERVICES: Final[Mapping[str, str]] = {
     "apps": "Applications",
     "commitment": "Commitments",
     "cellar": "Cellar object storage",
+    "credits": "Prepaid credits",
     "elasticsearch": "Elasticsearch",
     "es": "Elasticsearch",
     "fsbucket": "FS Buckets",

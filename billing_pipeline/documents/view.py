@@ -246,9 +246,13 @@ class InvoiceView:
     #: None where the payer alone is billed.
     organisations: OrganisationsView | None
     details: tuple[OwnerLinesView, ...]
+    details_title: str
+    details_note: str
     details_total: FactView
     #: None where all time was billed.
     annex: AnnexView | None
+    #: Whether the details follow on the first page.
+    is_single_page: bool = False
 
 
 def build_views(
@@ -259,6 +263,7 @@ def build_views(
     seller: Seller,
     zone: ZoneInfo,
     unusable: pl.DataFrame | None = None,
+    agreements: Mapping[str, str] | None = None,
 ) -> Iterator[InvoiceView | DocumentFailure]:
     """The invoices of a month as text, in the order of `payer_id`; a payer that cannot be printed is a failure.
 
@@ -271,6 +276,7 @@ def build_views(
         zone: the billing time zone, in which a coupon's last day and time not billed are printed.
         unusable: time not billed, one row per part of a run: `payer_id`, `owner_id`, `resource_id`, `resource_name`,
             `slug`, `zone`, `instance_id`, `started_at`, `stopped_at`, `reason`.
+        agreements: payer -> who agreed to its custom refill, and why.
     """
     lines_of = _rows_by_payer(lines, "line_number")
     statement_of = _rows_by_payer(statements)
@@ -283,7 +289,7 @@ def build_views(
         payer_id = draft["payer_id"]
         try:
             rows = (lines_of(payer_id), statement_of(payer_id), lots_of(payer_id), unusable_of(payer_id))
-            yield _build_view(draft, *rows, seller, zone)
+            yield _build_view(draft, *rows, seller, zone, (agreements or {}).get(payer_id))
         except UnprintableInvoice as error:
             yield DocumentFailure(payer_id, str(error))
 
@@ -315,6 +321,7 @@ def _build_view(
     unusable: Sequence[_Row],
     seller: Seller,
     zone: ZoneInfo,
+    agreement: str | None,
 ) -> InvoiceView:
     _require_consistency(draft, lines, statements)
     statement = statements[0]
@@ -345,13 +352,105 @@ def _build_view(
         legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         steps=_steps(statement, money),
         statement=_statement(statement, money),
-        explanations=_present(*_explanations(draft, statement, lines, money)),
+        explanations=_present(*_explanations(draft, statement, lines, money), _agreed(statement, agreement, money)),
         coupons=tuple(_coupon(lot, draft["period_end"], zone, money) for lot in lots),
         coupon_total=_coupon_total(lots, money) if len(lots) > 1 else None,
         organisations=_organisations(draft, usage, discounts, money),
         details=_details(draft, usage, money),
+        details_title=TEXTS["usage_details"],
+        details_note=TEXTS["usage_details_note"],
         details_total=FactView(TEXTS["fees_before_discount" if discounts else "total_fees"], money(_total(usage))),
         annex=_annex(draft, unusable, zone) if unusable else None,
+    )
+
+
+def _agreed(statement: _Row, agreement: str | None, money: _Money) -> str:
+    """What was agreed instead of the refill that is computed."""
+    if not agreement:
+        return ""
+    told = agreement[: TEXT_LENGTH_MAX - 1] + "…" if len(agreement) > TEXT_LENGTH_MAX else agreement
+    return TEXTS["agreed_refill"].format(amount=money(statement["refill_cents"]), agreement=told)
+
+
+def build_specific_views(
+    documents: pl.DataFrame, lines: pl.DataFrame, seller: Seller
+) -> Iterator[InvoiceView | DocumentFailure]:
+    """The documents beside the month's invoices as text, in the order of payer, kind and reference.
+
+    Args:
+        documents: `tables.invoices.SpecificDrafts` or `SpecificInvoices`; a null number makes it a draft.
+        lines: `tables.invoices.SpecificLines`.
+        seller: whose documents these are.
+    """
+    texts, named = (_cut_texts(rows).with_columns(reference=rows["reference"]) for rows in (lines, documents))
+    line_of = {line["reference"]: line for line in texts.iter_rows(named=True)}
+    for document in named.sort("payer_id", "kind", "reference").iter_rows(named=True):
+        line = line_of.get(document["reference"])
+        if line is None or line["amount_cents"] != document["subtotal_cents"]:
+            detail = f"the line of {document['reference']} is not what its document asks for; close the month again"
+            yield DocumentFailure(document["payer_id"], detail)
+        else:
+            yield _build_specific(document, line, seller)
+
+
+def _build_specific(document: _Row, line: _Row, seller: Seller) -> InvoiceView:
+    money = partial(formatting.format_money, currency=document["currency"])
+    number = document["number"] or ""
+    heading = TEXTS["invoice"] if number else TEXTS["draft_invoice"]
+    day = _day(document["performed_on"])
+    title = f"{heading} {number}".strip()
+    is_sale = document["kind"] == "credits"
+    facts = (
+        ("issued", _day(document["issued_on"]) if number else TEXTS["not_yet"]),
+        ("due", _day(document["due_on"]) if number else ""),
+        ("performed", day),
+        ("order", document["reference"] if len(document["reference"]) <= TEXT_LENGTH_MAX else ""),
+        ("status", _status(document)),
+        ("operation", TEXTS["services_supplied"]),
+        ("purchase_order", document["purchase_order"]),
+        ("cost_centre", document["cost_centre"]),
+    )
+    label = TEXTS["sold_credits" if is_sale else "total_fees"]
+    asked = TotalView(label, TEXTS["sold_credits_note"] if is_sale else "", money(line["amount_cents"]), is_total=False)
+    return InvoiceView(
+        payer_id=document["payer_id"],
+        is_draft=not number,
+        number=number,
+        title=title,
+        heading=heading,
+        running_title=f"{title} · {day}",
+        issued_on=_day(document["issued_on"]) if number else "",
+        seller=_seller(seller),
+        seller_initial=seller.name[:1].upper(),
+        buyer=_buyer(document),
+        facts=tuple(FactView(TEXTS[name], value) for name, value in facts if value),
+        amount_label=TEXTS["amount_to_pay"],
+        panel=_panel(document, seller, money),
+        totals=(
+            asked,
+            TotalView(TEXTS["subtotal"], "", money(document["subtotal_cents"]), is_total=True),
+            TotalView(
+                TEXTS["vat"].format(rate=formatting.format_rate(document["vat_ppm"])),
+                document["vat_note"],
+                money(document["vat_cents"]),
+                is_total=False,
+            ),
+        ),
+        services=(),
+        terms=_terms(document, seller),
+        legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
+        steps=None,
+        statement=(),
+        explanations=(),
+        coupons=(),
+        coupon_total=None,
+        organisations=None,
+        details=_details(document, [line], money),
+        details_title=TEXTS["ordered"],
+        details_note="",
+        details_total=FactView(label, money(line["amount_cents"])),
+        annex=None,
+        is_single_page=True,
     )
 
 
@@ -427,6 +526,8 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         coupon_total=None,
         organisations=None,
         details=_details(note, lines, money),
+        details_title=TEXTS["usage_details"],
+        details_note=TEXTS["usage_details_note"],
         details_total=FactView(TEXTS["credited_fees"], money(note["fees_cents"])),
         annex=None,
     )

@@ -222,12 +222,12 @@ USAGE_FEEDS: tuple[Feed, ...] = (
         "one_shots",
         _columns(
             "owner_id owner, description text, sub_description? text, performed_at instant, quantity decimal,"
-            "unit_price decimal, currency id, recurring flag, discount_rate? decimal, invoice id, sells_credits flag"
+            "unit_price decimal, currency id, recurring flag, discount_rate? decimal, invoice id, sells_credits flag,"
+            "author? text"
         ),
         natural_key=("source", "event_id"),
         checks=(
-            # Invoices of their own for single charges and for sold credits are not made yet.
-            ("invoice_kind", "invoice <> 'monthly' or sells_credits"),
+            ("invoice_kind", "invoice not in ('monthly', 'specific')"),
             ("negative", "quantity::decimal(38, 20) < 0 or unit_price::decimal(38, 20) < 0"),
             # A line holds 10^12 minor units at most.
             ("too_big", "quantity::decimal(38, 20)::hugeint * unit_price::decimal(38, 20)::hugeint > 999999999"),
@@ -324,6 +324,8 @@ REFERENCE_FEEDS: tuple[Feed, ...] = (
         natural_key=("owner_id", "billing_month"),
         checks=(
             ("month_syntax", "not regexp_full_match(billing_month, '[0-9]{4}-(0[1-9]|1[0-2])')"),
+            # Somebody answers for it, and says why.
+            ("value_missing", "trim(author) = '' or trim(reason) = ''"),
             ("negative", "amount::decimal(38, 20) < 0"),
         ),
     ),

@@ -10,7 +10,7 @@ ROWS = {
     "currency_syntax": "no currency code of three capital letters",
     "future": "dated more than five minutes after it was taken in",
     "id_syntax": "an id with characters or of a length that ids may not have; nothing is folded or trimmed",
-    "invoice_kind": "a single charge for an invoice of its own, which is not made yet",
+    "invoice_kind": "a single charge for an invoice that is neither monthly nor specific",
     "kind_unknown": "a kind that the feed does not know",
     "money_float": "an amount as a binary floating point number; send it as text or as a decimal",
     "month_syntax": "no month such as 2026-10",

@@ -233,8 +233,9 @@ def enter_one_shots(landed: pl.DataFrame) -> Accounts:
         performed_at=pl.from_epoch("performed_at", time_unit="us").dt.replace_time_zone("UTC"),
         is_recurring="recurring",
         discount_ppm=_exact("discount_rate", 6).fill_null(0),
+        document=pl.when("sells_credits").then(pl.lit("credits")).otherwise("invoice"),
     )
-    return Accounts(OneShots.validate(rows.select(OneShots.column_names())), _problems([problems]))
+    return Accounts(OneShots.validate(rows.select(OneShots.column_names()), cast=True), _problems([problems]))
 
 
 def enter_vendor_charges(landed: pl.DataFrame) -> Accounts:

@@ -27,14 +27,21 @@ from billing_pipeline.tables.credits import (
     OpenLots,
     Refills,
 )
-from billing_pipeline.tables.invoices import Drafts, ParkedOrganisations
+from billing_pipeline.tables.invoices import Drafts, ParkedOrganisations, SpecificDrafts
+
+#: What a refill or top-up is known by.
+_REFILL = ("payer_id", "billing_month", "reference")
+_IS_TOP_UP = pl.col("reference") != ""
 
 
 class RefillInvoices(dy.Schema):
-    """One row per earlier invoice that asked for a refill; without a state it is assumed to be issued as drafted."""
+    """One row per earlier invoice that asked for a refill or sold credits; without a state it is assumed to be issued
+    as drafted."""
 
     payer_id = organisation_id(primary_key=True)
     billing_month = dy.String(primary_key=True)
+    #: Of a top-up; empty for a monthly invoice.
+    reference = dy.String(primary_key=True)
     number = dy.String(nullable=True)
     #: What it was by the instant as of which the month is closed; null: not issued by then.
     state = dy.Enum([state.value for state in State], nullable=True)
@@ -59,9 +66,9 @@ class OpenedAccounts(NamedTuple):
     """What the statements of a month start from."""
 
     accounts: dy.DataFrame[CreditAccounts]
-    #: Earlier refills that are still pending.
+    #: Earlier refills and top-ups that are still pending.
     refills: dy.DataFrame[Refills]
-    #: Grants and paid refills that arrive this month, refills given up, and credits that change their payer.
+    #: Grants, paid refills and top-ups that arrive this month, those given up, and credits that change their payer.
     movements: dy.DataFrame[CreditMovements]
     #: Whose credits another payer takes over this month.
     takeovers: dy.DataFrame[Takeovers]
@@ -175,10 +182,11 @@ def open_accounts(
 ) -> OpenedAccounts:
     """Open the account of everyone who pays at some moment of the month or held a balance before.
 
-    b = what the predecessor left of b + refills whose invoices are paid + prepaid opening balances that enter now;
-    g = the refills whose invoices are open. An issued invoice is what its state says; a draft is assumed to be issued
-    and is paid if the payments that name it, less refunds, reach what it asks, tax included, in its currency. A payment
-    names an invoice by its number, or by ``<payer_id>/<month>``, and comes from those that `may_pay` names.
+    b = what the predecessor left of b + refills and top-ups whose invoices are paid + prepaid opening balances that
+    enter now; g = the refills whose invoices are open. Of top-ups nothing is expected before they are paid. An issued
+    invoice is what its state says; a draft is assumed to be issued and is paid if the payments that name it, less
+    refunds, reach what it asks, tax included, in its currency. A payment names an invoice by its number, a monthly one
+    by ``<payer_id>/<month>``, too, and comes from those that `may_pay` names.
 
     What a payer held that pays for nobody at the month's start is opened under its new payer, and booked out and in.
 
@@ -204,7 +212,7 @@ def open_accounts(
     known, problems = _known_payers(held, organisations, period)
     refills_of_known = refills.join(known, left_on="holder_id", right_on="payer_id", how="semi")
     ended = _ended(refills_of_known, payments, refill_invoices, may_pay(organisations, refills))
-    pending = refills.join(ended, on=["payer_id", "billing_month"], how="anti")
+    pending = refills.join(ended, on=_REFILL, how="anti")
     moved = takeovers.join(known, left_on="successor_id", right_on="payer_id", how="semi")
     arrivals = pl.concat(
         [
@@ -212,11 +220,12 @@ def open_accounts(
             _transfers(previous, previous_lots, moved),
         ]
     )
-    is_prepaid = (pl.col("kind") == "settled") | pl.col("grant_id").is_in(_prepaid(opened).implode())
+    is_prepaid = pl.col("kind").is_in(["settled", "topped_up"]) | pl.col("grant_id").is_in(_prepaid(opened).implode())
+    asked = pending.filter(~_IS_TOP_UP)
     accounts = (
         known.join(_sums(held, "prepaid_before_cents", "prepaid_used_cents"), on="payer_id", how="left")
         .join(_sums(arrivals.filter(is_prepaid), "amount_cents"), on="payer_id", how="left")
-        .join(_sums(pending.with_columns(payer_id="holder_id"), "refill_cents"), on="payer_id", how="left")
+        .join(_sums(asked.with_columns(payer_id="holder_id"), "refill_cents"), on="payer_id", how="left")
         .join(agreements.select(payer_id="owner_id", custom_refill_cents="refill_cents"), on="payer_id", how="left")
         .join(_history(previous), on="payer_id", how="left")
         .with_columns(
@@ -231,7 +240,7 @@ def open_accounts(
     )
     return OpenedAccounts(
         CreditAccounts.validate(accounts.select(CreditAccounts.column_names()).sort("payer_id"), cast=True),
-        Refills.validate(pending.select(Refills.column_names()).sort("payer_id", "billing_month")),
+        Refills.validate(pending.select(Refills.column_names()).sort(_REFILL)),
         CreditMovements.validate(arrivals.sort("payer_id", "kind", "grant_id"), cast=True),
         takeovers,
         problems,
@@ -239,14 +248,31 @@ def open_accounts(
 
 
 def carry_refills(
-    pending: dy.DataFrame[Refills], statements: dy.DataFrame[CreditStatements], drafts: dy.DataFrame[Drafts]
+    pending: dy.DataFrame[Refills],
+    statements: dy.DataFrame[CreditStatements],
+    drafts: dy.DataFrame[Drafts],
+    beside: dy.DataFrame[SpecificDrafts] | None = None,
 ) -> dy.DataFrame[Refills]:
-    """The refills that are pending after the month: the earlier ones, and those that its drafts ask for."""
+    """What is pending after the month: the earlier refills and top-ups, and those that its drafts ask for.
+
+    Args:
+        pending: the earlier ones.
+        statements: the month's.
+        drafts: its monthly invoices.
+        beside: its documents beside them, for the credits that they sell.
+    """
     asked = drafts.select("payer_id", "billing_month", "payable_cents").join(
         statements.filter(pl.col("refill_cents") > 0).select("payer_id", "refill_cents", "currency"), on="payer_id"
     )
-    refills = pl.concat([pending, asked.with_columns(holder_id="payer_id").select(Refills.column_names())])
-    return Refills.validate(refills.sort("payer_id", "billing_month"))
+    sold = (SpecificDrafts.create_empty() if beside is None else beside).filter(
+        pl.col("kind").cast(pl.String) == "credits", pl.col("used_credits_cents") > 0
+    )
+    new = (
+        asked.with_columns(holder_id="payer_id", reference=pl.lit("")),
+        sold.with_columns(holder_id="payer_id", refill_cents="used_credits_cents"),
+    )
+    refills = pl.concat([pending, *(rows.select(Refills.column_names()) for rows in new)])
+    return Refills.validate(refills.sort(_REFILL))
 
 
 def basis_hash(
@@ -267,10 +293,10 @@ def basis_hash(
         accounts: the payers.
         previous: the predecessor's statements.
         previous_movements: the predecessor's movements.
-        arrivals: this month's movements; those of kinds `settled` and `given_up` count.
+        arrivals: this month's movements; refills and top-ups that arrived or were given up count.
         takeovers: whose credits another payer takes over this month.
     """
-    settled = arrivals.filter(pl.col("kind").is_in(["settled", "given_up"]))
+    settled = arrivals.filter(pl.col("kind").is_in(["settled", "given_up", "topped_up", "top_up_given_up"]))
     texts = (
         accounts.select("payer_id")
         .sort("payer_id")
@@ -401,23 +427,31 @@ def may_pay(organisations: pl.DataFrame, refills: pl.DataFrame) -> pl.DataFrame:
 def _ended(
     refills: pl.DataFrame, payments: pl.DataFrame, refill_invoices: pl.DataFrame, payers: pl.DataFrame
 ) -> pl.DataFrame:
-    """The refills that are pending no more, by `kind`: `settled` if the invoice is paid, else `given_up`."""
-    key = ["payer_id", "billing_month"]
+    """What is pending no more, by `kind`: a refill is `settled` if its invoice is paid, else `given_up`; top-ups alike.
+
+    A draft of a top-up is never paid: payments name it by its number alone.
+    """
+    key = list(_REFILL)
     invoices = refills.select(key).join(refill_invoices, on=key, how="left")
     sign = pl.col("outcome").cast(pl.String).replace_strict({"succeeded": 1, "refunded": -1}, default=0)
+    monthly = invoices.filter(~_IS_TOP_UP).select("number", "payer_id", "billing_month")
     received = (
-        match_payments(payments, name_documents(invoices.select("number", *key)), payers)
-        .group_by(*key, "currency")
+        match_payments(payments, name_documents(monthly), payers)
+        .group_by("payer_id", "billing_month", "currency")
         .agg(received=(pl.col("paid_cents").cast(pl.Int128) * sign).sum())
+        .with_columns(reference=pl.lit(""))
     )
     state, is_covered = pl.col("state").cast(pl.String), pl.col("received").fill_null(0) >= pl.col("payable_cents")
     is_open = state.is_in([*OPEN]).fill_null(value=False) | (state.is_null() & ~is_covered)
+    is_paid = state.fill_null("PAID") == "PAID"
     return (
         refills.join(invoices.select(*key, "state"), on=key, how="left")
         .join(received, on=[*key, "currency"], how="left")
         .filter(~is_open)
         .with_columns(
-            kind=pl.when(state.fill_null("PAID") == "PAID").then(pl.lit("settled")).otherwise(pl.lit("given_up"))
+            kind=pl.when(_IS_TOP_UP)
+            .then(pl.when(is_paid).then(pl.lit("topped_up")).otherwise(pl.lit("top_up_given_up")))
+            .otherwise(pl.when(is_paid).then(pl.lit("settled")).otherwise(pl.lit("given_up")))
         )
     )
 
@@ -426,11 +460,12 @@ def _arrivals(opened: pl.DataFrame, ended: pl.DataFrame, period: Period) -> pl.D
     entered = opened.filter(pl.col("opened_month") == str(period.month), pl.col("granted_cents") > 0)
     openings = entered.select("payer_id", "grant_id", "currency", kind=pl.lit("opening"), amount_cents="granted_cents")
     is_own = pl.col("payer_id") == pl.col("holder_id")
+    name = pl.when(_IS_TOP_UP).then("reference").otherwise("billing_month")
     refills = ended.select(
         "currency",
         "kind",
         payer_id="holder_id",
-        grant_id=pl.when(is_own).then("billing_month").otherwise(pl.format("{} of {}", "billing_month", "payer_id")),
+        grant_id=pl.when(is_own).then(name).otherwise(pl.format("{} of {}", name, "payer_id")),
         amount_cents="refill_cents",
     )
     return (

@@ -4,6 +4,7 @@
 ``drift``           fees differ much from those of the month before
 ``refund_excess``   a payment gives back more than was received; it is not counted
 ``already_issued``  a month that is issued was closed again, and this draft is not what was issued; it stays a draft
+``ref_duplicate``   a charge with an invoice of its own was invoiced before: see `rules.specific`
 
 The first two are sanity bounds; how much is much is the provider's to say.
 """

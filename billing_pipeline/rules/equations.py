@@ -14,7 +14,7 @@ from billing_pipeline.rules.evidence import identify_file
 from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.credits import Adjustments, CreditLots, CreditMovements, CreditStatements
 from billing_pipeline.tables.explanations import Explanations, Lifetimes
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations, SpecificDrafts
 from billing_pipeline.tables.journal import HeldBalances, Journal, PostedDocuments
 from billing_pipeline.tables.rating import Charges, ChargeSources
 from billing_pipeline.tables.usage import FileReceipts
@@ -147,14 +147,14 @@ def seconds_are_conserved(
 
 
 def every_line_has_sources(
-    charges: dy.DataFrame[Charges], sources: dy.DataFrame[ChargeSources], receipts: pl.DataFrame
+    charges: pl.DataFrame, sources: dy.DataFrame[ChargeSources], receipts: pl.DataFrame
 ) -> Equation:
     """Every line was made of raw rows, and every raw file it names has a receipt with its path and sha256.
 
     The id of a file is made of both, so that a receipt cannot speak of another file.
 
     Args:
-        charges: the month's lines.
+        charges: `line_id` and `payer_id` of the month's lines.
         sources: which files they were made from.
         receipts: `feed`, `file_id`, `path`, `sha256` of these files.
     """
@@ -225,9 +225,10 @@ def balances_continue(
     openings: pl.DataFrame,
     given_up: pl.DataFrame,
     given_back: pl.DataFrame | None = None,
+    topped_up: pl.DataFrame | None = None,
 ) -> Equation:
     """b + g of a month = b + e + g + h of the month before + prepaid opening balances that enter + what comes back
-    − refills given up.
+    + top-ups that are paid − refills given up.
 
     Args:
         statements: the month's.
@@ -235,8 +236,10 @@ def balances_continue(
         openings: `opening_cents` of prepaid balances that enter, per payer.
         given_up: `given_up_cents` of refills whose invoices will not be paid, per payer.
         given_back: `given_back_cents` that credit notes give back to prepaid credits, per payer.
+        topped_up: `topped_up_cents` of top-ups that are paid, per payer.
     """
     nothing = pl.DataFrame(schema={"payer_id": pl.String, "given_back_cents": pl.Int64})
+    bought = nothing.rename({"given_back_cents": "topped_up_cents"}) if topped_up is None else topped_up
     letters = ("prepaid_before_cents", "prepaid_used_cents", "pending_cents", "refill_cents")
     compared = (
         statements.select("payer_id", now_cents=pl.col("prepaid_before_cents") + pl.col("pending_cents"))
@@ -244,9 +247,10 @@ def balances_continue(
         .join(openings, on="payer_id", how="left")
         .join(given_up, on="payer_id", how="left")
         .join(nothing if given_back is None else given_back, on="payer_id", how="left")
+        .join(bought, on="payer_id", how="left")
         .with_columns(
             left_before_and_opening_cents=pl.sum_horizontal(
-                "then", "opening_cents", "given_back_cents", -pl.col("given_up_cents")
+                "then", "opening_cents", "given_back_cents", "topped_up_cents", -pl.col("given_up_cents")
             )
         )
         .rename({"now_cents": "prepaid_and_pending_cents"})
@@ -345,7 +349,21 @@ def lines_make_invoices(lines: dy.DataFrame[InvoiceLines], drafts: dy.DataFrame[
     )
 
 
-def tax_is_rounded_once(drafts: dy.DataFrame[Drafts]) -> Equation:
+def charges_are_drafted(charges: pl.DataFrame, drafts: dy.DataFrame[SpecificDrafts]) -> Equation:
+    """Σ one-off charges that have documents of their own = Σ subtotals of these documents.
+
+    Args:
+        charges: `tables.rating.SpecificCharges` of payers that are not held back, less those invoiced before.
+        drafts: their documents.
+    """
+    asked = _sum(drafts, asked_cents="subtotal_cents")
+    compared = _sum(charges, charge_cents="charge_cents").join(asked, on="payer_id", how="full", coalesce=True)
+    return _equal_for_each(
+        "charges_are_drafted", "documents ask for their charges", compared, "charge_cents", "asked_cents"
+    )
+
+
+def tax_is_rounded_once(drafts: pl.DataFrame) -> Equation:
     """VAT = subtotal × rate, rounded once, half away from zero: it is no more than half a cent above the exact product.
 
     So stated it shares nothing with the function that rounds: -1/2 < VAT - subtotal × rate <= 1/2.
@@ -379,10 +397,14 @@ def invoices_are_drafted_once(drafts: pl.DataFrame) -> Equation:
 
 
 def revenue_is_conserved(lifetimes: dy.DataFrame[Lifetimes]) -> Equation:
-    """Over a life: Σ subtotal = Σ F - free used + prepaid unspent - opening balances + refills pending and given up."""
-    became = pl.sum_horizontal(
-        pl.col("fees_cents", "free_used_cents", "prepaid_cents", "pending_cents", "given_up_cents").cast(pl.Int128)
-    ) - pl.col("opening_cents").cast(pl.Int128)
+    """Over a life: Σ subtotal = Σ F - free used + prepaid unspent - opening balances + refills pending and given up.
+
+    Top-ups that are pending or given up count like refills.
+    """
+    held = ("prepaid_cents", "pending_cents", "pending_top_ups_cents", "given_up_cents")
+    became = pl.sum_horizontal(pl.col("fees_cents", "free_used_cents", *held).cast(pl.Int128)) - pl.col(
+        "opening_cents"
+    ).cast(pl.Int128)
     return _equal_for_each(
         "revenue_is_conserved",
         "what was ever invoiced is what was consumed or is still held",

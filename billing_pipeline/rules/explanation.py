@@ -68,7 +68,7 @@ class MonthOfFigures:
     movements: dy.DataFrame[CreditMovements]
     lots: dy.DataFrame[CreditLots]
     opened_grants: dy.DataFrame[OpenedGrants]
-    #: Refills of earlier months that are not paid.
+    #: Refills and top-ups of earlier months that are not paid.
     pending: dy.DataFrame[Refills]
     agreements: dy.DataFrame[RefillAgreements]
     #: What payers held after the month before.
@@ -520,7 +520,8 @@ def _statement_figures(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     yield from _forecast(month)
     is_own = pl.col("payer_id") == pl.col("holder_id")
     asked = pl.when(is_own).then("billing_month").otherwise(pl.format("{} of {}", "billing_month", "payer_id"))
-    pending = month.pending.with_columns(asked=asked, payer_id="holder_id")
+    refills = month.pending.filter(pl.col("reference") == "")
+    pending = refills.with_columns(asked=asked, payer_id="holder_id")
     yield _steps(pending, "pending", "pending_invoice", amount=pl.col("refill_cents"), text=pl.col("asked"))
     yield from _refill(month)
     yield from _terms(
@@ -598,6 +599,13 @@ def _prepaid_before(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
         "refill_paid",
         amount=pl.col("amount_cents"),
         text=pl.format("refill of {}", "grant_id"),
+    )
+    yield _steps(
+        arrivals.filter(kind == "topped_up"),
+        "prepaid_before",
+        "top_up_paid",
+        amount=pl.col("amount_cents"),
+        text=pl.format("top-up {}", "grant_id"),
     )
     yield _steps(
         arrivals.filter(kind == "opening").join(prepaid, on="grant_id", how="semi"),

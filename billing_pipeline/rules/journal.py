@@ -3,15 +3,15 @@
 An invoice asks for its amount (receivable) and uses prepaid credits (advances); it sells services (revenue, lowered by
 free credits) and the refill (advances again), with VAT that falls due when it is paid. A credit note is the reverse.
 Prepaid credits are advances from when the refill is invoiced until they are used, so that paying a refill changes no
-advances: an organisation's advances are its prepaid balance and its pending refills. Granting and losing free credits
-changes nothing.
+advances: an organisation's advances are its prepaid balance and its pending refills and top-ups. Granting and losing
+free credits changes nothing.
 
 A payment pays the invoice that it names, up to what is open of it; what is more, or names none, waits as unassigned.
 What a payment does is computed anew from all documents each time, and what the journal lacks of it is added: so an
 invoice that is issued later, a payment that is withdrawn and a credit note move money by entries of their own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
@@ -214,6 +214,7 @@ def post_payments(
     chart: ChartOfAccounts,
     billing_month: str,
     zone: ZoneInfo,
+    beside: Collection[str] = (),
 ) -> dy.DataFrame[Postings]:
     """What the journal lacks of what all payments do.
 
@@ -225,10 +226,11 @@ def post_payments(
         chart: where VAT goes.
         billing_month: the month in which the payments are known.
         zone: the day of a payment is the one there.
+        beside: numbers of invoices beside the monthly ones: payments name these by nothing else.
     """
     invoices = _invoices(pl.concat([_signed(journal), documents]))
     booked = _signed(journal).filter(pl.col("payment_id").is_not_null())
-    matched = assign_payments(payments, invoices, journal, organisations)
+    matched = assign_payments(payments, invoices, journal, organisations, beside)
     effects = _effects(matched, invoices, is_vat_moved=chart.vat_pending != chart.vat_due)
     lacking = (
         pl.concat([effects, booked.select(*_NAMED, amount_cents=-pl.col("amount_cents"))])
@@ -260,7 +262,11 @@ def post_payments(
 
 
 def assign_payments(
-    payments: dy.DataFrame[Payments], invoices: pl.DataFrame, journal: pl.DataFrame, organisations: pl.DataFrame
+    payments: dy.DataFrame[Payments],
+    invoices: pl.DataFrame,
+    journal: pl.DataFrame,
+    organisations: pl.DataFrame,
+    beside: Collection[str] = (),
 ) -> pl.DataFrame:
     """Which invoice each payment pays: one row per payment with its amount in `received_cents` and its `place`.
 
@@ -273,6 +279,7 @@ def assign_payments(
         invoices: `invoice_number`, `payer_id`, `billing_month`, `currency`.
         journal: every posting so far.
         organisations: every version of the month: `owner_id`, `payer_id`.
+        beside: numbers of invoices beside the monthly ones: payments name these by nothing else.
 
     Returns:
         `place`, `payment_id`, `received_cents`, `currency`, `payer_id`, `sender_id` (under whom the bank has it) and,
@@ -280,7 +287,10 @@ def assign_payments(
     """
     sign = pl.col("outcome").cast(pl.String).replace_strict({"succeeded": 1, "refunded": -1}, default=0)
     rows = payments.with_columns(received_cents=pl.col("paid_cents") * sign).filter(pl.col("received_cents") != 0)
-    documents = invoices.select("payer_id", "billing_month", number="invoice_number", owed="currency")
+    is_beside = pl.col("invoice_number").is_in(list(beside))
+    documents = invoices.select(
+        "payer_id", billing_month=pl.when(~is_beside).then("billing_month"), number="invoice_number", owed="currency"
+    )
     names = name_documents(documents).sort("number").unique(["name", "owed"], keep="first")
     relations = organisations.select("payer_id", "owner_id").unique()
     may_pay = pl.concat(
@@ -406,6 +416,7 @@ def held_balances(
     organisations: dy.DataFrame[Organisations],
     takeovers: pl.DataFrame,
     billing_month: str,
+    beside: Collection[str] = (),
 ) -> dy.DataFrame[HeldBalances]:
     """What the accounts of each organisation must show after a month, from statements, the register and payments.
 
@@ -418,12 +429,13 @@ def held_balances(
         organisations: every version of the month.
         takeovers: whose credits another payer holds in the month: they hold nothing.
         billing_month: the month; who has no statement in it may hold more by now, which it does not tell.
+        beside: numbers of invoices beside the monthly ones.
     """
     asked = issued.group_by("invoice_number", "currency").agg(
         pl.col("payer_id", "billing_month").first(), asked_cents=pl.col("payable_cents").sum()
     )
     received = (
-        assign_payments(payments, asked, journal, organisations)
+        assign_payments(payments, asked, journal, organisations, beside)
         .group_by("invoice_number", "currency")
         .agg(pl.col("received_cents").sum())
     )
@@ -439,7 +451,7 @@ def held_balances(
         .agg(receivable_cents=(asks - pl.col("paid_cents")).sum())
     )
     # A refill that was given up stays an advance, as its invoice stays a claim, until accountants write both off.
-    held_by_payer = pl.sum_horizontal("prepaid_cents", "pending_cents", "given_up_cents")
+    held_by_payer = pl.sum_horizontal("prepaid_cents", "pending_cents", "pending_top_ups_cents", "given_up_cents")
     advances = lifetimes.filter(pl.col("billed_month") == billing_month).select(
         "payer_id", "currency", advances_cents=held_by_payer
     )

@@ -48,7 +48,8 @@ TRANSITIONS: Mapping[State, tuple[State, ...]] = {
 #: Asked for and not paid yet: a refill of such an invoice is pending (g).
 OPEN = frozenset({State.PENDING, State.PROCESSING, State.PAYMENTHELD})
 
-INVOICE, CREDIT_NOTE = "invoice", "credit_note"
+#: Kinds of documents; `credits` sells prepaid credits outside the monthly cycle.
+INVOICE, CREDITS, CREDIT_NOTE = "invoice", "credits", "credit_note"
 
 
 class IllegalTransition(ValueError):

@@ -6,9 +6,9 @@ import polars as pl
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import Takeovers, taken_over
 from billing_pipeline.tables.corrections import CreditNotes
-from billing_pipeline.tables.credits import CreditMovements, CreditStatements, OpenedGrants
+from billing_pipeline.tables.credits import CreditMovements, CreditStatements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
-from billing_pipeline.tables.invoices import Drafts
+from billing_pipeline.tables.invoices import Drafts, SpecificDrafts
 
 _SUMS = ("subtotal_cents", "fees_cents", "free_used_cents", "opening_cents", "given_up_cents")
 
@@ -22,6 +22,8 @@ def extend_lifetimes(
     takeovers: dy.DataFrame[Takeovers],
     month: Month,
     credit_notes: dy.DataFrame[CreditNotes] | None = None,
+    beside: dy.DataFrame[SpecificDrafts] | None = None,
+    refills: dy.DataFrame[Refills] | None = None,
 ) -> dy.DataFrame[Lifetimes]:
     """Add a month; who has no statement in it, because it is parked or gone, keeps what it had.
 
@@ -29,11 +31,13 @@ def extend_lifetimes(
         before: the predecessor's lifetimes; empty in the first month.
         statements: the month's, of payers who are not parked.
         drafts: their invoices; who owes nothing has none.
-        movements: theirs; prepaid balances that enter and refills given up count.
+        movements: theirs; prepaid balances that enter, and refills and top-ups given up count.
         opened: every grant that counts, for the kind of those that enter.
         takeovers: whose credits another payer holds from this month on; its life goes on in that payer's.
         month: the billed month.
         credit_notes: those that are issued with the month; what they credit was never invoiced.
+        beside: the month's documents beside the invoices: their fees and the credits that they sell.
+        refills: what is pending after the month, for the top-ups among it.
     """
     columns = Lifetimes.column_names()
     successions = takeovers.join(statements, left_on="successor_id", right_on="payer_id", how="semi")
@@ -50,7 +54,9 @@ def extend_lifetimes(
         )
         .join(drafts.select("payer_id", "subtotal_cents"), on="payer_id", how="left")
         .join(prepaid_openings(movements, opened), on="payer_id", how="left")
-        .join(given_up_refills(movements), on="payer_id", how="left")
+        .join(given_up_refills(movements, "given_up", "top_up_given_up"), on="payer_id", how="left")
+        .join(_pending_top_ups(refills), on="payer_id", how="left")
+        .with_columns(pl.col("pending_top_ups_cents").fill_null(0))
     )
     credited = CreditNotes.create_empty() if credit_notes is None else credit_notes
     unbilled = credited.select(
@@ -61,8 +67,14 @@ def extend_lifetimes(
         opening_cents=pl.lit(0, pl.Int64),
         given_up_cents=pl.lit(0, pl.Int64),
     ).join(lived, on="payer_id", how="semi")
+    asked = (SpecificDrafts.create_empty() if beside is None else beside).select(
+        "payer_id",
+        "subtotal_cents",
+        "fees_cents",
+        **{name: pl.lit(0, pl.Int64) for name in ("free_used_cents", "opening_cents", "given_up_cents")},
+    )
     sums = (
-        pl.concat([past.select("payer_id", *_SUMS), lived.select("payer_id", *_SUMS), unbilled])
+        pl.concat([past.select("payer_id", *_SUMS), lived.select("payer_id", *_SUMS), unbilled, asked])
         .group_by("payer_id")
         .agg(pl.col(_SUMS).cast(pl.Int128).sum().cast(pl.Int64))
     )
@@ -81,7 +93,23 @@ def prepaid_openings(movements: pl.DataFrame, opened: pl.DataFrame) -> pl.DataFr
     )
 
 
-def given_up_refills(movements: pl.DataFrame) -> pl.DataFrame:
-    """`given_up_cents` per payer: refills that are pending no more and never arrive."""
-    given_up = movements.filter(pl.col("kind").cast(pl.String) == "given_up")
+def _pending_top_ups(refills: pl.DataFrame | None) -> pl.DataFrame:
+    """`pending_top_ups_cents` per payer who holds them."""
+    pending = Refills.create_empty() if refills is None else refills
+    return (
+        pending.filter(pl.col("reference") != "")
+        .group_by(payer_id="holder_id")
+        .agg(pending_top_ups_cents=pl.col("refill_cents").sum())
+    )
+
+
+def topped_up(movements: pl.DataFrame) -> pl.DataFrame:
+    """`topped_up_cents` per payer: credits that were bought outside the monthly cycle and are paid."""
+    arrived = movements.filter(pl.col("kind").cast(pl.String) == "topped_up")
+    return arrived.group_by("payer_id").agg(topped_up_cents=pl.col("amount_cents").sum())
+
+
+def given_up_refills(movements: pl.DataFrame, *kinds: str) -> pl.DataFrame:
+    """`given_up_cents` per payer: what is pending no more and never arrives, refills unless `kinds` says otherwise."""
+    given_up = movements.filter(pl.col("kind").cast(pl.String).is_in(kinds or ["given_up"]))
     return given_up.group_by("payer_id").agg(given_up_cents=pl.col("amount_cents").cast(pl.Int128).sum().cast(pl.Int64))

@@ -55,6 +55,7 @@ FEEDS: dict[str, dict[str, pl.DataType]] = {
             "discount_rate": DECIMAL_TEXT,
             "invoice": _TEXT,
             "sells_credits": _FLAG,
+            "author": _TEXT,
         },
         "vendor_charges": _USED_RESOURCE
         | {

@@ -249,21 +249,24 @@ class CreditMovements(dy.Schema):
     """One row per arrival, use and expiry of a credit and per refill asked for: append-only, signs as printed.
 
     Over the life of a free lot its rows add up to what is left of it. Over the life of a payer the prepaid rows
-    (`opening` of prepaid grants, `settled`, `prepaid_used`, `given_back`, transfers of prepaid credits) add up to
-    b + e, and over the life of all payers `refill` less `settled` and `given_up` to what is pending. Transfers add up
-    to zero.
+    (`opening` of prepaid grants, `settled`, `topped_up`, `prepaid_used`, `given_back`, transfers of prepaid credits)
+    add up to b + e, and over the life of all payers `refill` less `settled` and `given_up` to what is pending.
+    Transfers add up to zero.
     """
 
     payer_id = organisation_id(primary_key=True)
     #: `opening` (a grant counts for the first time), `settled` (a paid refill arrives), `given_up` (a refill whose
-    #: invoice will not be paid is pending no more and never arrives), uses, expiry, `refill`, `given_back` (a credit
-    #: note returns what had paid a line); transfers are what a payer that became a sub-organisation left to its new
+    #: invoice will not be paid is pending no more and never arrives), `topped_up` and `top_up_given_up` (the same for
+    #: credits that were bought outside the monthly cycle), uses, expiry, `refill`, `given_back` (a credit note
+    #: returns what had paid a line); transfers are what a payer that became a sub-organisation left to its new
     #: payer, booked when the month opens.
     kind = dy.Enum(
         [
             "opening",
             "settled",
             "given_up",
+            "topped_up",
+            "top_up_given_up",
             "given_back",
             "transferred_in",
             "transferred_out",
@@ -274,8 +277,8 @@ class CreditMovements(dy.Schema):
         ],
         primary_key=True,
     )
-    #: The grant; `prepaid` for uses of the prepaid balance; the refill's month for `refill`, `settled`, `given_up`.
-    #: Prepaid credits and refills that were another payer's name it: `prepaid of <payer_id>`, `<month> of <payer_id>`.
+    #: The grant; `prepaid` for uses of the prepaid balance; the refill's month for `refill`, `settled`, `given_up`; the
+    #: reference of a top-up. What was another payer's names it: `prepaid of <payer_id>`, `<month> of <payer_id>`.
     grant_id = dy.String(primary_key=True)
     #: The line that was paid; empty where no line is concerned.
     line_id = dy.String(primary_key=True)
@@ -284,11 +287,16 @@ class CreditMovements(dy.Schema):
 
 
 class Refills(dy.Schema):
-    """One row per refill that was invoiced and not settled yet when the month was closed, this month's included."""
+    """One row per refill or top-up that was invoiced and not settled yet when the month was closed, its own included.
+
+    A top-up is bought outside the monthly cycle: it is no part of g, as the customer may never pay it.
+    """
 
     payer_id = organisation_id(primary_key=True)
-    #: The month whose invoice asked for it.
+    #: The month whose invoice asked for it, or with whose invoices that of the top-up was issued.
     billing_month = dy.String(primary_key=True)
+    #: Empty for the refill of the monthly invoice; `<source>/<event_id>` of a top-up.
+    reference = dy.String(primary_key=True)
     refill_cents = cents(lowest=1)
     #: Whose balance it reaches once it is paid: the payer's, or that of whoever took the payer's credits over.
     holder_id = organisation_id()

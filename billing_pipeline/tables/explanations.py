@@ -44,9 +44,9 @@ STEPS = (
     # Who pays a line.
     "line", "discount_share", "free_credit", "prepaid_credit", "vat_share",
     # Other terms of a figure.
-    "lines", "discount", "lot", "carried", "refill_paid", "opening", "given_back", "transferred_in", "transferred_out",
-    "recurring", "strategy", "commitment", "closed", "pending_invoice", "agreement", "not_yet", "surplus",
-    "vat_on_lines", "vat_on_refill",
+    "lines", "discount", "lot", "carried", "refill_paid", "top_up_paid", "opening", "given_back", "transferred_in",
+    "transferred_out", "recurring", "strategy", "commitment", "closed", "pending_invoice", "agreement", "not_yet",
+    "surplus", "vat_on_lines", "vat_on_refill",
 )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ class Explanations(dy.Schema):
     """
 
     payer_id = organisation_id(primary_key=True)
-    #: Empty for a figure of the statement or the invoice.
+    #: Empty for a figure of the statement or the invoice; those of a document beside it stand under its line.
     line_id = dy.String(primary_key=True)
     figure = dy.Enum([*LINE_FIGURES, *STATEMENT_FIGURES, *INVOICE_FIGURES], primary_key=True)
     #: From 1.
@@ -87,7 +87,8 @@ class Explanations(dy.Schema):
 class Lifetimes(dy.Schema):
     """One row per payer that was ever billed here: sums over all its months, and what it holds after the last one.
 
-    Σ subtotal = Σ F − free credits used + prepaid unspent − opening prepaid balances + refills pending + given up.
+    Σ subtotal = Σ F − free credits used + prepaid unspent − opening prepaid balances + refills and top-ups pending +
+    given up. Documents beside the monthly invoice count, too.
     """
 
     payer_id = organisation_id(primary_key=True)
@@ -101,12 +102,14 @@ class Lifetimes(dy.Schema):
     free_used_cents = dy.Int64(max=0)
     #: Prepaid balances that the provider brought along.
     opening_cents = dy.Int64(min=0)
-    #: Refills whose invoices were written off, cancelled or refunded before they arrived.
+    #: Refills and top-ups whose invoices were written off, cancelled or refunded before they arrived.
     given_up_cents = dy.Int64(min=0)
     #: b + e of the last month: prepaid and not spent.
     prepaid_cents = cents(lowest=0)
     #: g + h of the last month: refills that were asked for and not settled.
     pending_cents = cents(lowest=0)
+    #: Credits that were sold outside the monthly cycle and are not paid.
+    pending_top_ups_cents = dy.Int64(min=0)
 
 
 class Scores(dy.Schema):

@@ -68,8 +68,8 @@ class InvoiceLines(dy.Schema):
     rated_cents = cents(nullable=True)
 
 
-class Drafts(dy.Schema):
-    """One row per payer and month that has an invoice: totals, tax and the party as they will be issued."""
+class Documents(dy.Schema):
+    """What every document says, be it drafted or issued: totals, tax and the party."""
 
     payer_id = organisation_id(primary_key=True)
     kind = dy.Enum(["invoice"], primary_key=True)
@@ -116,8 +116,6 @@ class Drafts(dy.Schema):
     discount_reason = dy.String(nullable=True)
     #: Who takes over the credits of a payer that became a sub-organisation.
     successor_name = dy.String(nullable=True)
-    #: Content hash of the predecessor's statements and movements and of the settlements that this draft read.
-    basis_hash = dy.String()
 
     @dy.rule()
     def the_subtotal_is_fees_and_credits(cls) -> pl.Expr:
@@ -130,12 +128,54 @@ class Drafts(dy.Schema):
         return cls.payable_cents.col == cls.subtotal_cents.col + cls.vat_cents.col
 
 
+class Drafts(Documents):
+    """One row per payer and month that has an invoice: totals, tax and the party as they will be issued."""
+
+    #: Content hash of the predecessor's statements and movements and of the settlements that this draft read.
+    basis_hash = dy.String()
+
+
 class Invoices(Drafts):
     """One row per issued invoice: a draft with its number and dates; never changed again."""
 
     number = dy.String(regex=r"^[A-Za-z0-9+_-]{1,35}$")
     issued_on = dy.Date()
     due_on = dy.Date()
+
+
+class SpecificDrafts(Documents):
+    """One row per document beside the monthly invoice: a one-off charge that is invoiced on its own.
+
+    A specific invoice has fees and touches no credits; an invoice of `credits` that are sold has none and adds them.
+    """
+
+    kind = dy.Enum(["invoice", "credits"], primary_key=True)
+    #: `<source>/<event_id>` of the charge: it is invoiced once, whatever is landed of it again.
+    reference = dy.String(primary_key=True)
+    #: The day of the service or order, in the billing time zone.
+    performed_on = dy.Date()
+
+    @dy.rule()
+    def it_asks_for_a_service_or_for_credits(cls) -> pl.Expr:
+        """Fees of `invoice`, added credits of `credits`, never both."""
+        is_sale = cls.kind.col.cast(pl.String) == "credits"
+        other = pl.when(is_sale).then(cls.fees_cents.col).otherwise(cls.used_credits_cents.col)
+        return (other == 0) & (cls.used_credits_cents.col >= 0)
+
+
+class SpecificInvoices(SpecificDrafts):
+    """One row per issued document beside the monthly invoice; never changed again."""
+
+    number = dy.String(regex=r"^[A-Za-z0-9+_-]{1,35}$")
+    issued_on = dy.Date()
+    due_on = dy.Date()
+
+
+class SpecificLines(InvoiceLines):
+    """One row per line of a document beside the monthly invoice: each has one."""
+
+    kind = dy.Enum(["invoice", "credits"])
+    reference = dy.String()
 
 
 class States(dy.Schema):

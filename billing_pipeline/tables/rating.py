@@ -144,6 +144,31 @@ class Charges(dy.Schema):
     sub_description = dy.String(nullable=True)
 
 
+class SpecificCharges(dy.Schema):
+    """One row per one-off charge that a document beside the monthly invoice asks for, before tax."""
+
+    line_id = dy.String(primary_key=True, min_length=32, max_length=32)
+    payer_id = organisation_id()
+    owner_id = organisation_id()
+    #: `credits` are prepaid credits that are sold.
+    kind = dy.Enum(["invoice", "credits"])
+    #: Of the document: `<source>/<event_id>` of the charge.
+    reference = dy.String()
+    event_id = dy.String()
+    origin_month = dy.String()
+    quantity = dy.Decimal(38, 9)
+    performed_at = instant()
+    #: One for credits, whatever the contract says.
+    price_factor_ppm = dy.Int64()
+    #: Factor included, for print.
+    unit_price = dy.Decimal(38, 20)
+    line_discount_ppm = dy.Int64(min=0, max=1_000_000)
+    charge_cents = cents()
+    currency = dy.String(min_length=3, max_length=3)
+    description = dy.String(nullable=True)
+    sub_description = dy.String(nullable=True)
+
+
 class ChargeShares(dy.Schema):
     """One row per line of several resources and resource: the parts of the line, which add up to it."""
 

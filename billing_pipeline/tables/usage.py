@@ -93,6 +93,8 @@ class OneShots(dy.Schema):
     currency = dy.String()
     is_recurring = dy.Bool()
     discount_ppm = dy.Int64(min=0, max=1_000_000)
+    #: Which document asks for it: the invoice of its month, one of its own, or one of its own that sells credits.
+    document = dy.Enum(["monthly", "specific", "credits"])
 
 
 class VendorCharges(dy.Schema):

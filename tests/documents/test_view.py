@@ -69,6 +69,12 @@ def test_a_negotiated_refill_is_named_and_shows_no_formula(month):
     assert (refill.label, refill.formula) == ("Refilling a custom amount of credits", "")
 
 
+def test_who_agreed_to_a_negotiated_refill_and_why_is_printed(month):
+    month.bill(usage=[{"amount_cents": 11463}], prepaid=2000, custom=5000)
+    view = month.view(agreements={"orga_1": "Sales: in arrears"})
+    assert view.explanations[-1] == "h, the refill: a custom amount of €50.00 was agreed. Sales: in arrears"
+
+
 def test_every_printed_letter_is_a_column_of_the_statement():
     assert {column for _, column, *_ in STATEMENT} <= set(CreditStatements.column_names())
 

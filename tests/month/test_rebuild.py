@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from click.testing import Result
-from provider_home import ProviderHome, at, grant, hourly, organisation, payment, ran
+from provider_home import ProviderHome, at, grant, hourly, one_shot, organisation, payment, ran
 
 from billing_pipeline.defs.rebuilding import NotRebuildable, rebuild
 from billing_pipeline.rules.period import Month, parse_months
@@ -39,6 +39,7 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
     home.land("credit_grants", grant("prompt", "brought", "100.00", kind="prepaid"), grant("welcome", "hello", "20.00"))
     home.land("runtime_intervals", *(ran(owner, "apps.s", at("2026-01-01"), None) for owner in OWNERS))
     home.land("payments", payment("prompt", f"prompt/{JANUARY}", "58.56", at("2026-02-10")), known_at=at("2026-02-10"))
+    home.land("one_shots", one_shot("prompt", "Audit", "50.00", at("2026-02-10"), invoice="specific"))
     home.bill(f"{JANUARY}..{FEBRUARY}")
     story = Story(home, held=[home.checksums()])
     story.rebuild("as it was", FEBRUARY)
@@ -59,8 +60,8 @@ def test_a_month_is_the_same_byte_for_byte(story):
         printed.output,
     )
     assert told, printed.output
-    # HTML and PDF of three invoices.
-    assert [int(count) for count in told.groups()] == [len({key.split()[0] for key in tables}), len(tables), 6]
+    # HTML and PDF of three monthly invoices and one beside them.
+    assert [int(count) for count in told.groups()] == [len({key.split()[0] for key in tables}), len(tables), 8]
 
 
 def test_rebuilding_changes_nothing_and_leaves_nothing(story):

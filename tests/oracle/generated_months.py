@@ -644,6 +644,8 @@ def single_charges(of: Customer) -> None:
             discount_rate=of.rng.choice((None, None, "0.15", "0.333333", "1")),
         )
     of.one_shot("0.5", "1" if places == 0 else "0.01", performed_at=of.provider.bounds[0][1] - 1)
+    of.one_shot("2", "30", invoice="specific")
+    of.one_shot("1", "100", sells_credits=True)
 
 
 # -- what becomes of rows --
@@ -694,8 +696,8 @@ def rows_that_are_refused(of: Customer) -> None:
         ("one_shots", {"unit_price": "-0.01"}),
         ("one_shots", {"unit_price": "1e2"}),
         ("one_shots", {"discount_rate": "1.01"}),
-        ("one_shots", {"invoice": "specific"}),
-        ("one_shots", {"sells_credits": True}),
+        ("one_shots", {"invoice": "yearly"}),
+        ("one_shots", {"invoice": "weekly", "sells_credits": True}),
         ("organisations", {"kind": "person", "valid_from": when}),
         ("organisations", {"discount_rate": "-0.1", "valid_from": when}),
         ("credit_grants", {"amount": "-5"}),
@@ -1341,6 +1343,8 @@ TO_REACH: tuple[str, ...] = (
     "one_shot rounds a half",
     "one-shot with a discount",
     "recurring one-shot",
+    "specific invoice",
+    "sold credits",
     "discount over the whole invoice",
     *(f"{what} credit used {use}" for what in ("open", "scoped") for use in ("whole", "partly", "not")),
     "open credit expires",

@@ -612,7 +612,7 @@ def _bill_month(name: str, seen: Seen, ledger: _Ledger, known_at: int, plan: Pro
             continue
         rate = vat_rate(payer)
         statement = _statement(payer, of_payer[payer_id], books, rate or Fraction(0))
-        if statement.is_due and rate is None:
+        if rate is None and (statement.is_due or payer_id in rating.asked_beside):
             parked[payer_id].add("tax_unknown")
         elif statement.is_due:
             bills[payer_id] = statement

@@ -126,8 +126,8 @@ def _refused_word(feed: str, row: Row) -> str | None:
             return "kind_unknown"
         case "price_tiers" if row["tier_mode"] not in TIER_MODES:
             return "tier_shape"
-        case "one_shots" if row["invoice"] != "monthly" or row["sells_credits"]:
-            return "invoice_kind"  # invoices beside the monthly one do not exist yet
+        case "one_shots" if row["invoice"] not in ("monthly", "specific"):
+            return "invoice_kind"
     return None
 
 

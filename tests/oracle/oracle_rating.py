@@ -346,6 +346,8 @@ class Rating:
         self.rules = SpendRules(seen.rows["spend_rules"], month)
         self.tiers: dict[str, list[Row]] = {}
         self.parked: dict[str, set[str]] = defaultdict(set)
+        #: Payers who have a document beside the monthly invoice.
+        self.asked_beside: set[str] = set()
         self.exact: dict[LineKey, tuple[Charge, Fraction]] = {}
         self.unusable: dict[tuple[str, str, str, str, str, str], list[Piece]] = defaultdict(list)
         self.reached: Counter[str] = Counter()
@@ -725,12 +727,24 @@ class Rating:
             if not self.month[0] <= row["performed_at"] < self.month[1] or not Fraction(row["quantity"]):
                 continue
             owner = self.organisations.at(row["owner_id"], row["performed_at"])
+            if row["invoice"] == "specific" or row["sells_credits"]:
+                self.beside(row, owner)
+                continue
             factor = Fraction(owner["price_factor"] or 1)
             quantity = Fraction(row["quantity"])
             amount = quantity * Fraction(row["unit_price"]) * factor * (1 - Fraction(row["discount_rate"] or 0))
             self.piece(row, owner, "one_shot", quantity, amount, factor, recurring=row["recurring"])
             self.reached["one-shot with a discount"] += row["discount_rate"] is not None
             self.reached["recurring one-shot"] += bool(row["recurring"])
+
+    def beside(self, row: Row, owner: Row) -> None:
+        """A document of its own touches no figure of the month, but nobody is billed in a foreign currency."""
+        payer_id = owner["payer_id"] or row["owner_id"]
+        if row["currency"] != owner["currency"]:
+            self.parked[payer_id].add("currency")
+        else:
+            self.asked_beside.add(payer_id)
+        self.reached["sold credits" if row["sells_credits"] else "specific invoice"] += 1
 
     def vendor_charges(self) -> None:
         for row in self.seen.rows["vendor_charges"]:

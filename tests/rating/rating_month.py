@@ -31,6 +31,7 @@ from billing_pipeline.tables.rating import (
     RunMeters,
     Runs,
     Segments,
+    SpecificCharges,
     Unrated,
     Unusable,
 )
@@ -45,6 +46,7 @@ MARTS = {
     "unusable": Unusable,
     "segments": Segments,
     "charges": Charges,
+    "specific_charges": SpecificCharges,
     "charge_shares": ChargeShares,
     "charge_sources": ChargeSources,
     "unrated": Unrated,
@@ -205,6 +207,7 @@ class Case:
                 "currency": self.currency,
                 "is_recurring": False,
                 "discount_ppm": 0,
+                "document": "monthly",
             }
             | columns
         )

@@ -73,3 +73,33 @@ def test_a_one_shot_in_another_currency_is_reported(rated: RatedMonth):
             "one_shot backoffice in-dollars from 2026-10-15T00:00:00Z (charged in USD, the payer's currency is EUR)",
         )
     ]
+
+
+shopper = (
+    case("shopper", price_factor_ppm=900_000)
+    .charged_once("2", "50", event_id="audit", document="specific")
+    .charged_once("1", "100", event_id="top-up", document="credits")
+    .charged_once("1", "30", event_id="help")
+)
+
+
+def test_what_has_a_document_of_its_own_is_no_line_of_the_month(rated: RatedMonth):
+    assert rated.amounts(shopper) == [27_00]
+
+
+def test_credits_are_sold_for_what_they_are_worth_and_services_at_the_price_factor(rated: RatedMonth):
+    charges = rated.of("specific_charges", shopper).sort("reference")
+    assert charges.select("kind", "reference", "event_id", "charge_cents", "price_factor_ppm").rows() == [
+        ("invoice", "backoffice/audit", "audit", 90_00, 900_000),
+        ("credits", "backoffice/top-up", "top-up", 100_00, 1_000_000),
+    ]
+    sources = rated.marts["charge_sources"].join(charges, on="line_id", how="semi")
+    assert sources["source_rows"].to_list() == [1, 1]
+
+
+in_dollars = case("in-dollars").charged_once("1", "10", currency="USD", event_id="us", document="specific")
+
+
+def test_a_document_of_its_own_is_in_the_currency_of_its_payer(rated: RatedMonth):
+    assert rated.of("specific_charges", in_dollars).is_empty()
+    assert rated.of("unrated", in_dollars)["reason"].to_list() == ["currency"]

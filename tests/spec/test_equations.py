@@ -324,7 +324,7 @@ def test_who_has_no_statement_keeps_what_it_had(lifetimes, given):
 def test_the_published_example_conserves_its_revenue():
     """686.89 + 4.46 - 691.35 + 682.43 = 682.43: fees, prepaid left, opening balance, refill pending, subtotal."""
     published = {"subtotal_cents": 682_43, "fees_cents": 686_89, "free_used_cents": 0, "opening_cents": 691_35}
-    published["given_up_cents"] = 0
+    published |= {"given_up_cents": 0, "pending_top_ups_cents": 0}
     held = {"prepaid_cents": 4_46, "pending_cents": 682_43}
     life = pl.DataFrame([{"payer_id": "abroad", "billed_month": "2026-03", "currency": "EUR", **published, **held}])
 

@@ -208,7 +208,7 @@ def steps(given) -> pl.DataFrame:
 _GRANT = {"payer_id": "acme", "kind": "free", "granted_cents": 9_00, "currency": "EUR", "opened_month": "2026-10"}
 _LIFE = {
     "billed_month": "2026-09", "currency": "EUR", "subtotal_cents": 0, "fees_cents": 0, "free_used_cents": 0,
-    "opening_cents": 0, "prepaid_cents": 5_00, "pending_cents": 0, "given_up_cents": 0,
+    "opening_cents": 0, "prepaid_cents": 5_00, "pending_cents": 0, "given_up_cents": 0, "pending_top_ups_cents": 0,
 }  # fmt: skip
 
 

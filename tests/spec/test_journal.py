@@ -435,10 +435,25 @@ def held(books: Books, *, payments=(), takeovers=(), **lifetimes):
         }
     )  # fmt: skip
     known = [
-        {"currency": "EUR", "billed_month": "2026-10", "payer_id": payer, "given_up_cents": 0} | row
+        {
+            "currency": "EUR",
+            "billed_month": "2026-10",
+            "payer_id": payer,
+            "given_up_cents": 0,
+            "pending_top_ups_cents": 0,
+        }
+        | row
         for payer, row in lifetimes.items()
     ]
-    names = ("payer_id", "currency", "billed_month", "prepaid_cents", "pending_cents", "given_up_cents")
+    names = (
+        "payer_id",
+        "currency",
+        "billed_month",
+        "prepaid_cents",
+        "pending_cents",
+        "given_up_cents",
+        "pending_top_ups_cents",
+    )
     schema = {name: pl.Int64 if name.endswith("_cents") else pl.String for name in names}
     return held_balances(
         register,

@@ -218,7 +218,7 @@ def test_a_refill_is_agreed_on_for_one_month():
 ONE_SHOT = {
     "source": "shop", "event_id": "7", "owner_id": "acme", "description": " Ins\u200btall ", "sub_description": None,
     "performed_at": OCTOBER.start_us + 1, "quantity": "1.5", "unit_price": "0.123456789", "currency": "EUR",
-    "recurring": True, "discount_rate": None,
+    "recurring": True, "discount_rate": None, "invoice": "monthly", "sells_credits": False,
 }  # fmt: skip
 
 
@@ -233,6 +233,19 @@ def test_a_one_shot_enters_with_exact_decimals():
     assert (row["description"], row["is_recurring"]) == ("Install", True)
     assert row["performed_at"] == OCTOBER.start + timedelta(microseconds=1)
     assert one_shots(discount_rate="0.123456").rows["discount_ppm"].to_list() == [123_456]
+
+
+@pytest.mark.parametrize(
+    ("change", "document"),
+    [
+        ({}, "monthly"),
+        ({"invoice": "specific"}, "specific"),
+        ({"invoice": "specific", "sells_credits": True}, "credits"),
+        ({"sells_credits": True}, "credits"),
+    ],
+)
+def test_a_one_shot_says_which_document_asks_for_it(change, document):
+    assert one_shots(**change).rows["document"].to_list() == [document]
 
 
 @pytest.mark.parametrize(

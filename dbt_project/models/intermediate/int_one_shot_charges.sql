@@ -10,42 +10,52 @@ period as (
     select * from {{ ref('stg_run__period') }}
 ),
 
--- The price factor and the discount are millionths, the unit price has nine decimals: together they reach scale 21.
-contracted as (
+-- Credits are sold for what they are worth, whatever the contract's price factor is.
+factored as (
     select
-        one_shots.source,
-        one_shots.event_id,
-        one_shots.owner_id,
-        one_shots.file_id,
-        one_shots.description,
-        one_shots.sub_description,
-        one_shots.currency,
-        one_shots.is_recurring,
-        one_shots.quantity,
-        one_shots.discount_ppm,
-        one_shots.performed_us,
+        one_shots.*,
         contracts.payer_id,
-        contracts.price_factor_ppm,
         contracts.minor_unit_e26,
-        (one_shots.quantity * 1000000000)::hugeint as quantity_e9,
-        (one_shots.unit_price * 1000000000)::hugeint * contracts.price_factor_ppm as price_e15,
-        (one_shots.unit_price * 1000000000)::hugeint
-        * contracts.price_factor_ppm
-        * (1000000 - one_shots.discount_ppm) as price_e21,
-        case
-            when contracts.payer_id is null then 'org_unknown'
-            when contracts.minor_unit_e26 is null or one_shots.currency <> contracts.currency then 'currency'
-        end as reason,
-        case
-            when contracts.minor_unit_e26 is null or one_shots.currency <> contracts.currency
-                then 'charged in ' || one_shots.currency || ', the payer''s currency is ' || contracts.currency
-        end as detail
+        contracts.currency as payer_currency,
+        case when one_shots.document = 'credits' then 1000000 else contracts.price_factor_ppm end as price_factor_ppm
     from one_shots
     left join contracts
         on
             one_shots.owner_id = contracts.owner_id
             and one_shots.performed_us >= contracts.from_us
             and one_shots.performed_us < contracts.to_us
+),
+
+-- The price factor and the discount are millionths, the unit price has nine decimals: together they reach scale 21.
+contracted as (
+    select
+        source,
+        event_id,
+        owner_id,
+        file_id,
+        document,
+        description,
+        sub_description,
+        currency,
+        is_recurring,
+        quantity,
+        discount_ppm,
+        performed_us,
+        payer_id,
+        price_factor_ppm,
+        minor_unit_e26,
+        (quantity * 1000000000)::hugeint as quantity_e9,
+        (unit_price * 1000000000)::hugeint * price_factor_ppm as price_e15,
+        (unit_price * 1000000000)::hugeint * price_factor_ppm * (1000000 - discount_ppm) as price_e21,
+        case
+            when payer_id is null then 'org_unknown'
+            when minor_unit_e26 is null or currency <> payer_currency then 'currency'
+        end as reason,
+        case
+            when minor_unit_e26 is null or currency <> payer_currency
+                then 'charged in ' || currency || ', the payer''s currency is ' || payer_currency
+        end as detail
+    from factored
 )
 
 select
@@ -56,6 +66,7 @@ select
     contracted.event_id,
     contracted.owner_id,
     contracted.file_id,
+    contracted.document,
     contracted.description,
     contracted.sub_description,
     contracted.currency,

@@ -162,7 +162,7 @@ lines as (
         description,
         sub_description
     from one_shot_charges
-    where reason is null
+    where reason is null and document = 'monthly'
     union all
     select
         line_id,

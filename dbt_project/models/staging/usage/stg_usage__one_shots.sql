@@ -8,6 +8,7 @@ select
     event_id,
     owner_id,
     file_id,
+    document,
 
     -- texts
     description,
