@@ -21,7 +21,7 @@ def extend_lifetimes(
     opened: dy.DataFrame[OpenedGrants],
     takeovers: dy.DataFrame[Takeovers],
     month: Month,
-    credit_notes: dy.DataFrame[CreditNotes] | None = None,
+    credit_notes: dy.DataFrame[CreditNotes],
 ) -> dy.DataFrame[Lifetimes]:
     """Add a month; who has no statement in it, because it is parked or gone, keeps what it had.
 
@@ -52,8 +52,7 @@ def extend_lifetimes(
         .join(prepaid_openings(movements, opened), on="payer_id", how="left")
         .join(given_up_refills(movements), on="payer_id", how="left")
     )
-    credited = CreditNotes.create_empty() if credit_notes is None else credit_notes
-    unbilled = credited.select(
+    unbilled = credit_notes.select(
         payer_id="holder_id",
         subtotal_cents=0 - pl.col("subtotal_cents"),
         fees_cents=0 - pl.col("fees_cents"),

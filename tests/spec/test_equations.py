@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
+from billing_pipeline.rules.credit_notes import prepaid_given_back
 from billing_pipeline.rules.equations import (
     Equation,
     balances_continue,
@@ -27,10 +28,13 @@ from billing_pipeline.rules.equations import (
 )
 from billing_pipeline.rules.lifetimes import extend_lifetimes, given_up_refills
 from billing_pipeline.rules.period import Month
+from billing_pipeline.tables.corrections import CorrectionLines, CreditNotes, GivenBack
 from billing_pipeline.tables.credits import OpenedGrants
 from billing_pipeline.tables.explanations import Explanations, Lifetimes
 from billing_pipeline.tables.usage import FileReceipts
 
+NONE_CORRECTED, NONE_CREDITED = CorrectionLines.create_empty(), CreditNotes.create_empty()
+NONE_GIVEN_BACK = prepaid_given_back(GivenBack.create_empty())
 PAYERS = ("acme", "zeta")
 
 
@@ -131,10 +135,11 @@ def test_lines_less_discounts_are_the_fees(charges, bill):
     settlement, _, adjustments = bill
 
     assert adjustments["amount_cents"].to_list() == [-103, -103]
-    assert nobody(lines_make_fees(charges, adjustments, settlement.statements))
-    assert only(["zeta"], lines_make_fees(add(charges, "charge_cents"), adjustments, settlement.statements))
-    assert only(["zeta"], lines_make_fees(charges, add(adjustments, "amount_cents"), settlement.statements))
-    assert only(["zeta"], lines_make_fees(charges, adjustments, add(settlement.statements, "fees_cents")))
+    statements = settlement.statements
+    assert nobody(lines_make_fees(charges, adjustments, statements, NONE_CORRECTED))
+    assert only(["zeta"], lines_make_fees(add(charges, "charge_cents"), adjustments, statements, NONE_CORRECTED))
+    assert only(["zeta"], lines_make_fees(charges, add(adjustments, "amount_cents"), statements, NONE_CORRECTED))
+    assert only(["zeta"], lines_make_fees(charges, adjustments, add(statements, "fees_cents"), NONE_CORRECTED))
 
 
 def test_a_commitment_without_a_line_is_fees_too(given):
@@ -144,8 +149,8 @@ def test_a_commitment_without_a_line_is_fees_too(given):
     adjustments = given.adjust(charges, organisations, commitment).adjustments
     statements = given.statements({"payer_id": "acme", "fees_cents": 700}, {"payer_id": "zeta", "fees_cents": 100})
 
-    assert nobody(lines_make_fees(charges, adjustments, statements))
-    assert only(["zeta"], lines_make_fees(charges, adjustments.clear(), statements))
+    assert nobody(lines_make_fees(charges, adjustments, statements, NONE_CORRECTED))
+    assert only(["zeta"], lines_make_fees(charges, adjustments.clear(), statements, NONE_CORRECTED))
 
 
 @pytest.mark.parametrize("letter", ["balance_before", "balance_after", "change", "refill"])
@@ -212,9 +217,9 @@ def test_balances_go_on_from_the_month_before(given):
 
     given_up = given_up_refills(given.movements())
 
-    assert nobody(balances_continue(now, before, openings, given_up))
-    assert only(["zeta"], balances_continue(add(now, "pending_cents"), before, openings, given_up))
-    assert only(["zeta"], balances_continue(now, before, openings.head(1), given_up))
+    assert nobody(balances_continue(now, before, openings, given_up, NONE_GIVEN_BACK))
+    assert only(["zeta"], balances_continue(add(now, "pending_cents"), before, openings, given_up, NONE_GIVEN_BACK))
+    assert only(["zeta"], balances_continue(now, before, openings.head(1), given_up, NONE_GIVEN_BACK))
 
 
 def test_a_refill_that_is_given_up_is_no_longer_pending(given):
@@ -228,8 +233,8 @@ def test_a_refill_that_is_given_up_is_no_longer_pending(given):
     )
     nothing = pl.DataFrame(schema={"payer_id": pl.String, "opening_cents": pl.Int64})
 
-    assert nobody(balances_continue(now, before, nothing, given_up_refills(movements)))
-    assert only(["zeta"], balances_continue(now, before, nothing, given_up_refills(movements.head(1))))
+    assert nobody(balances_continue(now, before, nothing, given_up_refills(movements), NONE_GIVEN_BACK))
+    assert only(["zeta"], balances_continue(now, before, nothing, given_up_refills(movements.head(1)), NONE_GIVEN_BACK))
 
 
 def test_printed_lines_are_the_fees(bill):
@@ -278,6 +283,7 @@ def lifetimes(given, bill):
         opened,
         given.takeovers(),
         Month(2026, 10),
+        NONE_CREDITED,
     )
     second = given.statements(
         *(
@@ -288,7 +294,7 @@ def lifetimes(given, bill):
     nothing = given.movements()
     assert first["prepaid_cents"].to_list() == [0, 0]
     return first, extend_lifetimes(
-        first, second, drafted.drafts.clear(), nothing, opened, given.takeovers(), Month(2026, 11)
+        first, second, drafted.drafts.clear(), nothing, opened, given.takeovers(), Month(2026, 11), NONE_CREDITED
     )
 
 
@@ -315,7 +321,7 @@ def test_who_has_no_statement_keeps_what_it_had(lifetimes, given):
 
     later = extend_lifetimes(
         first, given.statements(), pl.DataFrame(schema={"payer_id": pl.String, "subtotal_cents": pl.Int64}),
-        given.movements(), OpenedGrants.create_empty(), given.takeovers(), Month(2026, 11),
+        given.movements(), OpenedGrants.create_empty(), given.takeovers(), Month(2026, 11), NONE_CREDITED,
     )  # fmt: skip
 
     assert later.equals(first)

@@ -12,6 +12,7 @@ from billing_pipeline.rules.balances import carry_refills
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.invoicing import draft_invoices
 from billing_pipeline.rules.tax import VatDecisions
+from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.invoices import ParkedOrganisations
 
 
@@ -198,7 +199,14 @@ def draft_with_unknown_tax(given, charges, unknown):
     statements = settle_credits(fees, given.lots(), accounts, given.period()).statements
     vat = VatDecisions(given.vat({"payer_id": "acme"}).rates, unknown)
     return draft_invoices(
-        charges, adjustments, statements, organisations, vat, given.basis(["acme", "zeta"]), given.period()
+        charges,
+        adjustments,
+        statements,
+        organisations,
+        vat,
+        given.basis(["acme", "zeta"]),
+        given.period(),
+        CorrectionLines.create_empty(),
     )
 
 
@@ -254,7 +262,14 @@ def draft(given, organisations=None, *, rates=("acme",), basis=("acme",), charge
     statements = settle_credits(fees, given.lots(), given.accounts({}), given.period()).statements
     vat = given.vat(*({"payer_id": payer} for payer in rates))
     return draft_invoices(
-        charges, adjustments, statements, organisations, vat, given.basis(list(basis)), given.period()
+        charges,
+        adjustments,
+        statements,
+        organisations,
+        vat,
+        given.basis(list(basis)),
+        given.period(),
+        CorrectionLines.create_empty(),
     )
 
 

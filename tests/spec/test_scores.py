@@ -6,6 +6,7 @@ import pytest
 from billing_pipeline.rules.lifetimes import extend_lifetimes
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.scores import MonthToScore, score_month
+from billing_pipeline.tables.corrections import CreditNotes
 from billing_pipeline.tables.credits import OpenedGrants
 from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.invoices import ParkedOrganisations
@@ -27,7 +28,7 @@ def month(given):
         settlement, drafted = given.bill(charges, lots, accounts, vat_ppm=200_000)
         lifetimes = extend_lifetimes(
             Lifetimes.create_empty(), settlement.statements, drafted.drafts, settlement.movements,
-            OpenedGrants.create_empty(), given.takeovers(), Month(2026, 10),
+            OpenedGrants.create_empty(), given.takeovers(), Month(2026, 10), CreditNotes.create_empty(),
         )  # fmt: skip
         receipts = [(feed, feed, "path", "sha", *counts, None, None) for feed, *counts in RECEIPTS]
         parked = [("parked", reason, "why")]
