@@ -23,7 +23,7 @@ from billing_pipeline.rules.parking import park_payers, without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.spending import adjust_charges, assign_spend_rules
 from billing_pipeline.tables.accounts import Organisations, SpendRules
-from billing_pipeline.tables.corrections import Differences
+from billing_pipeline.tables.corrections import CorrectionLines, Differences
 from billing_pipeline.tables.invoices import InvoiceLines, ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
 from billing_pipeline.warehouse import Generation
@@ -122,4 +122,4 @@ def _lines_of_now(aside: Billing, month: Month, held_back: pl.DataFrame) -> dy.D
     charges = Charges.validate(without(rated, parked), cast=True)
     adjusted = adjust_charges(charges, without(assigned.rules, parked), current, period)
     payers = pl.concat([charges.select("payer_id"), adjusted.adjustments.select("payer_id")]).unique()
-    return print_lines(payers, charges, adjusted.adjustments, current, period)
+    return print_lines(payers, charges, adjusted.adjustments, current, period, CorrectionLines.create_empty())

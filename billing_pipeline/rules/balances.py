@@ -251,7 +251,7 @@ def carry_refills(
     pending: dy.DataFrame[Refills],
     statements: dy.DataFrame[CreditStatements],
     drafts: dy.DataFrame[Drafts],
-    beside: dy.DataFrame[SpecificDrafts] | None = None,
+    beside: dy.DataFrame[SpecificDrafts],
 ) -> dy.DataFrame[Refills]:
     """What is pending after the month: the earlier refills and top-ups, and those that its drafts ask for.
 
@@ -264,9 +264,7 @@ def carry_refills(
     asked = drafts.select("payer_id", "billing_month", "payable_cents").join(
         statements.filter(pl.col("refill_cents") > 0).select("payer_id", "refill_cents", "currency"), on="payer_id"
     )
-    sold = (SpecificDrafts.create_empty() if beside is None else beside).filter(
-        pl.col("kind").cast(pl.String) == "credits", pl.col("used_credits_cents") > 0
-    )
+    sold = beside.filter(pl.col("kind").cast(pl.String) == "credits", pl.col("used_credits_cents") > 0)
     new = (
         asked.with_columns(holder_id="payer_id", reference=pl.lit("")),
         sold.with_columns(holder_id="payer_id", refill_cents="used_credits_cents"),

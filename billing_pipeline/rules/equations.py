@@ -184,15 +184,14 @@ def lines_make_fees(
     charges: dy.DataFrame[Charges],
     adjustments: dy.DataFrame[Adjustments],
     statements: dy.DataFrame[CreditStatements],
-    corrections: dy.DataFrame[CorrectionLines] | None = None,
+    corrections: dy.DataFrame[CorrectionLines],
 ) -> Equation:
     """Σ lines - discounts + true-ups + corrections of older months = total fees F of the statements."""
-    corrected = CorrectionLines.create_empty() if corrections is None else corrections
     compared = (
         statements.select("payer_id", "fees_cents")
         .join(_sum(charges, charge_cents="charge_cents"), on="payer_id", how="full", coalesce=True)
         .join(_sum(adjustments, adjustment_cents="amount_cents"), on="payer_id", how="full", coalesce=True)
-        .join(_sum(corrected, correction_cents="amount_cents"), on="payer_id", how="full", coalesce=True)
+        .join(_sum(corrections, correction_cents="amount_cents"), on="payer_id", how="full", coalesce=True)
         .with_columns(line_cents=pl.sum_horizontal("charge_cents", "adjustment_cents", "correction_cents"))
     )
     what = "lines, discounts, least amounts and corrections are the fees"
@@ -224,8 +223,8 @@ def balances_continue(
     before: pl.DataFrame,
     openings: pl.DataFrame,
     given_up: pl.DataFrame,
-    given_back: pl.DataFrame | None = None,
-    topped_up: pl.DataFrame | None = None,
+    given_back: pl.DataFrame,
+    topped_up: pl.DataFrame,
 ) -> Equation:
     """b + g of a month = b + e + g + h of the month before + prepaid opening balances that enter + what comes back
     + top-ups that are paid − refills given up.
@@ -238,16 +237,14 @@ def balances_continue(
         given_back: `given_back_cents` that credit notes give back to prepaid credits, per payer.
         topped_up: `topped_up_cents` of top-ups that are paid, per payer.
     """
-    nothing = pl.DataFrame(schema={"payer_id": pl.String, "given_back_cents": pl.Int64})
-    bought = nothing.rename({"given_back_cents": "topped_up_cents"}) if topped_up is None else topped_up
     letters = ("prepaid_before_cents", "prepaid_used_cents", "pending_cents", "refill_cents")
     compared = (
         statements.select("payer_id", now_cents=pl.col("prepaid_before_cents") + pl.col("pending_cents"))
         .join(_sum(before, then=pl.sum_horizontal(letters)), on="payer_id", how="left")
         .join(openings, on="payer_id", how="left")
         .join(given_up, on="payer_id", how="left")
-        .join(nothing if given_back is None else given_back, on="payer_id", how="left")
-        .join(bought, on="payer_id", how="left")
+        .join(given_back, on="payer_id", how="left")
+        .join(topped_up, on="payer_id", how="left")
         .with_columns(
             left_before_and_opening_cents=pl.sum_horizontal(
                 "then", "opening_cents", "given_back_cents", "topped_up_cents", -pl.col("given_up_cents")

@@ -45,7 +45,7 @@ def draft_invoices(
     vat: VatDecisions,
     basis: dy.DataFrame[BasisHashes],
     period: Period,
-    corrections: dy.DataFrame[CorrectionLines] | None = None,
+    corrections: dy.DataFrame[CorrectionLines],
 ) -> DraftedMonth:
     """Draft the invoice of every payer with a statement that has a line, holds or lost a credit, or asks for a refill.
 
@@ -60,20 +60,19 @@ def draft_invoices(
         vat: the decisions for at least the payers of ``statements``.
         basis: what each statement was settled on.
         period: the billed month.
-        corrections: lines that correct older months; none where not given.
+        corrections: lines that correct older months.
 
     Raises:
         KeyError: a discounted payer's currency is none whose minor unit `rules.currencies` knows.
     """
     due = statements.filter("is_due")
     nothing_due = statements.filter(~pl.col("is_due"))["payer_id"].sort().to_list()
-    corrected = CorrectionLines.create_empty() if corrections is None else corrections
     charged = ("payer_id", "currency")
-    parked = _park(due, pl.concat([rows.select(charged) for rows in (charges, corrected)]), vat)
+    parked = _park(due, pl.concat([rows.select(charged) for rows in (charges, corrections)]), vat)
     drafted = due.join(parked, on="payer_id", how="anti")
     return DraftedMonth(
         drafts=_draft(drafted, organisations, vat, basis, period),
-        lines=print_lines(drafted, charges, adjustments, organisations, period, corrected),
+        lines=print_lines(drafted, charges, adjustments, organisations, period, corrections),
         parked=parked,
         nothing_due=nothing_due,
     )
@@ -165,7 +164,7 @@ def print_lines(
     adjustments: pl.DataFrame,
     organisations: pl.DataFrame,
     period: Period,
-    corrections: pl.DataFrame | None = None,
+    corrections: pl.DataFrame,
 ) -> dy.DataFrame[InvoiceLines]:
     """The lines of these payers' invoices: usage first, then spend rules and discounts, then corrections.
 
@@ -181,7 +180,7 @@ def print_lines(
     usage = ordered.with_columns(pl.col("basis", "unit").cast(pl.String), amount_cents="charge_cents")
     rules = _adjustment_lines(drafted, adjustments, usage, organisations, period)
     lines = pl.concat([InvoiceLines.create_empty().cast({pl.Enum: pl.String}), usage, rules], how="diagonal")
-    if corrections is not None and corrections.height:
+    if corrections.height:
         lines = pl.concat([lines, _correction_lines(drafted, corrections, lines, organisations)], how="diagonal")
     return InvoiceLines.validate(lines.select(InvoiceLines.column_names()).sort("payer_id", "line_number"), cast=True)
 

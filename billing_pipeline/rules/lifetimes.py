@@ -21,9 +21,9 @@ def extend_lifetimes(
     opened: dy.DataFrame[OpenedGrants],
     takeovers: dy.DataFrame[Takeovers],
     month: Month,
-    credit_notes: dy.DataFrame[CreditNotes] | None = None,
-    beside: dy.DataFrame[SpecificDrafts] | None = None,
-    refills: dy.DataFrame[Refills] | None = None,
+    credit_notes: dy.DataFrame[CreditNotes],
+    beside: dy.DataFrame[SpecificDrafts],
+    refills: dy.DataFrame[Refills],
 ) -> dy.DataFrame[Lifetimes]:
     """Add a month; who has no statement in it, because it is parked or gone, keeps what it had.
 
@@ -58,8 +58,7 @@ def extend_lifetimes(
         .join(_pending_top_ups(refills), on="payer_id", how="left")
         .with_columns(pl.col("pending_top_ups_cents").fill_null(0))
     )
-    credited = CreditNotes.create_empty() if credit_notes is None else credit_notes
-    unbilled = credited.select(
+    unbilled = credit_notes.select(
         payer_id="holder_id",
         subtotal_cents=0 - pl.col("subtotal_cents"),
         fees_cents=0 - pl.col("fees_cents"),
@@ -67,7 +66,7 @@ def extend_lifetimes(
         opening_cents=pl.lit(0, pl.Int64),
         given_up_cents=pl.lit(0, pl.Int64),
     ).join(lived, on="payer_id", how="semi")
-    asked = (SpecificDrafts.create_empty() if beside is None else beside).select(
+    asked = beside.select(
         "payer_id",
         "subtotal_cents",
         "fees_cents",
@@ -93,11 +92,10 @@ def prepaid_openings(movements: pl.DataFrame, opened: pl.DataFrame) -> pl.DataFr
     )
 
 
-def _pending_top_ups(refills: pl.DataFrame | None) -> pl.DataFrame:
+def _pending_top_ups(refills: pl.DataFrame) -> pl.DataFrame:
     """`pending_top_ups_cents` per payer who holds them."""
-    pending = Refills.create_empty() if refills is None else refills
     return (
-        pending.filter(pl.col("reference") != "")
+        refills.filter(pl.col("reference") != "")
         .group_by(payer_id="holder_id")
         .agg(pending_top_ups_cents=pl.col("refill_cents").sum())
     )

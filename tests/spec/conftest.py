@@ -17,6 +17,7 @@ from billing_pipeline.rules.spending import AdjustedCharges, InvoiceRules, adjus
 from billing_pipeline.rules.succession import Takeovers
 from billing_pipeline.rules.tax import DecidedVat, VatDecisions
 from billing_pipeline.tables.accounts import CreditGrants, Organisations, Payments, RefillAgreements, SpendRules
+from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.credits import (
     CreditAccounts,
     CreditLots,
@@ -195,7 +196,16 @@ def _bill(charges, lots, accounts, *, vat_ppm=0, organisations=None, period=None
     fees, adjustments, _ = adjust_charges(charges, InvoiceRules.create_empty(), organisations, period)
     settlement = settle_credits(fees, lots, accounts, period)
     vat = _vat(*({"payer_id": payer, "vat_ppm": vat_ppm} for payer in payers))
-    drafted = draft_invoices(charges, adjustments, settlement.statements, organisations, vat, _basis(payers), period)
+    drafted = draft_invoices(
+        charges,
+        adjustments,
+        settlement.statements,
+        organisations,
+        vat,
+        _basis(payers),
+        period,
+        CorrectionLines.create_empty(),
+    )
     return settlement, drafted
 
 

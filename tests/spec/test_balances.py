@@ -16,6 +16,7 @@ from billing_pipeline.rules.balances import (
     open_lots,
 )
 from billing_pipeline.rules.credits import settle_credits
+from billing_pipeline.tables.invoices import SpecificDrafts
 
 SEPTEMBER, OCTOBER, NOVEMBER = (datetime(2026, month, 1, tzinfo=UTC) for month in (9, 10, 11))
 
@@ -411,7 +412,7 @@ def test_the_months_own_refill_is_pending_after_it_with_what_its_invoice_asks(gi
         given.accounts({"payer_id": "acme", "pending_cents": 0}, {"payer_id": "idle", "prepaid_before_cents": 1}),
         vat_ppm=200_000,
     )
-    refills = carry_refills(given.refills(REFILL), settlement.statements, drafted.drafts)
+    refills = carry_refills(given.refills(REFILL), settlement.statements, drafted.drafts, SpecificDrafts.create_empty())
 
     assert refills.select("payer_id", "billing_month", "refill_cents", "payable_cents").rows() == [
         ("acme", "2026-09", 100_00, 120_00),
@@ -496,7 +497,7 @@ def test_a_refill_of_one_cent_is_pending_too(given):
     settlement, drafted = given.bill(
         given.charges({"payer_id": "acme", "charge_cents": 1}), given.lots(), given.accounts({})
     )
-    refills = carry_refills(given.refills(), settlement.statements, drafted.drafts)
+    refills = carry_refills(given.refills(), settlement.statements, drafted.drafts, SpecificDrafts.create_empty())
 
     assert refills["refill_cents"].to_list() == [1]
 

@@ -32,6 +32,8 @@ from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.provisioning import Strategy, provision_accounts
 from billing_pipeline.rules.spending import adjust_charges, assign_spend_rules, commitments
 from billing_pipeline.rules.tax import decide_taxes
+from billing_pipeline.tables.corrections import CorrectionLines
+from billing_pipeline.tables.invoices import SpecificDrafts
 
 FIRST = Month.parse("2026-01")
 RATES = read_vat_rates()
@@ -415,16 +417,18 @@ def bill_history(given, histories: History, plan: Plan = NO_PLAN) -> list[Billed
         )
         settled = settle_credits(fees, lots, provisioned, period)
         vat = decide_taxes(current, seller, RATES, month.last_day)
-        drafted = draft_invoices(charges, adjustments, settled.statements, current, vat, given.basis(payers), period)
+        none = CorrectionLines.create_empty()
+        basis = given.basis(payers)
+        drafted = draft_invoices(charges, adjustments, settled.statements, current, vat, basis, period, none)
         assert drafted.parked.is_empty()
-        assert lines_make_fees(charges, adjustments, settled.statements).holds
+        assert lines_make_fees(charges, adjustments, settled.statements, none).holds
         assert lines_make_invoices(drafted.lines, drafted.drafts).holds
         previous = Billed(
             settled.statements,
             drafted.drafts,
             settled.lots,
             pl.concat([accounts.movements, settled.movements]),
-            carry_refills(accounts.refills, settled.statements, drafted.drafts),
+            carry_refills(accounts.refills, settled.statements, drafted.drafts, SpecificDrafts.create_empty()),
             drafted.nothing_due,
         )
         for payer, cents in drafted.drafts.select("payer_id", "payable_cents").iter_rows():

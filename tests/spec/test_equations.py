@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
+from billing_pipeline.rules.credit_notes import prepaid_given_back
 from billing_pipeline.rules.equations import (
     Equation,
     balances_continue,
@@ -25,12 +26,18 @@ from billing_pipeline.rules.equations import (
     statements_keep_their_formulas,
     tax_is_rounded_once,
 )
-from billing_pipeline.rules.lifetimes import extend_lifetimes, given_up_refills
+from billing_pipeline.rules.lifetimes import extend_lifetimes, given_up_refills, topped_up
 from billing_pipeline.rules.period import Month
-from billing_pipeline.tables.credits import OpenedGrants
+from billing_pipeline.tables.corrections import CorrectionLines, CreditNotes, GivenBack
+from billing_pipeline.tables.credits import CreditMovements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Explanations, Lifetimes
+from billing_pipeline.tables.invoices import SpecificDrafts
 from billing_pipeline.tables.usage import FileReceipts
 
+NONE_CORRECTED, NONE_CREDITED = CorrectionLines.create_empty(), CreditNotes.create_empty()
+NONE_GIVEN_BACK = prepaid_given_back(GivenBack.create_empty())
+NONE_BESIDE, NONE_PENDING = SpecificDrafts.create_empty(), Refills.create_empty()
+NONE_TOPPED_UP = topped_up(CreditMovements.create_empty())
 PAYERS = ("acme", "zeta")
 
 
@@ -131,10 +138,11 @@ def test_lines_less_discounts_are_the_fees(charges, bill):
     settlement, _, adjustments = bill
 
     assert adjustments["amount_cents"].to_list() == [-103, -103]
-    assert nobody(lines_make_fees(charges, adjustments, settlement.statements))
-    assert only(["zeta"], lines_make_fees(add(charges, "charge_cents"), adjustments, settlement.statements))
-    assert only(["zeta"], lines_make_fees(charges, add(adjustments, "amount_cents"), settlement.statements))
-    assert only(["zeta"], lines_make_fees(charges, adjustments, add(settlement.statements, "fees_cents")))
+    statements = settlement.statements
+    assert nobody(lines_make_fees(charges, adjustments, statements, NONE_CORRECTED))
+    assert only(["zeta"], lines_make_fees(add(charges, "charge_cents"), adjustments, statements, NONE_CORRECTED))
+    assert only(["zeta"], lines_make_fees(charges, add(adjustments, "amount_cents"), statements, NONE_CORRECTED))
+    assert only(["zeta"], lines_make_fees(charges, adjustments, add(statements, "fees_cents"), NONE_CORRECTED))
 
 
 def test_a_commitment_without_a_line_is_fees_too(given):
@@ -144,8 +152,8 @@ def test_a_commitment_without_a_line_is_fees_too(given):
     adjustments = given.adjust(charges, organisations, commitment).adjustments
     statements = given.statements({"payer_id": "acme", "fees_cents": 700}, {"payer_id": "zeta", "fees_cents": 100})
 
-    assert nobody(lines_make_fees(charges, adjustments, statements))
-    assert only(["zeta"], lines_make_fees(charges, adjustments.clear(), statements))
+    assert nobody(lines_make_fees(charges, adjustments, statements, NONE_CORRECTED))
+    assert only(["zeta"], lines_make_fees(charges, adjustments.clear(), statements, NONE_CORRECTED))
 
 
 @pytest.mark.parametrize("letter", ["balance_before", "balance_after", "change", "refill"])
@@ -212,9 +220,12 @@ def test_balances_go_on_from_the_month_before(given):
 
     given_up = given_up_refills(given.movements())
 
-    assert nobody(balances_continue(now, before, openings, given_up))
-    assert only(["zeta"], balances_continue(add(now, "pending_cents"), before, openings, given_up))
-    assert only(["zeta"], balances_continue(now, before, openings.head(1), given_up))
+    assert nobody(balances_continue(now, before, openings, given_up, NONE_GIVEN_BACK, NONE_TOPPED_UP))
+    assert only(
+        ["zeta"],
+        balances_continue(add(now, "pending_cents"), before, openings, given_up, NONE_GIVEN_BACK, NONE_TOPPED_UP),
+    )
+    assert only(["zeta"], balances_continue(now, before, openings.head(1), given_up, NONE_GIVEN_BACK, NONE_TOPPED_UP))
 
 
 def test_a_refill_that_is_given_up_is_no_longer_pending(given):
@@ -228,8 +239,11 @@ def test_a_refill_that_is_given_up_is_no_longer_pending(given):
     )
     nothing = pl.DataFrame(schema={"payer_id": pl.String, "opening_cents": pl.Int64})
 
-    assert nobody(balances_continue(now, before, nothing, given_up_refills(movements)))
-    assert only(["zeta"], balances_continue(now, before, nothing, given_up_refills(movements.head(1))))
+    assert nobody(balances_continue(now, before, nothing, given_up_refills(movements), NONE_GIVEN_BACK, NONE_TOPPED_UP))
+    assert only(
+        ["zeta"],
+        balances_continue(now, before, nothing, given_up_refills(movements.head(1)), NONE_GIVEN_BACK, NONE_TOPPED_UP),
+    )
 
 
 def test_printed_lines_are_the_fees(bill):
@@ -278,6 +292,9 @@ def lifetimes(given, bill):
         opened,
         given.takeovers(),
         Month(2026, 10),
+        NONE_CREDITED,
+        NONE_BESIDE,
+        NONE_PENDING,
     )
     second = given.statements(
         *(
@@ -288,7 +305,16 @@ def lifetimes(given, bill):
     nothing = given.movements()
     assert first["prepaid_cents"].to_list() == [0, 0]
     return first, extend_lifetimes(
-        first, second, drafted.drafts.clear(), nothing, opened, given.takeovers(), Month(2026, 11)
+        first,
+        second,
+        drafted.drafts.clear(),
+        nothing,
+        opened,
+        given.takeovers(),
+        Month(2026, 11),
+        NONE_CREDITED,
+        NONE_BESIDE,
+        NONE_PENDING,
     )
 
 
@@ -315,7 +341,8 @@ def test_who_has_no_statement_keeps_what_it_had(lifetimes, given):
 
     later = extend_lifetimes(
         first, given.statements(), pl.DataFrame(schema={"payer_id": pl.String, "subtotal_cents": pl.Int64}),
-        given.movements(), OpenedGrants.create_empty(), given.takeovers(), Month(2026, 11),
+        given.movements(), OpenedGrants.create_empty(), given.takeovers(), Month(2026, 11), NONE_CREDITED,
+        NONE_BESIDE, NONE_PENDING,
     )  # fmt: skip
 
     assert later.equals(first)

@@ -12,6 +12,7 @@ from billing_pipeline.rules.invoicing import draft_invoices
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.spending import InvoiceRules
 from billing_pipeline.tables.accounts import Prices, RefillAgreements, SpendRules
+from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.credits import Adjustments, AdjustmentShares, CreditMovements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.rating import ChargeShares, Segments
@@ -167,7 +168,14 @@ def steps(given) -> pl.DataFrame:
     )  # fmt: skip
     vat = given.vat({"payer_id": "acme", "vat_ppm": 200_000})
     drafted = draft_invoices(
-        charged, adjustments, settlement.statements, organisations, vat, given.basis(["acme"]), given.period()
+        charged,
+        adjustments,
+        settlement.statements,
+        organisations,
+        vat,
+        given.basis(["acme"]),
+        given.period(),
+        CorrectionLines.create_empty(),
     )
     together = drafted.lines.filter(resource_name="small ones together")["line_id"].item()
     parts = [("one", "A", 15, 2_00), ("two", None, 5, 0)]

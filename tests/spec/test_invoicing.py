@@ -12,7 +12,8 @@ from billing_pipeline.rules.balances import carry_refills
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.invoicing import draft_invoices
 from billing_pipeline.rules.tax import VatDecisions
-from billing_pipeline.tables.invoices import ParkedOrganisations
+from billing_pipeline.tables.corrections import CorrectionLines
+from billing_pipeline.tables.invoices import ParkedOrganisations, SpecificDrafts
 
 
 def test_vat_is_rounded_once_on_the_subtotal(given):
@@ -170,7 +171,9 @@ def test_an_invoice_whose_lines_are_all_paid_from_credits_asks_for_nothing_and_i
     totals = drafted.drafts.select("fees_cents", "used_credits_cents", "subtotal_cents", "vat_cents", "payable_cents")
     assert totals.rows() == [(60_00, -60_00, 0, 0, 0)]
     assert drafted.nothing_due == []
-    assert carry_refills(given.refills(), settlement.statements, drafted.drafts).is_empty()
+    assert carry_refills(
+        given.refills(), settlement.statements, drafted.drafts, SpecificDrafts.create_empty()
+    ).is_empty()
 
 
 @pytest.mark.parametrize(
@@ -198,7 +201,14 @@ def draft_with_unknown_tax(given, charges, unknown):
     statements = settle_credits(fees, given.lots(), accounts, given.period()).statements
     vat = VatDecisions(given.vat({"payer_id": "acme"}).rates, unknown)
     return draft_invoices(
-        charges, adjustments, statements, organisations, vat, given.basis(["acme", "zeta"]), given.period()
+        charges,
+        adjustments,
+        statements,
+        organisations,
+        vat,
+        given.basis(["acme", "zeta"]),
+        given.period(),
+        CorrectionLines.create_empty(),
     )
 
 
@@ -254,7 +264,14 @@ def draft(given, organisations=None, *, rates=("acme",), basis=("acme",), charge
     statements = settle_credits(fees, given.lots(), given.accounts({}), given.period()).statements
     vat = given.vat(*({"payer_id": payer} for payer in rates))
     return draft_invoices(
-        charges, adjustments, statements, organisations, vat, given.basis(list(basis)), given.period()
+        charges,
+        adjustments,
+        statements,
+        organisations,
+        vat,
+        given.basis(list(basis)),
+        given.period(),
+        CorrectionLines.create_empty(),
     )
 
 

@@ -73,3 +73,11 @@ def test_instants_are_whole_microseconds_since_the_epoch():
     assert microseconds(datetime(1970, 1, 1, tzinfo=UTC)) == 0
     assert Month(2026, 10).period(ZoneInfo("UTC")).start_us == 1_790_812_800_000_000
     assert microseconds(datetime(2026, 10, 1, 0, 0, 0, 7, tzinfo=UTC)) == 1_790_812_800_000_007
+
+
+@pytest.mark.parametrize(
+    ("count", "month"),
+    [(0, "2026-02"), (1, "2026-01"), (2, "2025-12"), (14, "2024-12"), (-10, "2026-12"), (-11, "2027-01")],
+)
+def test_months_are_counted_back_over_the_turn_of_the_year(count, month):
+    assert str(Month(2026, 2).back(count)) == month

@@ -6,9 +6,10 @@ import pytest
 from billing_pipeline.rules.lifetimes import extend_lifetimes
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.scores import MonthToScore, score_month
-from billing_pipeline.tables.credits import OpenedGrants
+from billing_pipeline.tables.corrections import CreditNotes
+from billing_pipeline.tables.credits import OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
-from billing_pipeline.tables.invoices import ParkedOrganisations
+from billing_pipeline.tables.invoices import ParkedOrganisations, SpecificDrafts
 from billing_pipeline.tables.usage import FileReceipts, LateArrivals
 
 #: feed, input, accepted, duplicate, superseded, quarantined rows.
@@ -27,7 +28,8 @@ def month(given):
         settlement, drafted = given.bill(charges, lots, accounts, vat_ppm=200_000)
         lifetimes = extend_lifetimes(
             Lifetimes.create_empty(), settlement.statements, drafted.drafts, settlement.movements,
-            OpenedGrants.create_empty(), given.takeovers(), Month(2026, 10),
+            OpenedGrants.create_empty(), given.takeovers(), Month(2026, 10), CreditNotes.create_empty(),
+            SpecificDrafts.create_empty(), Refills.create_empty(),
         )  # fmt: skip
         receipts = [(feed, feed, "path", "sha", *counts, None, None) for feed, *counts in RECEIPTS]
         parked = [("parked", reason, "why")]

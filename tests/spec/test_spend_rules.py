@@ -9,6 +9,7 @@ from billing_pipeline.rules.accounts import enter_spend_rules
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.invoicing import draft_invoices
 from billing_pipeline.rules.spending import adjust_charges, assign_spend_rules
+from billing_pipeline.tables.corrections import CorrectionLines
 
 FIVE_PERCENT, TEN_PERCENT, HALF = 50_000, 100_000, 500_000
 
@@ -347,7 +348,7 @@ def test_the_printed_lines_of_the_rules_follow_the_usage_and_add_up_to_the_fees(
     statements = settle_credits(adjusted_charges.fees, given.lots(), given.accounts({}), given.period()).statements
     drafted = draft_invoices(
         charges, adjusted_charges.adjustments, statements, organisations, given.vat({"payer_id": "acme"}),
-        given.basis(["acme"]), given.period(),
+        given.basis(["acme"]), given.period(), CorrectionLines.create_empty(),
     )  # fmt: skip
 
     printed = drafted.lines.filter(pl.col("rule_kind").is_not_null())
@@ -366,7 +367,7 @@ def test_an_invoice_may_consist_of_a_commitment_alone(given):
     statements = settle_credits(fees, given.lots(), given.accounts({}), given.period()).statements
     drafted = draft_invoices(
         given.charges(), adjustments, statements, organisations, given.vat({"payer_id": "acme"}),
-        given.basis(["acme"]), given.period(),
+        given.basis(["acme"]), given.period(), CorrectionLines.create_empty(),
     )  # fmt: skip
 
     assert drafted.lines.select("line_number", "amount_cents").rows() == [(1, 7_00)]

@@ -7,11 +7,13 @@ import polars as pl
 import pytest
 
 from billing_pipeline.rules.balances import basis_hash, open_accounts, open_lots
+from billing_pipeline.rules.credit_notes import prepaid_given_back
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.equations import balances_continue, transfers_cancel_out
-from billing_pipeline.rules.lifetimes import given_up_refills
+from billing_pipeline.rules.lifetimes import given_up_refills, topped_up
 from billing_pipeline.rules.parking import park_payers
 from billing_pipeline.rules.succession import find_takeovers, first_organisations, taken_over
+from billing_pipeline.tables.corrections import GivenBack
 from billing_pipeline.tables.invoices import ParkedOrganisations
 
 MIDDLE, DECEMBER = datetime(2026, 10, 15, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
@@ -95,7 +97,11 @@ def test_prepaid_credits_are_the_new_payers_next_month_and_are_booked_out_and_in
     settled = settle_credits(given.fees(), given.lots(), opened.accounts, given.period()).statements
     nothing = pl.DataFrame(schema={"payer_id": pl.String, "opening_cents": pl.Int64})
     none_given_up = given_up_refills(opened.movements)
-    assert balances_continue(settled, held, nothing, none_given_up).broken == {}
+    none_given_back = prepaid_given_back(GivenBack.create_empty())
+    assert (
+        balances_continue(settled, held, nothing, none_given_up, none_given_back, topped_up(opened.movements)).broken
+        == {}
+    )
     assert transfers_cancel_out(opened.movements).holds
 
 
