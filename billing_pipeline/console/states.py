@@ -25,6 +25,10 @@ def tell_history(billing: Billing, name: str) -> Iterator[str]:
         return
     for change in follow(billing.books.histories()[number]):
         yield f"{number}  {tell_change(change)}"
+    is_open = billing.books.states()[number] not in (State.CANCELED, State.REFUNDED)
+    for entry in billing.books.cancellations():
+        if entry.number == number and is_open:
+            yield f"{number}  {entry.at:%Y-%m-%dT%H:%M:%SZ}  to be cancelled  {entry.reason} ({entry.author})"
 
 
 def tell_change(change: Change) -> str:

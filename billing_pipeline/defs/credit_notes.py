@@ -7,6 +7,7 @@ import polars as pl
 
 from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.cancellations import CancelledMonth
 from billing_pipeline.defs.corrections import DueCorrections, postpone, settled_before, without_held_back
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.rules.corrections import BookedMonth, book_corrections
@@ -25,7 +26,7 @@ from billing_pipeline.tables.invoices import Invoices, ParkedOrganisations
 
 CREDIT_NOTES = Table(
     "credits/credit_notes",
-    "What corrections take off issued invoices beyond the month's fees, and who gets it back. One row per credit note.",
+    "What corrections and cancellations take off issued invoices, and who gets it back. One row per credit note.",
     deps=["credits/corrections"],
 )
 CREDIT_NOTE_LINES = Table(
@@ -60,12 +61,18 @@ def book_due(
     return due, booked
 
 
-def draft_notes(billing: Billing, month: Month, left_over: pl.DataFrame) -> DraftedCreditNotes:
-    """The credit notes of what a month's invoices have no room for."""
+def draft_notes(
+    billing: Billing, month: Month, left_over: pl.DataFrame, cancelled: CancelledMonth
+) -> DraftedCreditNotes:
+    """The credit notes of what a month's invoices have no room for, and of the invoices that it cancels."""
     invoices: dict[tuple[str, str], CorrectedInvoice] = {}
-    for key in left_over["origin_month"].unique().sort():
+    concerned = {*left_over.select("corrected_payer_id", "origin_month").iter_rows()}
+    concerned |= {(one.payer_id, one.month) for one in cancelled.invoices}
+    for key in sorted({origin_month for _, origin_month in concerned}):
         origin = Month.parse(key)
-        payers = left_over.filter(pl.col("origin_month") == key).select(payer_id="corrected_payer_id").unique()
+        payers = pl.DataFrame(
+            {"payer_id": [payer for payer, origin_month in sorted(concerned) if origin_month == key]}
+        )
         rows, statements, lots = (
             generation.read().join(payers, on="payer_id", how="semi")
             for generation in (
@@ -80,7 +87,9 @@ def draft_notes(billing: Billing, month: Month, left_over: pl.DataFrame) -> Draf
             CreditLots.validate(lots, cast=True),
             origin,
         )
-    return draft_credit_notes(left_over, invoices, _given_before(billing, month), month)
+    return draft_credit_notes(
+        left_over, invoices, _given_before(billing, month), month, cancelled.invoices, cancelled.prepaid
+    )
 
 
 def publish_notes(

@@ -229,7 +229,7 @@ class _MonthIssued:
                 .with_columns(
                     free_used_cents=0 - pl.col("free_given_back_cents"),
                     prepaid_used_cents=0 - pl.col("prepaid_given_back_cents"),
-                    refill_cents=pl.lit(0, pl.Int64),
+                    refill_cents=pl.col("refill_cancelled_cents") + pl.col("prepaid_refunded_cents"),
                 )
             )
         columns = [

@@ -9,6 +9,7 @@ import polars as pl
 from billing_pipeline.adapters.vat_rates import read_vat_rates
 from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
+from billing_pipeline.defs.cancellations import cancel_documents, due_cancellations
 from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes, publish_numbered, read_notes
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
@@ -247,6 +248,7 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     serials = [i.serial for i in billing.books.issued() if i.series == series and i.issued_on.year == year]
     equations = [numbers_are_gapless(serials, f"{series}-{year}"), invoices_are_their_drafts(drafts, invoices)]
     record_payments(billing, month, read_month_before(billing, month).refills, billing.as_of(month))
+    cancel_documents(billing, month, notes)
     return {
         "invoices/invoices": Report(
             {"dagster/row_count": invoices.height} | total_amounts(invoices, *_TOTALS), equations
@@ -331,6 +333,7 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> No
             f"invoices of {month} cannot be dated {issued_on}, before the period's end; issue on {last_day} or later"
         )
         raise MonthOutOfOrder(message)
+    _require_decisions_counted(billing, month)
     before = read_month_before(billing, month)
     grants = billing.read("credits/opened_grants", month).read()
     record_payments(billing, month, before.refills, known_by(billing, month))
@@ -353,3 +356,19 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> No
             f"run: billing bill {month} --issue-date {issued_on}"
         )
         raise DraftOutdated(message)
+
+
+def _require_decisions_counted(billing: Billing, month: Month) -> None:
+    """Every cancellation that is due has its credit note among the drafts, or its payer is held back.
+
+    Raises:
+        DraftOutdated: one was decided since.
+    """
+    counted = set(billing.read("credits/credit_notes", month).read()["decision"].drop_nulls())
+    parked = set(billing.read("invoices/parked_organisations", month).read()["payer_id"])
+    stated = set(billing.read("credits/credit_statements", month).read()["payer_id"])
+    for entry, issued in due_cancellations(billing, month):
+        payer = issued.request.payer_id
+        if entry.seq not in counted and payer in stated and payer not in parked:
+            message = f"{entry.number} was cancelled after {month} was closed; run: billing close {month}"
+            raise DraftOutdated(message)

@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, partition, released_table
+from billing_pipeline.defs.cancellations import cancel_documents
 from billing_pipeline.defs.credit_notes import number_notes, publish_numbered
 from billing_pipeline.defs.documents import add_document
 from billing_pipeline.defs.exports import JOURNAL, write_journal
@@ -114,7 +115,9 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     invoices = billing.read("invoices/invoices", month)
     others = Invoices.validate(invoices.read(), cast=True).filter(pl.col("payer_id") != payer)
     _publish(billing, invoices, {"rows": pl.concat([others, numbered]).sort("number")}, aside, payer, month)
-    publish_numbered(billing, month, number_notes(aside, month, payer))
+    notes = number_notes(aside, month, payer)
+    publish_numbered(billing, month, notes)
+    cancel_documents(billing, month, notes)
     before = billing.books.issued_month(month)
     generations = {
         **(dict(before.generations) if before else {}),

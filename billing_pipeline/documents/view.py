@@ -390,6 +390,7 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
     message = TEXTS["credited" if note["payable_cents"] else "nothing_in_money"]
     given_back = (("prepaid_given_back", -note["prepaid_given_back_cents"]),)
     given_back += (("free_given_back", -note["free_given_back_cents"]),)
+    given_back += tuple((name, note[f"{name}_cents"]) for name in ("refill_cancelled", "prepaid_refunded"))
     credited = TEXTS["credited_fees_note"].format(period=period)
     totals = (
         TotalView(TEXTS["credited_fees"], credited, money(note["fees_cents"]), is_total=True),
@@ -418,7 +419,7 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         panel=PanelView(amount=money(note["payable_cents"]), message=message, bank=()),
         totals=totals,
         services=(),
-        terms=TEXTS["terms_credit_note"].format(**corrected),
+        terms=TEXTS["terms_credit_note" if note["decision"] is None else "terms_cancellation"].format(**corrected),
         legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         steps=None,
         statement=(),
