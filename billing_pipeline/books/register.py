@@ -659,7 +659,7 @@ _NOT_CANCELLED = {
 def _require_cancellable(issued: Issued, state: State) -> None:
     if not issued.is_monthly:
         what = issued.request.kind.replace("_", " ")
-        message = f"{issued.number} is no monthly invoice but a document of its own ({what}); only monthly invoices are cancelled"
+        message = f"{issued.number} ({what}) is no monthly invoice, and only those are cancelled"
         raise NotCancellable(message)
     if state in _NOT_CANCELLED:
         message = f"{issued.number} is {state}: {_NOT_CANCELLED[state].format(issued.number)}"

@@ -268,13 +268,7 @@ class _Explained:
             case "lines" | "discount" | "top_up" | "recurring" | "vat_on_lines":
                 return self._command()
             case (
-                "lot"
-                | "opening"
-                | "given_back"
-                | "refunded"
-                | "prepaid_credit"
-                | "transferred_in"
-                | "transferred_out"
+                "lot" | "opening" | "given_back" | "refunded" | "prepaid_credit" | "transferred_in" | "transferred_out"
             ):
                 return f"billing show credits/credit_movements {self.month} --organisation {self.payer}"
             case "commitment":

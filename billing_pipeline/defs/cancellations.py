@@ -84,9 +84,7 @@ def _lines_left(billing: Billing, payer: str, month: Month, until: int | None) -
     """The lines of a payer's invoice, less what corrections that were approved before an entry took off them."""
     lines = billing.settled("invoices/invoice_lines", month).read().filter(payer_id=payer)
     approved = [entry for entry in billing.books.approved_corrections(month) if until is None or entry.seq < until]
-    return uncredited_lines(
-        InvoiceLines.validate(lines, cast=True), Differences.cast(approved_rows(billing, approved))
-    )
+    return uncredited_lines(InvoiceLines.validate(lines, cast=True), Differences.cast(approved_rows(billing, approved)))
 
 
 def due_cancellations(billing: Billing, month: Month) -> list[tuple[Cancellation, Issued]]:

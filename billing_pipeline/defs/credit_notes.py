@@ -70,9 +70,7 @@ def draft_notes(
     concerned |= {(one.payer_id, one.month) for one in cancelled.invoices}
     for key in sorted({origin_month for _, origin_month in concerned}):
         origin = Month.parse(key)
-        payers = pl.DataFrame(
-            {"payer_id": [payer for payer, origin_month in sorted(concerned) if origin_month == key]}
-        )
+        payers = pl.DataFrame({"payer_id": [payer for payer, origin_month in sorted(concerned) if origin_month == key]})
         rows, statements, lots = (
             generation.read().join(payers, on="payer_id", how="semi")
             for generation in (

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from billing_pipeline.books import (
     AlreadyIssued,
     Books,
+    ChangeOutOfOrder,
+    CorrectionOutdated,
     DocumentChanged,
     IssueRequest,
     MalformedNumber,
+    NotCancellable,
     NotChronological,
     NotIssued,
 )
@@ -334,6 +337,69 @@ def test_an_invoice_is_cancelled_only_by_a_credit_note(books):
     books.move(issued.number, State.CANCELED, **cancel)
 
     assert books.states() == {"CN-2026-000001": "PENDING", issued.number: "CANCELED"}
+
+
+DECISION = {"reason": "billed twice", "author": "Ada", "at": AS_OF + timedelta(days=1)}
+
+
+def test_a_decision_to_cancel_is_kept_once_and_holds_its_state(books):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+
+    decided = books.cancel(issued.number, **DECISION)
+
+    assert books.cancel(issued.number, **DECISION) == decided == books.cancellations()[0]
+    assert (decided.number, decided.author, decided.at) == (issued.number, "Ada", DECISION["at"])
+    assert books.states()[issued.number] == "PENDING"
+    with pytest.raises(NotCancellable, match="cancelled by Ada already"):
+        books.cancel(issued.number, **DECISION | {"author": "Bob"})
+    with pytest.raises(IllegalTransition, match="cancelled once its credit note is issued"):
+        books.move(issued.number, State.WONTPAY, **DECISION)
+    assert len(books.cancellations()) == 1
+    books.verify()
+
+
+@pytest.mark.parametrize(
+    ("state", "instead"),
+    [
+        (State.PROCESSING, "wait until"),
+        (State.PAYMENTHELD, "billing state F-2026-000001 PENDING"),
+        (State.WONTPAY, "written off"),
+    ],
+)
+def test_an_invoice_that_cannot_be_cancelled_says_what_to_do(books, state, instead):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+    books.move(issued.number, state, reason="as agreed", author="Ada", at=AS_OF)
+
+    with pytest.raises(NotCancellable, match=instead):
+        books.cancel(issued.number, **DECISION)
+
+
+def test_only_monthly_invoices_are_cancelled_and_never_before_their_last_change(books):
+    monthly = monthly_invoice("orga_a")
+    [issued] = books.issue([monthly], "F", NOV_3, as_of=AS_OF)
+    [note] = books.issue([replace(monthly, kind="credit_note")], "CN", NOV_3, as_of=AS_OF)
+
+    with pytest.raises(NotCancellable, match="credit note"):
+        books.cancel(note.number, **DECISION)
+    with pytest.raises(ChangeOutOfOrder, match="give that instant"):
+        books.cancel(issued.number, **DECISION | {"at": AS_OF - timedelta(days=1)})
+    with pytest.raises(NotIssued, match="F-2026-000099"):
+        books.cancel("F-2026-000099", **DECISION)
+
+
+def test_differences_that_do_not_know_of_a_cancellation_are_not_approved(books):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+    month = issued.request.billing_month
+    books.record_month_issued(month, {}, as_of=AS_OF)
+    before = books.last_decision(month)
+    books.cancel(issued.number, **DECISION)
+
+    with pytest.raises(CorrectionOutdated, match="an invoice of it cancelled"):
+        books.approve_correction(month, "a" * 16, "f" * 64, "Ann", as_of=AS_OF, follows=before)
+    approved = books.approve_correction(
+        month, "a" * 16, "f" * 64, "Ann", as_of=AS_OF, follows=books.last_decision(month)
+    )
+    assert approved.seq == books.last_decision(month)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -25,9 +25,7 @@ class Story:
         home.land("organisations", *(organisation(owner) for owner in OWNERS))
         home.land("price_tiers", hourly("apps.s", "0.10"))
         stops = {"saver": at("2026-02-01"), "credits": at("2026-02-01")}
-        home.land(
-            "runtime_intervals", *(ran(owner, "apps.s", at("2026-01-01"), stops.get(owner)) for owner in OWNERS)
-        )
+        home.land("runtime_intervals", *(ran(owner, "apps.s", at("2026-01-01"), stops.get(owner)) for owner in OWNERS))
         home.land(
             "credit_grants",
             grant("credits", "COUPON", "20.00"),
