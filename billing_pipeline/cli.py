@@ -174,6 +174,8 @@ Examples:
   billing state INV-2026-000001                 what became of an invoice
   billing cancel INV-2026-000001 --reason TEXT --author NAME
                                                 credit all of it with the next month
+  billing refund INV-2026-000001 --reason TEXT --author NAME
+                                                give back what nobody spent of its refill
   billing verify                                that nothing was touched
   billing release orga_1 2026-10                bill who was parked, once that is mended
   billing whatif 2026-10 --prices FILE.csv      the month under another price list
@@ -368,6 +370,21 @@ def cancel(number: str, reason: str, author: str, at: datetime | None) -> None:
     from billing_pipeline.console.deciding import cancel as cancel_document
 
     click.echo(cancel_document(_open(), number, reason=reason, author=author, at=at))
+
+
+@main.command()
+@_folder_options
+@click.argument("name", metavar="NUMBER|ORGANISATION")
+@_decision_options
+def refund(name: str, reason: str, author: str, at: datetime | None) -> None:
+    """Refund what nobody spent of the paid refill of invoice NUMBER, or of all that a closed ORGANISATION prepaid.
+
+    A credit note of the next month, at the VAT of the invoice that sold the credits, takes them off the balance.
+    """
+    from billing_pipeline.console.deciding import refund as refund_document
+
+    for sentence in refund_document(_open(), name, reason=reason, author=author, at=at):
+        click.echo(sentence)
 
 
 @main.command()

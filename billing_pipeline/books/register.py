@@ -1,13 +1,14 @@
 """The books: which documents were issued, with which number, in which state they are, which months are closed for good.
 
 Kinds of entry: `first_month`, `invoice_issued`, `month_issued`, `documents_recorded`, `state_changed`,
-`correction_approved`, `invoice_cancelled`. An entry never changes; what follows from an issued document (payment,
-reminder, delivery) becomes an entry of its own kind.
+`correction_approved`, `invoice_cancelled`, `credits_refunded`. An entry never changes; what follows from an issued
+document (payment, reminder, delivery) becomes an entry of its own kind.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from billing_pipeline.rules.period import Month
 _ISSUED = "kind = 'invoice_issued'"
 _CHANGED = "kind = 'state_changed'"
 _CANCELLED = "kind = 'invoice_cancelled'"
+_DECIDED = "kind IN ('invoice_cancelled', 'credits_refunded')"
 # The keys are enforced by the store itself, on the entries' own text: there is no second table to disagree with it.
 _INDEXES = {
     "one_first_month": "CREATE UNIQUE INDEX one_first_month ON entries (kind) WHERE kind = 'first_month'",
@@ -77,8 +79,8 @@ class CorrectionOutdated(ValueError):
     """Differences were computed before another correction of the same month was approved, or an invoice cancelled."""
 
 
-class NotCancellable(ValueError):
-    """The document cannot be cancelled in its state, or at all."""
+class NotDecidable(ValueError):
+    """The document cannot be cancelled or refunded in its state, or at all."""
 
 
 class DocumentChanged(ValueError):
@@ -156,11 +158,21 @@ class ApprovedCorrection:
     as_of: datetime
 
 
+class DecisionKind(StrEnum):
+    """What a credit note of the next month carries out."""
+
+    #: The whole invoice is credited.
+    CANCEL = "invoice_cancelled"
+    #: What nobody spent of the credits that it sold is credited.
+    REFUND = "credits_refunded"
+
+
 @dataclass(frozen=True)
-class Cancellation:
-    """A decision that an issued invoice is to be cancelled by a credit note for all of it."""
+class Decision:
+    """A decision about an issued invoice that a credit note carries out."""
 
     seq: int
+    kind: DecisionKind
     number: str
     #: The month of the invoice.
     month: Month
@@ -205,7 +217,7 @@ class Books:
         _check_numbers(issued)
         numbers = {document.number for document in issued}
         _check_changes(self._select(_CHANGED, (), head.seq), numbers)
-        _check_cancellations(self._select(_CANCELLED, (), head.seq), numbers)
+        _check_decisions(self._select(_DECIDED, (), head.seq), numbers)
         return head
 
     def record_first_month(self, month: Month) -> Month:
@@ -341,30 +353,31 @@ class Books:
         with self._chain.reading() as entries:
             return _last_decision(entries, month)
 
-    def cancel(self, number: str, *, reason: str, author: str, at: datetime) -> Cancellation:
-        """Keep that an issued invoice is to be cancelled; who decided it once more gets the same entry again.
+    def decide(self, kind: DecisionKind, number: str, *, reason: str, author: str, at: datetime) -> Decision:
+        """Keep that a monthly invoice is to be cancelled, or its credits refunded; once more changes nothing.
 
         Raises:
             NotIssued: the number was never given.
-            NotCancellable: it is no monthly invoice, is on hold, being collected, written off or cancelled already.
+            NotDecidable: it is no monthly invoice, another decision about it waits for its credit note, or its state
+                does not allow it.
             ChangeOutOfOrder: its state changed after `at` already.
             ValueError: `at` has no time zone, or reason or author is empty.
         """
-        _require_reason(number, "be cancelled", reason, author)
+        _require_reason(number, f"be {_DONE[kind]}", reason, author)
         with self._chain.writing() as entries:
             self._chain.vouch(entries)
             issued, history = _issued_as(entries, number), _history(entries, number)
-            kept = _cancellation_of(entries, number)
-            if kept is not None:
-                if (kept.reason, kept.author) == (reason, author):
-                    return kept
+            waiting = _waiting_decision(entries, number)
+            if waiting is not None:
+                if (waiting.kind, waiting.reason, waiting.author) == (kind, reason, author):
+                    return waiting
                 message = (
-                    f"{number} was cancelled by {kept.author} already ({kept.reason}); its credit note is issued with "
-                    f"the next month that is closed as of {_instant_text(kept.at)} or later"
+                    f"{number} is to be {_DONE[waiting.kind]} already ({waiting.author}: {waiting.reason}); that is "
+                    f"carried out with the next month that is closed as of {_instant_text(waiting.at)} or later"
                 )
-                raise NotCancellable(message)
+                raise NotDecidable(message)
             last = follow(history)[-1]
-            _require_cancellable(issued, last.state)
+            _require_decidable(kind, issued, last.state)
             _require_after(number, last, at)
             payload = {
                 "number": number,
@@ -373,11 +386,11 @@ class Books:
                 "author": author,
                 "at": _instant_text(at),
             }
-            return _as_cancellation(entries.append("invoice_cancelled", payload))
+            return _as_decision(entries.append(kind.value, payload))
 
-    def cancellations(self) -> list[Cancellation]:
-        """Every decision to cancel an invoice, in the order of the books."""
-        return [_as_cancellation(entry) for entry in self._select(_CANCELLED, (), None)]
+    def decisions(self) -> list[Decision]:
+        """Every decision to cancel an invoice or refund its credits, in the order of the books."""
+        return [_as_decision(entry) for entry in self._select(_DECIDED, (), None)]
 
     def first_issue_seq(self, month: Month) -> int | None:
         """The place in the books at which a month was issued first, or None if it was not."""
@@ -433,7 +446,7 @@ class Books:
         Raises:
             NotIssued: the number was never given.
             IllegalTransition: the state cannot follow the one before, CANCELED has no credit note, or the document is
-                to be cancelled.
+                to be cancelled or refunded.
             ChangeOutOfOrder: the document changed after `at` already.
             ValueError: `at` has no time zone, or reason or author is empty.
         """
@@ -449,8 +462,8 @@ class Books:
             _require_after(number, last, at)
             if state is State.CANCELED:
                 _require_credit_note(entries, number)
-            elif _cancellation_of(entries, number) is not None:
-                message = f"{number} cannot become {state}: it is cancelled once its credit note is issued"
+            elif (waiting := _waiting_decision(entries, number)) is not None:
+                message = f"{number} cannot become {state}: it is {_DONE[waiting.kind]} once its credit note is issued"
                 raise IllegalTransition(message)
             entries.append("state_changed", _change_payload(change))
         return change
@@ -647,6 +660,8 @@ def _require_after(number: str, last: Change, at: datetime) -> None:
         raise ChangeOutOfOrder(message)
 
 
+_DONE = {DecisionKind.CANCEL: "cancelled", DecisionKind.REFUND: "refunded"}
+
 #: Why an invoice in this state is not cancelled, and what to do instead.
 _NOT_CANCELLED = {
     State.PROCESSING: "it is being collected; wait until that succeeded or failed",
@@ -656,25 +671,39 @@ _NOT_CANCELLED = {
 }
 
 
-def _require_cancellable(issued: Issued, state: State) -> None:
+def _require_decidable(kind: DecisionKind, issued: Issued, state: State) -> None:
+    number = issued.number
     if not issued.is_monthly:
         what = issued.request.kind.replace("_", " ")
-        message = f"{issued.number} ({what}) is no monthly invoice, and only those are cancelled"
-        raise NotCancellable(message)
-    if state in _NOT_CANCELLED:
-        message = f"{issued.number} is {state}: {_NOT_CANCELLED[state].format(issued.number)}"
-        raise NotCancellable(message)
+        message = f"{number} ({what}) is no monthly invoice, and only those are {_DONE[kind]}"
+        raise NotDecidable(message)
+    if kind is DecisionKind.CANCEL and state in _NOT_CANCELLED:
+        message = f"{number} is {state}: {_NOT_CANCELLED[state].format(number)}"
+        raise NotDecidable(message)
+    if kind is DecisionKind.REFUND and state is not State.PAID:
+        message = (
+            f"{number} is {state}, and only credits that were paid are refunded; "
+            f"what is asked for by mistake is cancelled: billing cancel {number}"
+        )
+        raise NotDecidable(message)
 
 
-def _cancellation_of(entries: Entries, number: str) -> Cancellation | None:
-    kept = entries.select(f"{_CANCELLED} AND payload ->> '$.number' = ?", number)
-    return _as_cancellation(kept[0]) if kept else None
+def _waiting_decision(entries: Entries, number: str) -> Decision | None:
+    """The last decision about a document, unless it was a refund whose credit note is issued."""
+    kept = entries.select(f"{_DECIDED} AND payload ->> '$.number' = ? ORDER BY seq DESC LIMIT 1", number)
+    if not kept:
+        return None
+    decision = _as_decision(kept[0])
+    noted = f"{_ISSUED} AND payload ->> '$.kind' = ? AND payload ->> '$.facts.decision' = ?"
+    is_done = decision.kind is DecisionKind.REFUND and entries.select(noted, CREDIT_NOTE, decision.seq)
+    return None if is_done else decision
 
 
-def _as_cancellation(entry: Entry) -> Cancellation:
+def _as_decision(entry: Entry) -> Decision:
     kept: Mapping[str, Any] = entry.payload
-    return Cancellation(
+    return Decision(
         seq=entry.seq,
+        kind=DecisionKind(entry.kind),
         number=kept["number"],
         month=Month.parse(kept["month"]),
         reason=kept["reason"],
@@ -690,11 +719,11 @@ def _last_decision(entries: Entries, month: Month) -> int:
     return kept[0].seq if kept else 0
 
 
-def _check_cancellations(cancelled: Iterable[Entry], numbers: set[str]) -> None:
-    """Check that every cancellation names an issued document."""
-    for entry in cancelled:
+def _check_decisions(decided: Iterable[Entry], numbers: set[str]) -> None:
+    """Check that every decision is about an issued document."""
+    for entry in decided:
         if entry.payload["number"] not in numbers:
-            message = f"entry {entry.seq} of the books cancels {entry.payload['number']}, which was never issued"
+            message = f"entry {entry.seq} of the books is about {entry.payload['number']}, which was never issued"
             raise BooksDamaged(message)
 
 

@@ -25,10 +25,11 @@ def tell_history(billing: Billing, name: str) -> Iterator[str]:
         return
     for change in follow(billing.books.histories()[number]):
         yield f"{number}  {tell_change(change)}"
-    is_open = billing.books.states()[number] not in (State.CANCELED, State.REFUNDED)
-    for entry in billing.books.cancellations():
-        if entry.number == number and is_open:
-            yield f"{number}  {entry.at:%Y-%m-%dT%H:%M:%SZ}  to be cancelled  {entry.reason} ({entry.author})"
+    done = {document.request.facts.get("decision") for document in billing.books.issued()}
+    for entry in billing.books.decisions():
+        if entry.number == number and entry.seq not in done:
+            told = f"{entry.reason} ({entry.author}), by a credit note of the next month"
+            yield f"{number}  {entry.at:%Y-%m-%dT%H:%M:%SZ}  {entry.kind.name}  {told}"
 
 
 def tell_change(change: Change) -> str:

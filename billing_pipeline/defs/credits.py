@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
-from billing_pipeline.defs.cancellations import cancelled_states, find_cancelled
 from billing_pipeline.defs.corrections import CORRECTIONS, due_corrections, publish_corrections
 from billing_pipeline.defs.credit_notes import CREDIT_NOTE_LINES, CREDIT_NOTES, book_due, draft_notes, publish_notes
+from billing_pipeline.defs.decisions import cancelled_states, find_credited
 from billing_pipeline.defs.evidence import check_charges
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.defs.states import known_by, record_payments
@@ -205,7 +205,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     fees, adjustments, shares = adjust_charges(charges, rules, current, period)
     due = due_corrections(billing, month, current, without(opened.accounts, parked), parked)
     due, booked = book_due(billing, month, due, fees)
-    cancelled = find_cancelled(billing, month, current, without(opened.accounts, parked), opened.movements)
+    cancelled = find_credited(billing, month, current, without(opened.accounts, parked), opened.movements)
     credited = draft_notes(billing, month, booked.left_over, cancelled)
     fees, shares = booked.fees, pl.concat([shares, booked.shares])
     accounts = provision_accounts(

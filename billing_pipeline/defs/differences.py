@@ -12,9 +12,9 @@ import polars as pl
 
 from billing_pipeline.defs import accounts, rating, usage
 from billing_pipeline.defs.billing import Billing, partition
-from billing_pipeline.defs.cancellations import cancelled_differences
 from billing_pipeline.defs.corrections import DIFFERENCES, NotCorrectable, approved_rows
 from billing_pipeline.defs.credits import problems_of
+from billing_pipeline.defs.decisions import cancelled_differences
 from billing_pipeline.defs.monthly import Report, Table, materialise_aside, monthly_assets, total_amounts
 from billing_pipeline.defs.releases import is_held_back
 from billing_pipeline.rules.balances import current_organisations

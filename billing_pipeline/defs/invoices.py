@@ -9,9 +9,9 @@ import polars as pl
 from billing_pipeline.adapters.vat_rates import read_vat_rates
 from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
-from billing_pipeline.defs.cancellations import cancel_documents, due_cancellations
 from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes, publish_numbered, read_notes
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
+from billing_pipeline.defs.decisions import cancel_documents, due_decisions
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
 from billing_pipeline.defs.states import STATES, known_by, publish_states, record_payments
 from billing_pipeline.rules.balances import BasisHashes, basis_hash, carry_refills, current_organisations
@@ -359,16 +359,19 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame) -> No
 
 
 def _require_decisions_counted(billing: Billing, month: Month) -> None:
-    """Every cancellation that is due has its credit note among the drafts, or its payer is held back.
+    """Every cancellation and refund that is due is among the drafts, or its payer is held back.
 
     Raises:
         DraftOutdated: one was decided since.
     """
-    counted = set(billing.read("credits/credit_notes", month).read()["decision"].drop_nulls())
+    counted = set(billing.read("credits/credit_notes", month).read("given_back")["decision"].drop_nulls())
     parked = set(billing.read("invoices/parked_organisations", month).read()["payer_id"])
     stated = set(billing.read("credits/credit_statements", month).read()["payer_id"])
-    for entry, issued in due_cancellations(billing, month):
+    for entry, issued in due_decisions(billing, month):
         payer = issued.request.payer_id
         if entry.seq not in counted and payer in stated and payer not in parked:
-            message = f"{entry.number} was cancelled after {month} was closed; run: billing close {month}"
+            message = (
+                f"that {entry.number} is to be credited was decided after {month} was closed; "
+                f"run: billing close {month}"
+            )
             raise DraftOutdated(message)

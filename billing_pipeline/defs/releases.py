@@ -11,8 +11,8 @@ import dagster as dg
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, partition, released_table
-from billing_pipeline.defs.cancellations import cancel_documents
 from billing_pipeline.defs.credit_notes import number_notes, publish_numbered
+from billing_pipeline.defs.decisions import cancel_documents
 from billing_pipeline.defs.documents import add_document
 from billing_pipeline.defs.exports import JOURNAL, write_journal
 from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, number_drafts, require_issuable

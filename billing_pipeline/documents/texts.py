@@ -62,6 +62,10 @@ TEXTS: Final[Mapping[str, str]] = {
         "This credit note cancels invoice {number} of {day}, which need not be paid any more. Credits that had paid it "
         "are back on your balance; free credits whose validity has ended lapse."
     ),
+    "terms_refund": (
+        "This credit note refunds prepaid credits that invoice {number} of {day} sold and that were not used; they are "
+        "no longer on your balance."
+    ),
     # Totals
     "totals": "Totals",
     "fees": "Fees for the period",

@@ -42,17 +42,17 @@ class CorrectedInvoice(NamedTuple):
     lots: dy.DataFrame[CreditLots]
 
 
-class CancelledInvoice(NamedTuple):
-    """An issued invoice that is to be credited as a whole."""
+class CreditedInvoice(NamedTuple):
+    """An issued invoice that is to be credited as a whole, or whose unspent refill is."""
 
-    #: The entry of the books that decided it.
+    #: The entry of the books that decides it.
     decision: int
     payer_id: str
     #: Who holds its payer's credits now.
     holder_id: str
     #: Month of the invoice.
     month: str
-    #: As `uncredited_lines` returns them.
+    #: As `uncredited_lines` returns them; none where only the refill is credited.
     lines: dy.DataFrame[InvoiceLines]
     #: Whether its refill reached the prepaid balance.
     is_refill_settled: bool
@@ -124,7 +124,7 @@ def draft_credit_notes(
     invoices: Mapping[tuple[str, str], CorrectedInvoice],
     given_before: dy.DataFrame[GivenBack],
     month: Month,
-    cancelled: Sequence[CancelledInvoice] = (),
+    cancelled: Sequence[CreditedInvoice] = (),
     prepaid: Mapping[str, HeldPrepaid] | None = None,
 ) -> DraftedCreditNotes:
     """One credit note per corrected or cancelled invoice.
@@ -137,7 +137,7 @@ def draft_credit_notes(
         invoices: the corrected and cancelled invoices, by payer and month.
         given_before: what earlier credit notes gave back.
         month: the month with whose invoices they are issued.
-        cancelled: the invoices to credit as a whole.
+        cancelled: the invoices to credit as a whole, or by what is unspent of their refills.
         prepaid: what is held by those who hold the credits of cancelled invoices.
     """
     numbers = {key: corrected.invoice["number"] for key, corrected in invoices.items()}
@@ -164,10 +164,14 @@ def draft_credit_notes(
             "refers_to": number, "billing_month": str(month), "payer_id": payer, "holder_id": holder,
             "decision": decision,
         }  # fmt: skip
-        both = parts | refill
-        given += [about | {"grant_id": grant, "amount_cents": cents} for grant, cents in both.items() if cents]
-        notes.append({**corrected.invoice, **about, **_amounts(both, corrected.invoice, before)})
-        returned = [grant for grant in parts if grant not in (_MONEY, _PREPAID)]
+        both = {grant: cents for grant, cents in (parts | refill).items() if cents}
+        given += [about | {"grant_id": grant, "amount_cents": cents} for grant, cents in both.items()]
+        if both:
+            notes.append({**corrected.invoice, **about, **_amounts(both, corrected.invoice, before)})
+        else:
+            # All was spent since it was decided: that is done, too.
+            given.append(about | {"grant_id": _UNSPENT_REFILL, "amount_cents": 0})
+        returned = [grant for grant in both if grant in corrected.lots["grant_id"]]
         lots.append(
             corrected.lots.filter(pl.col("grant_id").is_in(returned)).with_columns(payer_id=pl.lit(holder, pl.String))
         )
@@ -181,7 +185,7 @@ def draft_credit_notes(
 
 
 def _credit_refill(
-    cancelled: CancelledInvoice, corrected: CorrectedInvoice, before: pl.DataFrame, held: HeldPrepaid | None
+    cancelled: CreditedInvoice, corrected: CorrectedInvoice, before: pl.DataFrame, held: HeldPrepaid | None
 ) -> dict[str, int]:
     """What is credited of the refill of a cancelled invoice."""
     if cancelled.is_refill_settled:
@@ -223,7 +227,7 @@ def _give_back(credit_cents: int, corrected: CorrectedInvoice, before: pl.DataFr
 
 def _amounts(parts: Mapping[str, int], invoice: Mapping[str, Any], before: pl.DataFrame) -> dict[str, Any]:
     """The figures of a credit note, and what it says of the invoice that it corrects."""
-    fees, prepaid = parts[_MONEY], parts[_PREPAID]
+    fees, prepaid = parts.get(_MONEY, 0), parts.get(_PREPAID, 0)
     refills = {grant: parts.get(grant, 0) for grant in (_UNPAID_REFILL, _UNSPENT_REFILL)}
     free = sum(parts.values()) - fees - prepaid - sum(refills.values())
     money = fees + sum(refills.values())
@@ -281,7 +285,7 @@ def _correction_lines(
 
 
 def _cancelled_lines(
-    cancelled: CancelledInvoice, numbers: Mapping[tuple[str, str], str], month: Month
+    cancelled: CreditedInvoice, numbers: Mapping[tuple[str, str], str], month: Month
 ) -> dy.DataFrame[CreditNoteLines]:
     """What is left of an invoice's lines; one that corrected an older month is named by the line it corrected."""
     keys = [(cancelled.decision, line) for line in cancelled.lines["line_id"]]
@@ -345,7 +349,7 @@ def given_back_movements(
     is_refund = pl.col("grant_id") == _UNSPENT_REFILL
     amount = pl.col("amount_cents")
     returned = (
-        given_back.filter(~pl.col("grant_id").is_in([_MONEY, _UNPAID_REFILL]))
+        given_back.filter(~pl.col("grant_id").is_in([_MONEY, _UNPAID_REFILL]), amount != 0)
         .with_columns(
             kind=pl.when(is_refund).then(pl.lit("refunded")).otherwise(pl.lit("given_back")),
             amount_cents=pl.when(is_refund).then(0 - amount).otherwise(amount),

@@ -136,7 +136,7 @@ class CreditNotes(Drafts):
     refill_cancelled_cents = cents(lowest=0)
     #: What nobody spent of a refill that had reached it.
     prepaid_refunded_cents = cents(lowest=0)
-    #: The entry of the books that cancels the invoice; null where corrections are credited.
+    #: The entry of the books that cancels the invoice, or refunds its credits; null where corrections are credited.
     decision = dy.Int64(min=1, nullable=True)
 
     @dy.rule()
@@ -176,6 +176,7 @@ class GivenBack(dy.Schema):
     grant_id = dy.String(primary_key=True)
     payer_id = organisation_id()
     holder_id = organisation_id()
-    amount_cents = cents(lowest=1)
-    #: The entry of the books that cancels the invoice; null for corrections.
+    #: 0 where nothing was left of what was to be refunded.
+    amount_cents = cents(lowest=0)
+    #: The entry of the books that cancels the invoice, or refunds its credits; null for corrections.
     decision = dy.Int64(min=1, nullable=True)

@@ -45,7 +45,8 @@ STEPS = (
     "line", "discount_share", "free_credit", "prepaid_credit", "vat_share",
     # Other terms of a figure.
     "lines", "discount", "lot", "carried", "refill_paid", "opening", "given_back", "refunded",
-    "transferred_in", "transferred_out", "recurring", "strategy", "commitment", "closed", "pending_invoice", "agreement", "not_yet", "surplus", "vat_on_lines", "vat_on_refill",
+    "transferred_in", "transferred_out", "recurring", "strategy", "commitment", "closed", "pending_invoice",
+    "agreement", "not_yet", "surplus", "vat_on_lines", "vat_on_refill",
 )  # fmt: skip
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from billing_pipeline.rules.corrections import book_corrections, compare_lines
 from billing_pipeline.rules.credit_notes import (
-    CancelledInvoice,
     CorrectedInvoice,
+    CreditedInvoice,
     HeldPrepaid,
     draft_credit_notes,
     uncredited_lines,
@@ -271,7 +271,7 @@ def cancelled(refill=0, *, off=0, is_settled=False, held=None, before=None):
     """The invoice of `paid_invoice` cancelled, after corrections took something off its only line."""
     issued = lines({"n": 1, "seconds": 100_00})
     approved = compared(issued, lines({"n": 1, "seconds": 100_00 - off})) if off else Differences.create_empty()
-    one = CancelledInvoice(9, "acme", "acme", "2026-01", uncredited_lines(issued, approved), is_settled)
+    one = CreditedInvoice(9, "acme", "acme", "2026-01", uncredited_lines(issued, approved), is_settled)
     nothing = book_corrections(due(), fees(), MARCH).left_over
     return draft_credit_notes(
         nothing,
