@@ -1,4 +1,4 @@
-"""Issued invoices that are cancelled as a whole: what their credit note gives back, and what the months after know."""
+"""Issued invoices that are cancelled, and prepaid credits that are refunded: what credit notes give back, and after."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import pytest
 from provider_home import ProviderHome, at, grant, hourly, organisation, payment, ran
 
 JANUARY, FEBRUARY, MARCH = "2026-01", "2026-02", "2026-03"
-OWNERS = ("credits", "held", "never", "saver", "spender", "steady")
+OWNERS = ("brought", "closed", "credits", "held", "never", "saver", "spender", "steady", "thrifty", "written")
 #: 744 hours at 0.10 and as much in advance, with VAT.
 ASKED = "178.56"
 CANCELLED = ("credits", "never", "saver", "spender")
@@ -22,25 +22,34 @@ class Story:
 
     def __init__(self, home: ProviderHome) -> None:
         self.home, self.said = home, {}
-        home.land("organisations", *(organisation(owner) for owner in OWNERS))
+        closing = {owner: {"closed_on": at("2026-02-15").date()} for owner in ("brought", "closed")}
+        home.land("organisations", *(organisation(owner, **closing.get(owner, {})) for owner in OWNERS))
         home.land("price_tiers", hourly("apps.s", "0.10"))
-        stops = {"saver": at("2026-02-01"), "credits": at("2026-02-01")}
-        home.land("runtime_intervals", *(ran(owner, "apps.s", at("2026-01-01"), stops.get(owner)) for owner in OWNERS))
+        stops = dict.fromkeys(("closed", "credits", "saver", "thrifty"), at("2026-02-01"))
+        home.land(
+            "runtime_intervals", *(ran(owner, "apps.s", at("2026-01-01"), stops.get(owner)) for owner in OWNERS[1:])
+        )
         home.land(
             "credit_grants",
             grant("credits", "COUPON", "20.00"),
             grant("credits", "brought", "30.00", kind="prepaid"),
+            grant("brought", "elsewhere", "50.00", kind="prepaid"),
         )
         home.number(JANUARY)
-        paid = [payment(owner, number_of(owner), ASKED, at("2026-02-10")) for owner in ("saver", "spender")]
-        home.land("payments", *paid)
+        payers = ("closed", "saver", "spender", "thrifty")
+        home.land("payments", *(payment(owner, number_of(owner), ASKED, at("2026-02-10")) for owner in payers))
         home.number(FEBRUARY)
         self.decide("held", "state", number_of("held"), "PAYMENTHELD", "--at", "2026-03-04T00:00:00Z")
+        self.decide("written", "state", number_of("written"), "WONTPAY", "--at", "2026-03-04T00:00:00Z")
         self.decide("unknown", "cancel", "INV-2026-000099")
         self.decide("refused", "cancel", number_of("held"))
         for owner in CANCELLED:
             self.decide(owner, "cancel", f"{owner}/{JANUARY}")
         self.decide("again", "cancel", number_of("never"))
+        for owner in ("closed", "brought", "steady", "thrifty"):
+            self.decide(owner, "refund", owner)
+        for owner in ("never", "spender", "steady", "thrifty"):
+            self.decide(f"{owner}'s refill", "refund", number_of(owner))
         self.decide("held again", "state", number_of("never"), "PAYMENTHELD", "--at", "2026-03-05T00:00:00Z")
         self.said["pending"] = home.command("state", number_of("never")).output
         refund = payment("saver", number_of("saver"), ASKED, at("2026-03-20"), outcome="refunded")
@@ -67,14 +76,14 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
 
 def test_a_decision_says_what_follows_and_is_kept_once(story):
     assert story.said["never"] == story.said["again"]
-    assert "INV-2026-000003 is to be cancelled (Ada: billed by mistake" in story.said["never"]
+    assert f"{number_of('never')} is to be cancelled (Ada: billed by mistake" in story.said["never"]
     assert "as of 2026-03-03T00:00:00Z or later issues its credit note" in story.said["never"]
-    assert len(story.home.billing.books.cancellations()) == len(CANCELLED)
-    assert story.said["pending"].endswith("to be cancelled  billed by mistake (Ada)\n")
+    assert len(story.home.billing.books.decisions()) == len(CANCELLED) + len(("closed", "thrifty"))
+    assert story.said["pending"].endswith("CANCEL  billed by mistake (Ada), by a credit note of the next month\n")
 
 
 def test_what_cannot_be_cancelled_is_refused_with_what_to_do(story):
-    assert "release it first: billing state INV-2026-000002 PENDING" in story.said["refused"]
+    assert f"release it first: billing state {number_of('held')} PENDING" in story.said["refused"]
     assert "no document is called INV-2026-000099" in story.said["unknown"]
     assert "it is cancelled once its credit note is issued" in story.said["held again"]
 
@@ -103,7 +112,7 @@ def test_its_refill_is_pending_no_more_and_it_is_cancelled(story):
         "credits/credit_statements", FEBRUARY, payer_id="never")["refill_cents"])  # fmt: skip
     states = [row["state"] for row in story.home.rows("invoices/states", MARCH, number=number_of("never"))]
     assert states == ["PENDING", "CANCELED"]
-    assert "cancelled by CN-2026-000002: billed by mistake (Ada)" in story.home.command(
+    assert f"cancelled by {story.note('never')['number']}: billed by mistake (Ada)" in story.home.command(
         "state", number_of("never")).output  # fmt: skip
 
 
@@ -132,6 +141,28 @@ def test_what_was_spent_of_a_paid_refill_is_not_refunded(story):
     assert (note["subtotal_cents"], note["vat_cents"]) == (74_40 + 7_20, 16_32)
 
 
+@pytest.mark.parametrize("owner", ["closed", "thrifty"])
+def test_unspent_credits_are_refunded_at_the_vat_of_the_invoice_that_sold_them(story, owner):
+    note = story.note(owner)
+
+    assert story.opening(owner, FEBRUARY) == (0, 74_40, 0)
+    amounts = ("fees_cents", "prepaid_refunded_cents", "subtotal_cents", "vat_cents", "payable_cents")
+    assert [note[name] for name in amounts] == [0, 74_40, 74_40, 14_88, 89_28]
+    assert note["refers_to"] == number_of(owner)
+    assert story.opening(owner) == (0, 0, 0)
+    assert story.home.billing.books.states()[number_of(owner)] == "PAID"
+
+
+def test_what_cannot_be_refunded_is_refused_with_the_reason(story):
+    assert "brought has 5,000 cents of prepaid credits after 2026-02, and no invoice here sold any" in (
+        story.said["brought"])  # fmt: skip
+    assert "steady did not close by the end of 2026-02" in story.said["steady"]
+    assert f"what is asked for by mistake is cancelled: billing cancel {number_of('steady')}" in (
+        story.said["steady's refill"])  # fmt: skip
+    for owner in ("never", "spender"):
+        assert "is to be cancelled already (Ada" in story.said[f"{owner}'s refill"]
+
+
 def test_a_paid_invoice_stays_paid_until_what_was_received_is_given_back(story):
     books = story.home.billing.books
 
@@ -155,8 +186,17 @@ def test_the_journal_reverses_the_invoice_and_its_refill(story):
 
     assert of_invoice.height == 8
     assert set(balances["debit_cents"]) == {0}
-    advances = journal.filter(payer_id="saver", role="advances")
-    assert (advances["debit_cents"].sum(), advances["credit_cents"].sum()) == (74_40, 74_40)
+    for owner in ("closed", "saver", "thrifty"):
+        advances = journal.filter(payer_id=owner, role="advances")
+        assert (advances["debit_cents"].sum(), advances["credit_cents"].sum()) == (74_40, 74_40)
+
+
+def test_a_refill_that_was_written_off_is_no_claim_and_no_advance_any_more(story):
+    journal = story.home.generation("exports/journal", MARCH).read()
+    entry = journal.filter(kind="write_off").select("account", pl.col("debit_cents") - pl.col("credit_cents"))
+
+    assert entry.rows() == [("411000", -178_56), ("419100", 74_40), ("445740", 29_76), ("654000", 74_40)]
+    assert story.home.row("invoices/lifetimes", MARCH, payer_id="written")["given_up_cents"] == 74_40
 
 
 def test_what_is_billed_for_a_cancelled_month_is_nothing_any_more(story):
