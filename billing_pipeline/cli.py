@@ -28,7 +28,7 @@ nux:
 
 
 #: What people decide about an issued document; that it is paid or refunded is what payments say.
-_DECIDED = ["PENDING", "PROCESSING", "PAYMENTHELD", "WONTPAY", "CANCELED"]
+_DECIDED = ["PENDING", "PROCESSING", "PAYMENTHELD", "WONTPAY"]
 
 
 class MonthType(click.ParamType):
@@ -127,6 +127,23 @@ def _without_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def _decision_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Who decided what a credit note of the next month carries out, why, and from when on."""
+    options = (
+        click.option("--reason", required=True, help="Why; kept for good."),
+        click.option("--author", required=True, help="Who decides; kept for good."),
+        click.option(
+            "--at",
+            type=InstantType(),
+            help="From when on it counts: the next month closed as of then or later carries it out "
+            "[default: the last issue of a month, or change of the document].",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 class _Commands(click.Group):
     """Shows its examples as they are written, and says what is wrong without a traceback where that is known."""
 
@@ -155,6 +172,10 @@ Examples:
   billing explain INV-2026-000001 3             line 3 down to raw files and rows
   billing explain 2026-10 --organisation orga_1 --figure h
   billing state INV-2026-000001                 what became of an invoice
+  billing cancel INV-2026-000001 --reason TEXT --author NAME
+                                                credit all of it with the next month
+  billing refund INV-2026-000001 --reason TEXT --author NAME
+                                                give back what nobody spent of its refill
   billing verify                                that nothing was touched
   billing release orga_1 2026-10                bill who was parked, once that is mended
   billing whatif 2026-10 --prices FILE.csv      the month under another price list
@@ -374,6 +395,36 @@ def state(number: str, new_state: str | None, reason: str | None, author: str | 
         message = f"{new_state} needs --reason, --author and --at: the books keep all three"
         raise click.UsageError(message)
     click.echo(move_state(billing, number, State(new_state.upper()), reason=reason, author=author, at=at))
+
+
+@main.command()
+@_folder_options
+@click.argument("number", metavar="NUMBER")
+@_decision_options
+def cancel(number: str, reason: str, author: str, at: datetime | None) -> None:
+    """Cancel the issued invoice NUMBER (or PAYER/MONTH) as a whole, by a credit note of the next month.
+
+    What paid it is given back: money with its VAT, prepaid credits, then coupons. Its refill is asked for no more, or
+    what nobody spent of it is refunded.
+    """
+    from billing_pipeline.console.deciding import cancel as cancel_document
+
+    click.echo(cancel_document(_open(), number, reason=reason, author=author, at=at))
+
+
+@main.command()
+@_folder_options
+@click.argument("name", metavar="NUMBER|ORGANISATION")
+@_decision_options
+def refund(name: str, reason: str, author: str, at: datetime | None) -> None:
+    """Refund what nobody spent of the paid refill of invoice NUMBER, or of all that a closed ORGANISATION prepaid.
+
+    A credit note of the next month, at the VAT of the invoice that sold the credits, takes them off the balance.
+    """
+    from billing_pipeline.console.deciding import refund as refund_document
+
+    for sentence in refund_document(_open(), name, reason=reason, author=author, at=at):
+        click.echo(sentence)
 
 
 @main.command()

@@ -61,6 +61,8 @@ class AccountingSettings(BaseModel):
     vat_due: _Account = "445710"
     bank: _Account = "512000"
     unassigned: _Account = "471000"
+    #: Claims that were given up (WONTPAY).
+    losses: _Account = "654000"
     opening: _Account = "890000"
     sales_journal: _JournalCode = "VE"
     credit_notes_journal: _JournalCode = "AV"

@@ -7,11 +7,14 @@ from billing_pipeline.books.register import (
     Books,
     ChangeOutOfOrder,
     CorrectionOutdated,
+    Decision,
+    DecisionKind,
     DocumentChanged,
     Issued,
     IssuedMonth,
     IssueRequest,
     NotChronological,
+    NotDecidable,
     NotIssued,
 )
 from billing_pipeline.rules.numbering import MalformedNumber
@@ -25,6 +28,8 @@ __all__ = [
     "BooksTooNew",
     "ChangeOutOfOrder",
     "CorrectionOutdated",
+    "Decision",
+    "DecisionKind",
     "DocumentChanged",
     "Head",
     "IssueRequest",
@@ -32,5 +37,6 @@ __all__ = [
     "IssuedMonth",
     "MalformedNumber",
     "NotChronological",
+    "NotDecidable",
     "NotIssued",
 ]

@@ -1,13 +1,14 @@
 """The books: which documents were issued, with which number, in which state they are, which months are closed for good.
 
 Kinds of entry: `first_month`, `invoice_issued`, `month_issued`, `documents_recorded`, `state_changed`,
-`correction_approved`. An entry never changes; what follows from an issued document (payment, reminder, delivery)
-becomes an entry of its own kind.
+`correction_approved`, `invoice_cancelled`, `credits_refunded`. An entry never changes; what follows from an issued
+document (payment, reminder, delivery) becomes an entry of its own kind.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from billing_pipeline.rules.period import Month
 
 _ISSUED = "kind = 'invoice_issued'"
 _CHANGED = "kind = 'state_changed'"
+_CANCELLED = "kind = 'invoice_cancelled'"
+_DECIDED = "kind IN ('invoice_cancelled', 'credits_refunded')"
 # The keys are enforced by the store itself, on the entries' own text: there is no second table to disagree with it.
 _INDEXES = {
     "one_first_month": "CREATE UNIQUE INDEX one_first_month ON entries (kind) WHERE kind = 'first_month'",
@@ -74,7 +77,11 @@ class ChangeOutOfOrder(ValueError):
 
 
 class CorrectionOutdated(ValueError):
-    """Differences were computed before another correction of the same month was approved."""
+    """Differences were computed before another correction of the same month was approved, or an invoice cancelled."""
+
+
+class NotDecidable(ValueError):
+    """The document cannot be cancelled or refunded in its state, or at all."""
 
 
 class DocumentChanged(ValueError):
@@ -157,6 +164,30 @@ class ApprovedCorrection:
     as_of: datetime
 
 
+class DecisionKind(StrEnum):
+    """What a credit note of the next month carries out."""
+
+    #: The whole invoice is credited.
+    CANCEL = "invoice_cancelled"
+    #: What nobody spent of the credits that it sold is credited.
+    REFUND = "credits_refunded"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A decision about an issued invoice that a credit note carries out."""
+
+    seq: int
+    kind: DecisionKind
+    number: str
+    #: The month of the invoice.
+    month: Month
+    reason: str
+    author: str
+    #: The next month that is closed as of then or later issues the credit note.
+    at: datetime
+
+
 class Books:
     """The register of issued documents in one file, created where there is none.
 
@@ -190,7 +221,9 @@ class Books:
         head = self._chain.verify(known)
         issued = self.issued(as_of_seq=head.seq)
         _check_numbers(issued)
-        _check_changes(self._select(_CHANGED, (), head.seq), {document.number for document in issued})
+        numbers = {document.number for document in issued}
+        _check_changes(self._select(_CHANGED, (), head.seq), numbers)
+        _check_decisions(self._select(_DECIDED, (), head.seq), numbers)
         return head
 
     def record_first_month(self, month: Month) -> Month:
@@ -286,11 +319,12 @@ class Books:
             content_hash: the sha256 of its rows.
             author: who approved them.
             as_of: the instant whose knowledge the differences have.
-            follows: the last approval of the month that the differences count as billed; 0 where there was none.
+            follows: the last approval or cancellation of the month that the differences look at; 0 where there was
+                none.
 
         Raises:
             NotIssued: the month is not issued.
-            CorrectionOutdated: another correction of the month was approved since.
+            CorrectionOutdated: another correction of the month was approved since, or an invoice cancelled.
         """
         with self._chain.writing() as entries:
             approved = _approvals(entries, month)
@@ -300,10 +334,10 @@ class Books:
             if _last_issue_of_month(entries, month) is None:
                 message = f"{month} is not issued; close it again instead: billing close {month}"
                 raise NotIssued(message)
-            if (approved[-1].seq if approved else 0) != follows:
+            if _last_decision(entries, month) != follows:
                 message = (
-                    f"another correction of {month} was approved since these differences were computed; "
-                    f"run: billing correct {month}"
+                    f"another correction of {month} was approved, or an invoice of it cancelled, since these "
+                    f"differences were computed; run: billing correct {month}"
                 )
                 raise CorrectionOutdated(message)
             payload = {
@@ -319,6 +353,50 @@ class Books:
         """The approved corrections of a month, or of all, in the order of approval."""
         with self._chain.reading() as entries:
             return _approvals(entries, month)
+
+    def last_decision(self, month: Month) -> int:
+        """The place of the last approval or cancellation that changes what is billed for a month; 0 for none."""
+        with self._chain.reading() as entries:
+            return _last_decision(entries, month)
+
+    def decide(self, kind: DecisionKind, number: str, *, reason: str, author: str, at: datetime) -> Decision:
+        """Keep that a monthly invoice is to be cancelled, or its credits refunded; once more changes nothing.
+
+        Raises:
+            NotIssued: the number was never given.
+            NotDecidable: it is no monthly invoice, another decision about it waits for its credit note, or its state
+                does not allow it.
+            ChangeOutOfOrder: its state changed after `at` already.
+            ValueError: `at` has no time zone, or reason or author is empty.
+        """
+        _require_reason(number, f"be {_DONE[kind]}", reason, author)
+        with self._chain.writing() as entries:
+            self._chain.vouch(entries)
+            issued, history = _issued_as(entries, number), _history(entries, number)
+            waiting = _waiting_decision(entries, number)
+            if waiting is not None:
+                if (waiting.kind, waiting.reason, waiting.author) == (kind, reason, author):
+                    return waiting
+                message = (
+                    f"{number} is to be {_DONE[waiting.kind]} already ({waiting.author}: {waiting.reason}); that is "
+                    f"carried out with the next month that is closed as of {_instant_text(waiting.at)} or later"
+                )
+                raise NotDecidable(message)
+            last = follow(history)[-1]
+            _require_decidable(kind, issued, last.state)
+            _require_after(number, last, at)
+            payload = {
+                "number": number,
+                "month": str(issued.request.billing_month),
+                "reason": reason,
+                "author": author,
+                "at": _instant_text(at),
+            }
+            return _as_decision(entries.append(kind.value, payload))
+
+    def decisions(self) -> list[Decision]:
+        """Every decision to cancel an invoice or refund its credits, in the order of the books."""
+        return [_as_decision(entry) for entry in self._select(_DECIDED, (), None)]
 
     def first_issue_seq(self, month: Month) -> int | None:
         """The place in the books at which a month was issued first, or None if it was not."""
@@ -373,13 +451,12 @@ class Books:
 
         Raises:
             NotIssued: the number was never given.
-            IllegalTransition: the state cannot follow the one before, or CANCELED has no credit note.
+            IllegalTransition: the state cannot follow the one before, CANCELED has no credit note, or the document is
+                to be cancelled or refunded.
             ChangeOutOfOrder: the document changed after `at` already.
             ValueError: `at` has no time zone, or reason or author is empty.
         """
-        if not reason.strip() or not author.strip():
-            message = f"{number} cannot become {state} without a reason and an author; name both"
-            raise ValueError(message)
+        _require_reason(number, f"become {state}", reason, author)
         change = Change(number, state, datetime.fromisoformat(_instant_text(at)), reason, author=author)
         with self._chain.writing() as entries:
             self._chain.vouch(entries)
@@ -388,14 +465,12 @@ class Books:
                 return change
             last = follow(history)[-1]
             require_transition(number, last.state, state)
-            if change.at < last.at:
-                message = (
-                    f"{number} is {last.state} since {_instant_text(last.at)}; a change at {_instant_text(at)} would "
-                    f"go before it, give that instant or a later one"
-                )
-                raise ChangeOutOfOrder(message)
+            _require_after(number, last, at)
             if state is State.CANCELED:
                 _require_credit_note(entries, number)
+            elif (waiting := _waiting_decision(entries, number)) is not None:
+                message = f"{number} cannot become {state}: it is {_DONE[waiting.kind]} once its credit note is issued"
+                raise IllegalTransition(message)
             entries.append("state_changed", _change_payload(change))
         return change
 
@@ -531,13 +606,18 @@ def _begin(issued: Issued) -> list[Change]:
     return begin(issued.document, issued.as_of)
 
 
-def _history(entries: Entries, number: str) -> list[Change]:
+def _issued_as(entries: Entries, number: str) -> Issued:
     issued = entries.select(f"{_ISSUED} AND payload ->> '$.number' = ?", number)
     if not issued:
         message = f"no document has the number {number}; billing show invoices/invoices MONTH lists them"
         raise NotIssued(message)
+    return _as_issued(issued[0])
+
+
+def _history(entries: Entries, number: str) -> list[Change]:
+    issued = _issued_as(entries, number)
     changed = entries.select(f"{_CHANGED} AND payload ->> '$.number' = ? ORDER BY seq", number)
-    return [*_begin(_as_issued(issued[0])), *map(_as_change, changed)]
+    return [*_begin(issued), *map(_as_change, changed)]
 
 
 def _as_change(entry: Entry) -> Change:
@@ -568,6 +648,89 @@ def _require_credit_note(entries: Entries, number: str) -> None:
     if not entries.select(condition, CREDIT_NOTE, number):
         message = f"{number} cannot become {State.CANCELED} without a credit note that refers to it; issue that first"
         raise IllegalTransition(message)
+
+
+def _require_reason(number: str, what: str, reason: str, author: str) -> None:
+    if not reason.strip() or not author.strip():
+        message = f"{number} cannot {what} without a reason and an author; name both"
+        raise ValueError(message)
+
+
+def _require_after(number: str, last: Change, at: datetime) -> None:
+    text = _instant_text(at)
+    if at < last.at:
+        message = (
+            f"{number} is {last.state} since {_instant_text(last.at)}; a change at {text} would "
+            f"go before it, give that instant or a later one"
+        )
+        raise ChangeOutOfOrder(message)
+
+
+_DONE = {DecisionKind.CANCEL: "cancelled", DecisionKind.REFUND: "refunded"}
+
+#: Why an invoice in this state is not cancelled, and what to do instead.
+_NOT_CANCELLED = {
+    State.PROCESSING: "it is being collected; wait until that succeeded or failed",
+    State.PAYMENTHELD: "it is on hold; release it first: billing state {} PENDING",
+    State.WONTPAY: "it was written off, so that nothing is asked for any more",
+    State.CANCELED: "it is cancelled already",
+}
+
+
+def _require_decidable(kind: DecisionKind, issued: Issued, state: State) -> None:
+    number = issued.number
+    if not issued.is_monthly:
+        what = issued.request.kind.replace("_", " ")
+        message = f"{number} ({what}) is no monthly invoice, and only those are {_DONE[kind]}"
+        raise NotDecidable(message)
+    if kind is DecisionKind.CANCEL and state in _NOT_CANCELLED:
+        message = f"{number} is {state}: {_NOT_CANCELLED[state].format(number)}"
+        raise NotDecidable(message)
+    if kind is DecisionKind.REFUND and state is not State.PAID:
+        message = (
+            f"{number} is {state}, and only credits that were paid are refunded; "
+            f"what is asked for by mistake is cancelled: billing cancel {number}"
+        )
+        raise NotDecidable(message)
+
+
+def _waiting_decision(entries: Entries, number: str) -> Decision | None:
+    """The last decision about a document, unless it was a refund whose credit note is issued."""
+    kept = entries.select(f"{_DECIDED} AND payload ->> '$.number' = ? ORDER BY seq DESC LIMIT 1", number)
+    if not kept:
+        return None
+    decision = _as_decision(kept[0])
+    noted = f"{_ISSUED} AND payload ->> '$.kind' = ? AND payload ->> '$.facts.decision' = ?"
+    is_done = decision.kind is DecisionKind.REFUND and entries.select(noted, CREDIT_NOTE, decision.seq)
+    return None if is_done else decision
+
+
+def _as_decision(entry: Entry) -> Decision:
+    kept: Mapping[str, Any] = entry.payload
+    return Decision(
+        seq=entry.seq,
+        kind=DecisionKind(entry.kind),
+        number=kept["number"],
+        month=Month.parse(kept["month"]),
+        reason=kept["reason"],
+        author=kept["author"],
+        at=datetime.fromisoformat(kept["at"]),
+    )
+
+
+def _last_decision(entries: Entries, month: Month) -> int:
+    # An invoice holds corrections of older months, too.
+    concerns = f"(kind = 'correction_approved' AND payload ->> '$.month' = ?) OR {_CANCELLED}"
+    kept = entries.select(f"{concerns} ORDER BY seq DESC LIMIT 1", str(month))
+    return kept[0].seq if kept else 0
+
+
+def _check_decisions(decided: Iterable[Entry], numbers: set[str]) -> None:
+    """Check that every decision is about an issued document."""
+    for entry in decided:
+        if entry.payload["number"] not in numbers:
+            message = f"entry {entry.seq} of the books is about {entry.payload['number']}, which was never issued"
+            raise BooksDamaged(message)
 
 
 def _check_changes(changed: Iterable[Entry], numbers: set[str]) -> None:

@@ -104,6 +104,7 @@ _LABELS = {
     "top_up_paid": "paid",
     "opening": "opening balance",
     "given_back": "given back",
+    "refunded": "refunded",
     "transferred_in": "taken over",
     "transferred_out": "given away",
     "recurring": "recurring",
@@ -278,7 +279,9 @@ class _Explained:
                 return self._command("--figure", STATEMENT_FIGURES.get(step["text"], step["text"]))
             case "lines" | "discount" | "top_up" | "recurring" | "vat_on_lines":
                 return self._command()
-            case "lot" | "opening" | "given_back" | "prepaid_credit" | "transferred_in" | "transferred_out":
+            case (
+                "lot" | "opening" | "given_back" | "refunded" | "prepaid_credit" | "transferred_in" | "transferred_out"
+            ):
                 return f"billing show credits/credit_movements {self.month} --organisation {self.payer}"
             case "commitment":
                 return f"billing show accounts/spend_rules {self.month}"

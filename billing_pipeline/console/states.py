@@ -25,6 +25,11 @@ def tell_history(billing: Billing, name: str) -> Iterator[str]:
         return
     for change in follow(billing.books.histories()[number]):
         yield f"{number}  {tell_change(change)}"
+    done = {document.request.facts.get("decision") for document in billing.books.issued()}
+    for entry in billing.books.decisions():
+        if entry.number == number and entry.seq not in done:
+            told = f"{entry.reason} ({entry.author}), by a credit note of the next month"
+            yield f"{number}  {entry.at:%Y-%m-%dT%H:%M:%SZ}  {entry.kind.name}  {told}"
 
 
 def tell_change(change: Change) -> str:

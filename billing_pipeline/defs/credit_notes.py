@@ -7,7 +7,8 @@ import polars as pl
 
 from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
-from billing_pipeline.defs.corrections import DueCorrections, postpone, settled_before, without_held_back
+from billing_pipeline.defs.corrections import DueCorrections, postpone
+from billing_pipeline.defs.decisions import CreditedMonth, given_before
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.rules.corrections import BookedMonth, book_corrections
 from billing_pipeline.rules.credit_notes import (
@@ -19,13 +20,13 @@ from billing_pipeline.rules.credit_notes import (
 from billing_pipeline.rules.issuing import hash_rows
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
-from billing_pipeline.tables.corrections import CreditNotes, GivenBack, IssuedCreditNotes
+from billing_pipeline.tables.corrections import CreditNotes, IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditLots, CreditStatements, Fees
 from billing_pipeline.tables.invoices import Invoices, ParkedOrganisations
 
 CREDIT_NOTES = Table(
     "credits/credit_notes",
-    "What corrections take off issued invoices beyond the month's fees, and who gets it back. One row per credit note.",
+    "What corrections and cancellations take off issued invoices, and who gets it back. One row per credit note.",
     deps=["credits/corrections"],
 )
 CREDIT_NOTE_LINES = Table(
@@ -60,12 +61,16 @@ def book_due(
     return due, booked
 
 
-def draft_notes(billing: Billing, month: Month, left_over: pl.DataFrame) -> DraftedCreditNotes:
-    """The credit notes of what a month's invoices have no room for."""
+def draft_notes(
+    billing: Billing, month: Month, left_over: pl.DataFrame, cancelled: CreditedMonth
+) -> DraftedCreditNotes:
+    """The credit notes of what a month's invoices have no room for, and of the invoices that it cancels."""
     invoices: dict[tuple[str, str], CorrectedInvoice] = {}
-    for key in left_over["origin_month"].unique().sort():
+    concerned = {*left_over.select("corrected_payer_id", "origin_month").iter_rows()}
+    concerned |= {(one.payer_id, one.month) for one in cancelled.invoices}
+    for key in sorted({origin_month for _, origin_month in concerned}):
         origin = Month.parse(key)
-        payers = left_over.filter(pl.col("origin_month") == key).select(payer_id="corrected_payer_id").unique()
+        payers = pl.DataFrame({"payer_id": [payer for payer, origin_month in sorted(concerned) if origin_month == key]})
         rows, statements, lots = (
             generation.read().join(payers, on="payer_id", how="semi")
             for generation in (
@@ -80,7 +85,9 @@ def draft_notes(billing: Billing, month: Month, left_over: pl.DataFrame) -> Draf
             CreditLots.validate(lots, cast=True),
             origin,
         )
-    return draft_credit_notes(left_over, invoices, _given_before(billing, month), month)
+    return draft_credit_notes(
+        left_over, invoices, given_before(billing, month), month, cancelled.invoices, cancelled.prepaid
+    )
 
 
 def publish_notes(
@@ -93,20 +100,12 @@ def publish_notes(
     as_of, inputs = billing.as_of(month), inputs_of({"credits/corrections": billing.read("credits/corrections", month)})
     with billing.warehouse.publishing(CREDIT_NOTES.key, partition(month), as_of=as_of, inputs=inputs) as publication:
         publication.write("rows", notes)
-        publication.write("given_back", pl.concat([_given_before(billing, month), given]))
+        publication.write("given_back", pl.concat([given_before(billing, month), given]))
     billing.warehouse.publish(CREDIT_NOTE_LINES.key, partition(month), lines, as_of=as_of, inputs=inputs)
     return {
         CREDIT_NOTES.key: Report({"dagster/row_count": notes.height} | total_amounts(notes, "fees", "payable")),
         CREDIT_NOTE_LINES.key: Report({"dagster/row_count": lines.height}),
     }
-
-
-def _given_before(billing: Billing, month: Month) -> dy.DataFrame[GivenBack]:
-    """What the credit notes of the months before gave back; those of parked payers were not issued."""
-    before = settled_before(billing, CREDIT_NOTES.key, month)
-    if before is None:
-        return GivenBack.create_empty()
-    return GivenBack.validate(without_held_back(billing, before.read("given_back"), "holder_id", month.previous))
 
 
 def read_notes(billing: Billing, month: Month) -> dy.DataFrame[CreditNotes]:
@@ -153,7 +152,8 @@ def _request(row: Mapping[str, object], lines: pl.DataFrame, month: Month) -> Is
     """A credit note as the books take it; its reference is the invoice and the month that has no room for more."""
     facts = (
         "currency", "fees_cents", "subtotal_cents", "vat_cents", "payable_cents", "prepaid_given_back_cents",
-        "free_given_back_cents", "holder_id", "refers_to",
+        "free_given_back_cents", "refill_cancelled_cents", "prepaid_refunded_cents", "decision",
+        "holder_id", "refers_to",
     )  # fmt: skip
     own = lines.filter(payer_id=row["payer_id"], refers_to=row["refers_to"])
     return IssueRequest(

@@ -12,6 +12,7 @@ import polars as pl
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.corrections import CORRECTIONS, due_corrections, publish_corrections
 from billing_pipeline.defs.credit_notes import CREDIT_NOTE_LINES, CREDIT_NOTES, book_due, draft_notes, publish_notes
+from billing_pipeline.defs.decisions import cancelled_states, find_credited
 from billing_pipeline.defs.evidence import check_charges
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.defs.states import known_by, record_payments
@@ -103,7 +104,7 @@ def open_month(billing: Billing, month: Month, before: MonthBefore, grants_by_no
     """The accounts of the month, from its predecessor, the payments that it read and the states as of then."""
     organisations = _accounts_table(billing, month, "organisations")
     agreements = _accounts_table(billing, month, "refill_agreements")
-    states = billing.books.states(known_by(billing, month))
+    states = billing.books.states(known_by(billing, month)) | cancelled_states(billing, month)
     issued = [
         (request.payer_id, str(request.billing_month), request.reference, invoice.number, states.get(invoice.number))
         for invoice in billing.books.issued()
@@ -208,7 +209,8 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     fees, adjustments, shares = adjust_charges(charges, rules, current, period)
     due = due_corrections(billing, month, current, without(opened.accounts, parked), parked)
     due, booked = book_due(billing, month, due, fees)
-    credited = draft_notes(billing, month, booked.left_over)
+    cancelled = find_credited(billing, month, current, without(opened.accounts, parked), opened.movements)
+    credited = draft_notes(billing, month, booked.left_over, cancelled)
     fees, shares = booked.fees, pl.concat([shares, booked.shares])
     accounts = provision_accounts(
         without(opened.accounts, parked),

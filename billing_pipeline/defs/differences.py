@@ -14,6 +14,7 @@ from billing_pipeline.defs import accounts, rating, usage
 from billing_pipeline.defs.billing import Billing, partition
 from billing_pipeline.defs.corrections import DIFFERENCES, NotCorrectable, approved_rows
 from billing_pipeline.defs.credits import problems_of
+from billing_pipeline.defs.decisions import cancelled_differences
 from billing_pipeline.defs.monthly import Report, Table, materialise_aside, monthly_assets, total_amounts
 from billing_pipeline.defs.releases import is_held_back
 from billing_pipeline.rules.balances import current_organisations
@@ -49,13 +50,16 @@ def differences(context: dg.AssetExecutionContext, billing: Billing, month: Mont
         )
         raise NotCorrectable(message)
     aside = _rate_again(billing, month)
+    follows = billing.books.last_decision(month)
     approved = billing.books.approved_corrections(month)
     held_back = _held_back(billing, aside, month)
     rated = _lines_of_now(aside, month, held_back)
     billed = billing.settled("invoices/invoice_lines", month)
+    # A line may have been corrected more than once.
+    so_far = pl.concat([approved_rows(billing, approved).drop("approval"), cancelled_differences(billing, month)])
     compared = compare_lines(
         InvoiceLines.validate(without(_as_lines(billed), held_back), cast=True),
-        Differences.validate(without(approved_rows(billing, approved), held_back), cast=True),
+        Differences.cast(without(so_far, held_back)),
         rated,
         month,
     )
@@ -67,7 +71,7 @@ def differences(context: dg.AssetExecutionContext, billing: Billing, month: Mont
         partition(month),
         as_of=billing.as_of(month),
         inputs=inputs,
-        facts={"follows": approved[-1].seq if approved else 0},
+        facts={"follows": follows},
     ) as publication:
         publication.write("rows", compared)
         publication.write("sources", sources.read().join(compared, on="line_id", how="semi").sort("line_id", "feed"))

@@ -24,6 +24,7 @@ from billing_pipeline.rules.equations import (
 )
 from billing_pipeline.rules.journal import (
     Postings,
+    WrittenOff,
     enter_postings,
     held_balances,
     lacking_postings,
@@ -31,7 +32,9 @@ from billing_pipeline.rules.journal import (
     post_openings,
     post_payments,
     post_transfers,
+    post_write_offs,
 )
+from billing_pipeline.rules.lifecycle import State, follow
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import Takeovers, find_takeovers, first_organisations
@@ -72,7 +75,9 @@ _SETTLED = (
             "entries_are_balanced": "Debits = credits, entry by entry and in all.",
             "entries_are_numbered": "Each journal numbers its entries from 1 without a gap, in order of validation.",
             "invoices_are_journalled": "Σ invoices = Σ journal, document by document.",
-            "advances_are_held": "Per organisation: −4191 = prepaid balance + what is invoiced of it and not settled.",
+            "advances_are_held": (
+                "Per organisation: −4191 = prepaid balance + what is invoiced of it and not settled or written off."
+            ),
             "receivables_are_open": "Per organisation: 411 = its open invoices.",
         },
     )
@@ -115,6 +120,8 @@ def write_journal(billing: Billing, month: Month) -> Generation:
     lacking = lacking_postings(issued.postings(), everything)
     organisations = last.organisations()
     chart = billing.settings.chart_of_accounts
+    written_off = post_write_offs(_written_off(billing, issued), lacking, last.payments(), everything, organisations)
+    lacking = Postings.validate(pl.concat([lacking, written_off]))
     payments = post_payments(
         last.payments(),
         lacking,
@@ -259,7 +266,7 @@ class _MonthIssued:
                 .with_columns(
                     free_used_cents=0 - pl.col("free_given_back_cents"),
                     prepaid_used_cents=0 - pl.col("prepaid_given_back_cents"),
-                    refill_cents=pl.lit(0, pl.Int64),
+                    refill_cents=pl.col("refill_cancelled_cents") + pl.col("prepaid_refunded_cents"),
                 )
             )
         columns = [
@@ -298,12 +305,62 @@ class _MonthIssued:
 
     def validated_on(self, billing: Billing, lacking: pl.DataFrame) -> date:
         """The date of the documents that are written down now, or, where there are none, of what the month saw."""
-        documents = lacking.filter(pl.col("invoice_number").is_not_null())["posted_on"]
+        is_document = pl.col("kind").is_in(["invoice", "credit_note"])
+        documents = lacking.filter(is_document)["posted_on"]
         seen = as_of(self.tables["credits/credit_statements"]).astimezone(billing.settings.zone).date()
         return documents.max() or seen
 
     def _billed(self, table: str) -> pl.DataFrame:
         return without(self.tables[table].read(), self.tables["invoices/parked_organisations"].read())
+
+
+def _written_off(billing: Billing, issued: "_MonthIssued") -> dy.DataFrame[WrittenOff]:
+    """The invoices that were written off by a month's `as_of`, once the month has given their refills up.
+
+    Those of a payer that is held back wait with its account.
+    """
+    until = as_of(issued.tables["credits/credit_statements"])
+    rows = []
+    histories = billing.books.histories(until)
+    for document in billing.books.issued():
+        change = follow(histories.get(document.number, []))[-1:]
+        if not change or change[0].state is not State.WONTPAY:
+            continue
+        payer, origin = document.request.payer_id, document.request.billing_month
+        refill, holder = 0, payer
+        if document.is_monthly:
+            statement = billing.settled("credits/credit_statements", origin).read().filter(payer_id=payer)
+            refill = int(statement["refill_cents"].sum())
+        if refill:
+            found = _given_up_by(billing, payer, origin, issued.month)
+            if found is None:
+                continue
+            holder = found
+        rows.append(
+            {
+                "number": document.number,
+                "posted_on": change[0].at.astimezone(billing.settings.zone).date(),
+                "reason": change[0].reason,
+                "refill_cents": refill,
+                "holder_id": holder,
+            }
+        )
+    return WrittenOff.validate(pl.DataFrame(rows, schema=WrittenOff.create_empty().schema))
+
+
+def _given_up_by(billing: Billing, payer: str, origin: Month, until: Month) -> str | None:
+    """Whose account gave up the refill of an invoice, up to a month; None as long as none did."""
+    month = origin.next
+    while not until < month:
+        moved = billing.settled("credits/credit_movements", month).read()
+        billed = without(moved, billing.settled("invoices/parked_organisations", month).read())
+        is_own = (pl.col("payer_id") == payer) & (pl.col("grant_id") == str(origin))
+        is_taken_over = pl.col("grant_id") == f"{origin} of {payer}"
+        found = billed.filter(pl.col("kind").cast(pl.String) == "given_up", is_own | is_taken_over)
+        if found.height:
+            return str(found["payer_id"][0])
+        month = month.next
+    return None
 
 
 def _require_order(billing: Billing, month: Month) -> None:

@@ -11,6 +11,7 @@ from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
 from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes, publish_numbered, read_notes
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
+from billing_pipeline.defs.decisions import cancel_documents, due_decisions
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
 from billing_pipeline.defs.specific import (
     SPECIFIC_DRAFTS,
@@ -309,6 +310,7 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     serials = [i.serial for i in billing.books.issued() if i.series == series and i.issued_on.year == year]
     equations = [numbers_are_gapless(serials, f"{series}-{year}"), invoices_are_their_drafts(drafts, invoices)]
     record_payments(billing, month, read_month_before(billing, month).refills, billing.as_of(month))
+    cancel_documents(billing, month, notes)
     return {
         "invoices/invoices": Report(
             {"dagster/row_count": invoices.height} | total_amounts(invoices, *_TOTALS), equations
@@ -404,6 +406,7 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame, besid
             f"invoices of {month} cannot be dated {issued_on}, before the period's end; issue on {last_day} or later"
         )
         raise MonthOutOfOrder(message)
+    _require_decisions_counted(billing, month)
     before = read_month_before(billing, month)
     grants = billing.read("credits/opened_grants", month).read()
     record_payments(billing, month, before.refills, known_by(billing, month))
@@ -435,3 +438,22 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame, besid
             f"run: billing bill {month} --issue-date {issued_on}"
         )
         raise DraftOutdated(message)
+
+
+def _require_decisions_counted(billing: Billing, month: Month) -> None:
+    """Every cancellation and refund that is due is among the drafts, or its payer is held back.
+
+    Raises:
+        DraftOutdated: one was decided since.
+    """
+    counted = set(billing.read("credits/credit_notes", month).read("given_back")["decision"].drop_nulls())
+    parked = set(billing.read("invoices/parked_organisations", month).read()["payer_id"])
+    stated = set(billing.read("credits/credit_statements", month).read()["payer_id"])
+    for entry, issued in due_decisions(billing, month):
+        payer = issued.request.payer_id
+        if entry.seq not in counted and payer in stated and payer not in parked:
+            message = (
+                f"that {entry.number} is to be credited was decided after {month} was closed; "
+                f"run: billing close {month}"
+            )
+            raise DraftOutdated(message)

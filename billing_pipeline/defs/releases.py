@@ -12,6 +12,7 @@ import polars as pl
 
 from billing_pipeline.defs.billing import Billing, partition, released_table
 from billing_pipeline.defs.credit_notes import number_notes, publish_numbered
+from billing_pipeline.defs.decisions import cancel_documents
 from billing_pipeline.defs.documents import add_document
 from billing_pipeline.defs.exports import JOURNAL, write_journal
 from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, number_drafts, require_issuable
@@ -117,7 +118,9 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     others = Invoices.validate(invoices.read(), cast=True).filter(pl.col("payer_id") != payer)
     _publish(billing, invoices, {"rows": pl.concat([others, numbered]).sort("number")}, aside, payer, month)
     publish_beside(billing, month, beside)
-    publish_numbered(billing, month, number_notes(aside, month, payer))
+    notes = number_notes(aside, month, payer)
+    publish_numbered(billing, month, notes)
+    cancel_documents(billing, month, notes)
     before = billing.books.issued_month(month)
     generations = {
         **(dict(before.generations) if before else {}),

@@ -9,7 +9,7 @@ from billing_pipeline.books import Issued
 from billing_pipeline.defs.billing import Billing, as_of, partition
 from billing_pipeline.defs.monthly import Report, Table
 from billing_pipeline.rules.balances import may_pay
-from billing_pipeline.rules.lifecycle import follow
+from billing_pipeline.rules.lifecycle import CREDIT_NOTE, follow
 from billing_pipeline.rules.payments import Receivables, settle_documents
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import find_takeovers, first_organisations, taken_over
@@ -91,6 +91,7 @@ def _list_states(billing: Billing, issued: Sequence[Issued], as_of: datetime) ->
 
 def _receivable(document: Issued) -> dict[str, object]:
     request = document.request
+    is_note = request.kind == CREDIT_NOTE
     return {
         "number": document.number,
         "kind": request.kind,
@@ -98,4 +99,6 @@ def _receivable(document: Issued) -> dict[str, object]:
         "billing_month": str(request.billing_month) if document.is_monthly else None,
         "payable_cents": document.document.payable_cents,
         "currency": request.facts["currency"],
+        "refers_to": request.facts.get("refers_to") if is_note else None,
+        "credits_at": document.as_of if is_note and request.facts.get("decision") is None else None,
     }

@@ -52,9 +52,19 @@ TEXTS: Final[Mapping[str, str]] = {
     "credited_fees_note": "{period}, see the details",
     "prepaid_given_back": "Prepaid credits given back",
     "free_given_back": "Free credits given back",
+    "refill_cancelled": "Prepaid credits that are not to be refilled any more",
+    "prepaid_refunded": "Prepaid credits refunded",
     "terms_credit_note": (
         "This credit note corrects invoice {number} of {day}, which stays as it was issued. Credits that had paid it "
         "are back on your balance; free credits whose validity has ended lapse."
+    ),
+    "terms_cancellation": (
+        "This credit note cancels invoice {number} of {day}, which need not be paid any more. Credits that had paid it "
+        "are back on your balance; free credits whose validity has ended lapse."
+    ),
+    "terms_refund": (
+        "This credit note refunds prepaid credits that invoice {number} of {day} sold and that were not used; they are "
+        "no longer on your balance."
     ),
     # Documents beside the monthly invoice
     "performed": "Date of service",
@@ -161,6 +171,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "line_discount": "Discount of {rate}",
     "usage_of_month": "Usage of {month}",
     "corrected": "Correction of {month}, {cause}: {billed} billed, {rated} now",
+    "corrected_cancelled": "cancelled",
     "corrected_late": "usage that came late",
     "corrected_withdrawn": "usage that was withdrawn",
     "corrected_price": "another price",

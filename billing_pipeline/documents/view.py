@@ -489,6 +489,7 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
     message = TEXTS["credited" if note["payable_cents"] else "nothing_in_money"]
     given_back = (("prepaid_given_back", -note["prepaid_given_back_cents"]),)
     given_back += (("free_given_back", -note["free_given_back_cents"]),)
+    given_back += tuple((name, note[f"{name}_cents"]) for name in ("refill_cancelled", "prepaid_refunded"))
     credited = TEXTS["credited_fees_note"].format(period=period)
     totals = (
         TotalView(TEXTS["credited_fees"], credited, money(note["fees_cents"]), is_total=True),
@@ -517,7 +518,7 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         panel=PanelView(amount=money(note["payable_cents"]), message=message, bank=()),
         totals=totals,
         services=(),
-        terms=TEXTS["terms_credit_note"].format(**corrected),
+        terms=TEXTS[_credit_terms(note)].format(**corrected),
         legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         steps=None,
         statement=(),
@@ -531,6 +532,13 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         details_total=FactView(TEXTS["credited_fees"], money(note["fees_cents"])),
         annex=None,
     )
+
+
+def _credit_terms(note: _Row) -> str:
+    """What a credit note is for: corrections, unspent credits, or a whole invoice."""
+    if note["decision"] is None:
+        return "terms_credit_note"
+    return "terms_cancellation" if note["fees_cents"] or note["refill_cancelled_cents"] else "terms_refund"
 
 
 def _require_consistency(draft: _Row, lines: Sequence[_Row], statements: Sequence[_Row]) -> None:

@@ -21,6 +21,7 @@ _ROOTS = {
     "vat_due": "Liabilities",
     "revenue": "Income",
     "reductions": "Income",
+    "losses": "Expenses",
     "opening": "Equity",
 }
 

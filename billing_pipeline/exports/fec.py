@@ -24,6 +24,7 @@ _ACCOUNTS = {
     "vat_due": "TVA collectée",
     "bank": "Banque",
     "unassigned": "Compte d'attente",
+    "losses": "Pertes sur créances irrécouvrables",
     "opening": "Bilan d'ouverture",
 }
 _JOURNALS = {
@@ -31,6 +32,7 @@ _JOURNALS = {
     "credit_note": "Avoirs",
     "payment": "Règlements",
     "transfer": "Opérations diverses",
+    "write_off": "Opérations diverses",
     "opening": "À nouveaux",
 }
 

@@ -234,7 +234,8 @@ def balances_continue(
         before: the month before's, under whoever holds their credits now.
         openings: `opening_cents` of prepaid balances that enter, per payer.
         given_up: `given_up_cents` of refills whose invoices will not be paid, per payer.
-        given_back: `given_back_cents` that credit notes give back to prepaid credits, per payer.
+        given_back: `given_back_cents` that credit notes give back to prepaid credits, less what they refund of them,
+            per payer.
         topped_up: `topped_up_cents` of top-ups that are paid, per payer.
     """
     letters = ("prepaid_before_cents", "prepaid_used_cents", "pending_cents", "refill_cents")

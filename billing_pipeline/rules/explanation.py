@@ -621,6 +621,13 @@ def _prepaid_before(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
         amount=pl.col("amount_cents"),
         text=pl.lit("by credit notes"),
     )
+    yield _steps(
+        arrivals.filter(kind == "refunded"),
+        "prepaid_before",
+        "refunded",
+        amount=pl.col("amount_cents"),
+        text=pl.lit("by credit notes"),
+    )
     # Free lots that changed their payer are no part of b; ids of grants hold no blank.
     moved = arrivals.filter(pl.col("grant_id").str.starts_with("prepaid of "))
     for movement in ("transferred_in", "transferred_out"):

@@ -6,6 +6,9 @@ Prepaid credits are advances from when the refill is invoiced until they are use
 advances: an organisation's advances are its prepaid balance and its pending refills and top-ups. Granting and losing
 free credits changes nothing.
 
+What is open of an invoice that was written off is a claim no more: its pending VAT and its refill are reversed with it,
+and the rest is a loss. A part that was paid stays what it paid: fees first, then credits that stay an advance.
+
 A payment pays the invoice that it names, up to what is open of it; what is more, or names none, waits as unassigned.
 What a payment does is computed anew from all documents each time, and what the journal lacks of it is added: so an
 invoice that is issued later, a payment that is withdrawn and a credit note move money by entries of their own.
@@ -61,6 +64,7 @@ class ChartOfAccounts:
     vat_due: str
     bank: str
     unassigned: str
+    losses: str
     opening: str
     sales_journal: str
     credit_notes_journal: str
@@ -196,6 +200,78 @@ def post_transfers(
             moved.with_columns(payer_id="departed_id"),
             moved.with_columns(payer_id="successor_id", amount_cents=-pl.col("amount_cents")),
         ]
+    )
+
+
+class WrittenOff(dy.Schema):
+    """One row per invoice that was written off and whose entry may still be missing."""
+
+    number = dy.String(primary_key=True)
+    #: The day of the decision.
+    posted_on = dy.Date()
+    reason = dy.String()
+    #: Its refill, that was given up with it, and whose advance that is.
+    refill_cents = dy.Int64(min=0)
+    holder_id = organisation_id()
+
+
+def post_write_offs(
+    written_off: dy.DataFrame[WrittenOff],
+    documents: dy.DataFrame[Postings],
+    payments: dy.DataFrame[Payments],
+    journal: dy.DataFrame[Journal],
+    organisations: dy.DataFrame[Organisations],
+) -> dy.DataFrame[Postings]:
+    """The entries that take what is open of written-off invoices off the accounts, each once and for good.
+
+    Args:
+        written_off: the invoices.
+        documents: postings of documents that the journal does not have yet.
+        payments: every payment that is known.
+        journal: every posting so far.
+        organisations: every version of the month.
+    """
+    invoices = _invoices(pl.concat([_signed(journal), documents]))
+    received = (
+        assign_payments(payments, invoices, journal, organisations)
+        .group_by("invoice_number", "currency")
+        .agg(pl.col("received_cents").sum())
+    )
+    asks, vat = pl.col("payable_cents"), pl.col("vat_cents").cast(pl.Int128)
+    written = journal.filter(pl.col("kind").cast(pl.String) == "write_off")
+    claims = (
+        written_off.join(written, left_on="number", right_on="piece", how="anti")
+        .join(invoices, left_on="number", right_on="invoice_number")
+        .filter(asks > 0)
+        .join(received, left_on=["number", "currency"], right_on=["invoice_number", "currency"], how="left")
+        .with_columns(paid_cents=pl.min_horizontal(pl.col("received_cents").fill_null(0).clip(lower_bound=0), asks))
+        .with_columns(
+            open_cents=asks - pl.col("paid_cents"),
+            open_vat=(vat - rounded_half_away(pl.col("paid_cents").cast(pl.Int128) * vat, asks)).cast(pl.Int64),
+        )
+        .with_columns(net_cents=pl.col("open_cents") - pl.col("open_vat"))
+        .with_columns(advance_cents=pl.min_horizontal("refill_cents", "net_cents"))
+        .with_columns(
+            book=pl.lit("operations"),
+            kind=pl.lit("write_off"),
+            piece="number",
+            invoice_number="number",
+            label=pl.format("Write-off {}, {}: {}", "number", "payer_id", "reason"),
+        )
+    )
+    sides = {
+        "receivable": -pl.col("open_cents"),
+        "vat_pending": pl.col("open_vat"),
+        "advances": pl.col("advance_cents"),
+        "losses": pl.col("net_cents") - pl.col("advance_cents"),
+    }
+    return _postings(
+        claims.with_columns(
+            payer_id=pl.col("holder_id" if role == "advances" else "payer_id"),
+            role=pl.lit(role),
+            amount_cents=amount,
+        )
+        for role, amount in sides.items()
     )
 
 
@@ -431,8 +507,20 @@ def held_balances(
         billing_month: the month; who has no statement in it may hold more by now, which it does not tell.
         beside: numbers of invoices beside the monthly ones.
     """
-    asked = issued.group_by("invoice_number", "currency").agg(
-        pl.col("payer_id", "billing_month").first(), asked_cents=pl.col("payable_cents").sum()
+    written = journal.filter(pl.col("kind").cast(pl.String) == "write_off").with_columns(
+        amount_cents=pl.col("debit_cents") - pl.col("credit_cents")
+    )
+    claims = written.filter(pl.col("role").cast(pl.String) == "receivable")
+    columns = ["invoice_number", "payer_id", "billing_month", "currency"]
+    asked = (
+        pl.concat(
+            [
+                issued.select(*columns, "payable_cents"),
+                claims.select(*columns, payable_cents="amount_cents"),
+            ]
+        )
+        .group_by("invoice_number", "currency", maintain_order=True)
+        .agg(pl.col("payer_id", "billing_month").first(), asked_cents=pl.col("payable_cents").sum())
     )
     received = (
         assign_payments(payments, asked, journal, organisations, beside)
@@ -450,10 +538,19 @@ def held_balances(
         .group_by("payer_id", "currency")
         .agg(receivable_cents=(asks - pl.col("paid_cents")).sum())
     )
-    # A refill that was given up stays an advance, as its invoice stays a claim, until accountants write both off.
-    held_by_payer = pl.sum_horizontal("prepaid_cents", "pending_cents", "pending_top_ups_cents", "given_up_cents")
-    advances = lifetimes.filter(pl.col("billed_month") == billing_month).select(
-        "payer_id", "currency", advances_cents=held_by_payer
+    # A refill or top-up that was given up stays an advance, as its invoice stays a claim, until both are written off.
+    written_off = (
+        written.filter(pl.col("role").cast(pl.String) == "advances")
+        .group_by("payer_id", "currency")
+        .agg(written_cents=0 - pl.col("amount_cents").sum())
+    )
+    held_by_payer = pl.sum_horizontal(
+        "prepaid_cents", "pending_cents", "pending_top_ups_cents", "given_up_cents", "written_cents"
+    )
+    advances = (
+        lifetimes.filter(pl.col("billed_month") == billing_month)
+        .join(written_off, on=["payer_id", "currency"], how="left")
+        .select("payer_id", "currency", advances_cents=held_by_payer)
     )
     departed = (
         journal.join(takeovers, on="payer_id", how="semi")
@@ -487,10 +584,10 @@ def _signed(journal: dy.DataFrame[Journal]) -> pl.DataFrame:
 
 
 def _invoices(postings: pl.DataFrame) -> pl.DataFrame:
-    """What each invoice asks for with its credit notes, and its VAT."""
+    """What each invoice asks for with its credit notes, less what was written off, and its VAT."""
     amount, role = pl.col("amount_cents"), pl.col("role")
     return (
-        postings.filter(pl.col("kind").is_in(["invoice", "credit_note"]))
+        postings.filter(pl.col("kind").is_in(["invoice", "credit_note", "write_off"]))
         .sort(pl.col("kind") != "invoice", "posted_on", "piece")
         .group_by("invoice_number", "currency", maintain_order=True)
         .agg(

@@ -7,7 +7,7 @@
              PROCESSING -> PENDING      the payment failed
              PENDING <-> PAYMENTHELD    on hold: nobody is reminded; a payment that covers it releases it
              PENDING -> WONTPAY         written off
-             PENDING -> CANCELED        by a credit note
+             PENDING -> CANCELED        by credit notes for all of it
 
 What an issued document says never changes; only its state does, and each change is an entry of its own in the books.
 """
@@ -87,6 +87,17 @@ class Payment(NamedTuple):
     received_at: datetime
     outcome: str
     paid_cents: int
+    #: It names a credit note of the document, so that it may give back what another one received.
+    is_of_note: bool = False
+
+
+class Credit(NamedTuple):
+    """A credit note for corrections of a document."""
+
+    number: str
+    #: When it was issued.
+    known_at: datetime
+    credited_cents: int
 
 
 class Settlement(NamedTuple):
@@ -132,37 +143,62 @@ def follow(changes: Iterable[Change]) -> list[Change]:
 
 
 def apply_payments(
-    document: Document, history: Sequence[Change], payments: Iterable[Payment], until: datetime
+    document: Document,
+    history: Sequence[Change],
+    payments: Iterable[Payment],
+    until: datetime,
+    corrected_by: Iterable[Credit] = (),
 ) -> Settlement:
-    """The changes that payments cause and that the history does not have yet.
+    """The changes that payments and credit notes cause and that the history does not have yet.
 
     Payments that become known at one instant count together, and none before the issue. An invoice is paid once what
     was received, less refunds, reaches what it asks; less leaves it as it is, and a failed payment takes it back from
     processing. It is refunded once everything that was received is given back. A credit note is paid by refunds.
+
+    What credit notes for corrections take off an invoice needs not be received: once both reach what it asks it is
+    paid, or, if nothing was received, cancelled.
 
     Args:
         document: what was issued.
         history: its changes so far, the first ones included.
         payments: all that name it, in its currency, in any order.
         until: what becomes known later is not looked at.
+        corrected_by: credit notes for corrections of it.
     """
     known = list(history)
     issued_at = known[0].at
     counted, refused, caused = 0, [], []
-    for at, batch in _batches(document, payments, issued_at, until):
-        for payment in batch:
+    noted = sorted((credit for credit in corrected_by if credit.known_at <= until), key=lambda credit: credit.known_at)
+    batches = dict(_batches(document, payments, issued_at, until))
+    for at in sorted(batches.keys() | {credit.known_at for credit in noted}):
+        for payment in (batch := batches.get(at, [])):
             amount = _amount(document, payment)
-            if counted + amount < 0:
-                refused.append(payment)
-            else:
+            if counted + amount >= 0:
                 counted += amount
+            elif payment.is_of_note:
+                counted = 0
+            else:
+                refused.append(payment)
         state = _state_at(known, at)
         accepted = [payment for payment in batch if payment not in refused]
-        for new, payment, reason in _moves(state, document, counted, accepted):
-            change = Change(document.number, new, at, reason, payment_id=payment.payment_id)
-            known.append(change)
-            caused.append(change)
+        credited = [credit for credit in noted if credit.known_at <= at]
+        owed_cents = document.payable_cents - sum(credit.credited_cents for credit in credited)
+        changes = [
+            Change(document.number, new, at, reason, payment_id=payment.payment_id)
+            for new, payment, reason in _moves(state, document, owed_cents, counted, accepted)
+        ]
+        if not changes and credited and credited[-1].known_at == at:
+            changes = list(_credited_moves(state, document.number, owed_cents, counted, credited[-1]))
+        known += changes
+        caused += changes
     return Settlement(caused, refused)
+
+
+def _credited_moves(state: State, number: str, owed_cents: int, counted: int, credit: Credit) -> Iterator[Change]:
+    """What the last credit note does to an invoice that is not paid, if it leaves nothing to be received."""
+    if state is State.PENDING and counted >= owed_cents:
+        new, what = (State.PAID, "covered by payments and") if counted > 0 else (State.CANCELED, "credited by")
+        yield Change(number, new, credit.known_at, f"{what} {credit.number}")
 
 
 def _batches(
@@ -199,11 +235,11 @@ def _state_at(changes: Sequence[Change], at: datetime) -> State:
 
 
 def _moves(
-    state: State, document: Document, counted: int, batch: Sequence[Payment]
+    state: State, document: Document, owed_cents: int, counted: int, batch: Sequence[Payment]
 ) -> Iterator[tuple[State, Payment, str]]:
     paying, undoing = ("refunded", "succeeded") if document.kind == CREDIT_NOTE else ("succeeded", "refunded")
     last = {payment.outcome: payment for payment in batch}
-    if state in OPEN and counted >= document.payable_cents and paying in last:
+    if state in OPEN and counted >= owed_cents and paying in last:
         if state is State.PAYMENTHELD:
             yield State.PENDING, last[paying], "released by a payment"
         yield State.PAID, last[paying], "covered by payments"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.rules.lifecycle import Change, Document, Payment, apply_payments
+from billing_pipeline.rules.lifecycle import CREDIT_NOTE, Change, Credit, Document, Payment, apply_payments
 from billing_pipeline.tables.accounts import Payments
 from billing_pipeline.tables.columns import organisation_id
 
@@ -23,6 +23,10 @@ class Receivables(dy.Schema):
     billing_month = dy.String(nullable=True)
     payable_cents = dy.Int64(min=0)
     currency = dy.String(min_length=3, max_length=3)
+    #: The invoice that a credit note corrects; null for invoices.
+    refers_to = dy.String(nullable=True)
+    #: From when on a credit note for corrections counts; null for all others: what a decision credits is told by it.
+    credits_at = dy.Datetime(time_unit="us", time_zone="UTC", nullable=True)
 
 
 class SettledDocuments(NamedTuple):
@@ -71,6 +75,8 @@ def settle_documents(
 ) -> SettledDocuments:
     """What the payments that are known change: see `rules.lifecycle.apply_payments`.
 
+    A payment that names a credit note counts for the invoice that it corrects, too.
+
     Args:
         documents: issued ones.
         histories: their changes so far, by number.
@@ -81,14 +87,29 @@ def settle_documents(
     named = name_documents(documents.select("number", "payer_id", "billing_month", owed="currency"))
     matched = match_payments(payments, named, may_pay).filter(pl.col("currency") == pl.col("owed"))
     columns = ("payment_id", "known_at", "received_at", "outcome", "paid_cents")
+    notes = documents.drop_nulls("refers_to")
+    corrects = dict(notes.filter(pl.col("kind") == CREDIT_NOTE).select("number", "refers_to").iter_rows())
     told: dict[str, list[Payment]] = {}
     for number, *values in matched.select("number", *columns).iter_rows():
         told.setdefault(number, []).append(Payment(*values))
+        if number in corrects:
+            told.setdefault(corrects[number], []).append(Payment(*values, is_of_note=True))
+    credited: dict[str, list[Credit]] = {}
+    for invoice, *noted in (
+        notes.drop_nulls("credits_at").select("refers_to", "number", "credits_at", "payable_cents").iter_rows()
+    ):
+        credited.setdefault(invoice, []).append(Credit(*noted))
     changes: list[Change] = []
     refused: list[tuple[str, str, str]] = []
-    receivables = documents.filter(pl.col("number").is_in(list(told)))
+    receivables = documents.filter(pl.col("number").is_in([*told, *credited]))
     for number, kind, payer, payable in receivables.select("number", "kind", "payer_id", "payable_cents").iter_rows():
-        settlement = apply_payments(Document(number, kind, payable), histories[number], told[number], until)
+        settlement = apply_payments(
+            Document(number, kind, payable),
+            histories[number],
+            told.get(number, ()),
+            until,
+            credited.get(number, ()),
+        )
         changes += settlement.changes
         refused += [(payer, number, payment.payment_id) for payment in settlement.refused]
     rows = pl.DataFrame(

@@ -114,10 +114,12 @@ class WaitingCorrections(dy.Schema):
 
 
 class CreditNotes(Drafts):
-    """One row per credit note: what negative corrections take off an issued invoice beyond the fees of the next one.
+    """One row per credit note: what negative corrections take off an issued invoice beyond the fees of the next one,
+    or all of an invoice that was cancelled.
 
     Amounts are positive. Fees are what is credited; what of it had been paid by credits is given back to them, the
-    rest with its VAT is in the payer's favour. The party is that of the corrected invoice, the period its, too.
+    rest with its VAT is in the payer's favour, and so is what is credited of a refill. The party is that of the
+    corrected invoice, the period its, too.
     """
 
     kind = dy.Enum(["credit_note"], primary_key=True)
@@ -130,12 +132,19 @@ class CreditNotes(Drafts):
     holder_id = organisation_id()
     prepaid_given_back_cents = cents(lowest=0)
     free_given_back_cents = cents(lowest=0)
+    #: The refill of a cancelled invoice that never reached the prepaid balance.
+    refill_cancelled_cents = cents(lowest=0)
+    #: What nobody spent of a refill that had reached it.
+    prepaid_refunded_cents = cents(lowest=0)
+    #: The entry of the books that cancels the invoice, or refunds its credits; null where corrections are credited.
+    decision = dy.Int64(min=1, nullable=True)
 
     @dy.rule()
     def credits_are_given_back(cls) -> pl.Expr:
-        """Used credits = -(prepaid + free given back)."""
+        """Used credits = refill cancelled + prepaid refunded - (prepaid + free given back)."""
         given_back = cls.prepaid_given_back_cents.col + cls.free_given_back_cents.col
-        return cls.used_credits_cents.col == 0 - given_back
+        refill = cls.refill_cancelled_cents.col + cls.prepaid_refunded_cents.col
+        return cls.used_credits_cents.col == refill - given_back
 
 
 class IssuedCreditNotes(CreditNotes):
@@ -147,14 +156,14 @@ class IssuedCreditNotes(CreditNotes):
 
 
 class CreditNoteLines(CorrectionLines):
-    """One row per line of a credit note: a correction, or the part of one, that no invoice has room for.
+    """One row per line of a credit note: a correction that no invoice has room for, or a line of a cancelled invoice.
 
-    Quantity and duration are what was billed too much; the amount is above zero.
+    Quantity, duration and amount are what was billed too much; those of a cancelled discount are below zero.
     """
 
     refers_to = dy.String()
     holder_id = organisation_id()
-    amount_cents = cents(lowest=1)
+    correction_cause = dy.Enum([*CORRECTION_CAUSES, "cancelled"])
 
 
 class GivenBack(dy.Schema):
@@ -162,8 +171,12 @@ class GivenBack(dy.Schema):
 
     refers_to = dy.String(primary_key=True)
     billing_month = dy.String(primary_key=True)
-    #: The free lot, `prepaid`, or empty for money.
+    #: The free lot, `prepaid`, or empty for money; `unpaid refill` and `unspent refill` are money for a refill that did
+    #: not reach the prepaid balance, and that is taken from it.
     grant_id = dy.String(primary_key=True)
     payer_id = organisation_id()
     holder_id = organisation_id()
-    amount_cents = cents(lowest=1)
+    #: 0 where nothing was left of what was to be refunded.
+    amount_cents = cents(lowest=0)
+    #: The entry of the books that cancels the invoice, or refunds its credits; null for corrections.
+    decision = dy.Int64(min=1, nullable=True)

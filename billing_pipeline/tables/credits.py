@@ -249,8 +249,8 @@ class CreditMovements(dy.Schema):
     """One row per arrival, use and expiry of a credit and per refill asked for: append-only, signs as printed.
 
     Over the life of a free lot its rows add up to what is left of it. Over the life of a payer the prepaid rows
-    (`opening` of prepaid grants, `settled`, `topped_up`, `prepaid_used`, `given_back`, transfers of prepaid credits)
-    add up to b + e, and over the life of all payers `refill` less `settled` and `given_up` to what is pending.
+    (`opening` of prepaid grants, `settled`, `topped_up`, `prepaid_used`, `given_back`, `refunded`, transfers of prepaid
+    credits) add up to b + e, and over the life of all payers `refill` less `settled` and `given_up` to what is pending.
     Transfers add up to zero.
     """
 
@@ -258,8 +258,8 @@ class CreditMovements(dy.Schema):
     #: `opening` (a grant counts for the first time), `settled` (a paid refill arrives), `given_up` (a refill whose
     #: invoice will not be paid is pending no more and never arrives), `topped_up` and `top_up_given_up` (the same for
     #: credits that were bought outside the monthly cycle), uses, expiry, `refill`, `given_back` (a credit note
-    #: returns what had paid a line); transfers are what a payer that became a sub-organisation left to its new
-    #: payer, booked when the month opens.
+    #: returns what had paid a line), `refunded` (one returns the money for prepaid credits); transfers are what a
+    #: payer that became a sub-organisation left to its new payer, booked when the month opens.
     kind = dy.Enum(
         [
             "opening",
@@ -268,6 +268,7 @@ class CreditMovements(dy.Schema):
             "topped_up",
             "top_up_given_up",
             "given_back",
+            "refunded",
             "transferred_in",
             "transferred_out",
             "free_used",

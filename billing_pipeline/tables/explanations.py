@@ -44,9 +44,9 @@ STEPS = (
     # Who pays a line.
     "line", "discount_share", "free_credit", "prepaid_credit", "vat_share",
     # Other terms of a figure.
-    "lines", "discount", "lot", "carried", "refill_paid", "top_up_paid", "opening", "given_back", "transferred_in",
-    "transferred_out", "recurring", "strategy", "commitment", "closed", "pending_invoice", "agreement", "not_yet",
-    "surplus", "vat_on_lines", "vat_on_refill",
+    "lines", "discount", "lot", "carried", "refill_paid", "top_up_paid", "opening", "given_back", "refunded",
+    "transferred_in", "transferred_out", "recurring", "strategy", "commitment", "closed", "pending_invoice",
+    "agreement", "not_yet", "surplus", "vat_on_lines", "vat_on_refill",
 )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ class Lifetimes(dy.Schema):
     free_used_cents = dy.Int64(max=0)
     #: Prepaid balances that the provider brought along.
     opening_cents = dy.Int64(min=0)
-    #: Refills and top-ups whose invoices were written off, cancelled or refunded before they arrived.
+    #: Refills and top-ups whose invoices were written off, or refunded without a credit note, before they arrived.
     given_up_cents = dy.Int64(min=0)
     #: b + e of the last month: prepaid and not spent.
     prepaid_cents = cents(lowest=0)

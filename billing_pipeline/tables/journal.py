@@ -15,12 +15,14 @@ ROLES = (
     "vat_pending", "vat_due",
     # Money that names no invoice, or that is more than its invoice asks for.
     "unassigned",
+    # What was written off.
+    "losses",
     # The other side of balances that were brought along.
     "opening",
 )  # fmt: skip
 
 #: Why an entry was made.
-ENTRY_KINDS = ("opening", "transfer", "invoice", "credit_note", "payment")
+ENTRY_KINDS = ("opening", "transfer", "invoice", "credit_note", "write_off", "payment")
 
 
 class Journal(dy.Schema):

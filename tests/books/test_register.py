@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from billing_pipeline.books import (
     AlreadyIssued,
     Books,
+    ChangeOutOfOrder,
+    CorrectionOutdated,
+    DecisionKind,
     DocumentChanged,
     IssueRequest,
     MalformedNumber,
     NotChronological,
+    NotDecidable,
     NotIssued,
 )
 from billing_pipeline.rules.lifecycle import Change, IllegalTransition, State
@@ -334,6 +338,86 @@ def test_an_invoice_is_cancelled_only_by_a_credit_note(books):
     books.move(issued.number, State.CANCELED, **cancel)
 
     assert books.states() == {"CN-2026-000001": "PENDING", issued.number: "CANCELED"}
+
+
+CANCEL, REFUND = DecisionKind
+DECISION = {"reason": "billed twice", "author": "Ada", "at": AS_OF + timedelta(days=1)}
+
+
+def test_a_decision_to_cancel_is_kept_once_and_holds_its_state(books):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+
+    decided = books.decide(CANCEL, issued.number, **DECISION)
+
+    assert books.decide(CANCEL, issued.number, **DECISION) == decided == books.decisions()[0]
+    assert (decided.number, decided.author, decided.at) == (issued.number, "Ada", DECISION["at"])
+    assert books.states()[issued.number] == "PENDING"
+    with pytest.raises(NotDecidable, match="to be cancelled already"):
+        books.decide(CANCEL, issued.number, **DECISION | {"author": "Bob"})
+    with pytest.raises(IllegalTransition, match="cancelled once its credit note is issued"):
+        books.move(issued.number, State.WONTPAY, **DECISION)
+    assert len(books.decisions()) == 1
+    books.verify()
+
+
+@pytest.mark.parametrize(
+    ("state", "instead"),
+    [
+        (State.PROCESSING, "wait until"),
+        (State.PAYMENTHELD, "billing state F-2026-000001 PENDING"),
+        (State.WONTPAY, "written off"),
+    ],
+)
+def test_an_invoice_that_cannot_be_cancelled_says_what_to_do(books, state, instead):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+    books.move(issued.number, state, reason="as agreed", author="Ada", at=AS_OF)
+
+    with pytest.raises(NotDecidable, match=instead):
+        books.decide(CANCEL, issued.number, **DECISION)
+
+
+def test_only_monthly_invoices_are_cancelled_and_never_before_their_last_change(books):
+    monthly = monthly_invoice("orga_a")
+    [issued] = books.issue([monthly], "F", NOV_3, as_of=AS_OF)
+    [note] = books.issue([replace(monthly, kind="credit_note")], "CN", NOV_3, as_of=AS_OF)
+
+    with pytest.raises(NotDecidable, match="credit note"):
+        books.decide(CANCEL, note.number, **DECISION)
+    with pytest.raises(ChangeOutOfOrder, match="give that instant"):
+        books.decide(CANCEL, issued.number, **DECISION | {"at": AS_OF - timedelta(days=1)})
+    with pytest.raises(NotIssued, match="F-2026-000099"):
+        books.decide(CANCEL, "F-2026-000099", **DECISION)
+
+
+def test_credits_are_refunded_once_they_were_paid_and_again_once_that_is_done(books):
+    monthly = monthly_invoice("orga_a")
+    [issued] = books.issue([monthly], "F", NOV_3, as_of=AS_OF)
+    with pytest.raises(NotDecidable, match="billing cancel F-2026-000001"):
+        books.decide(REFUND, issued.number, **DECISION)
+    books.record_changes([Change(issued.number, State.PAID, AS_OF, "covered by payments", payment_id="p1")])
+    decided = books.decide(REFUND, issued.number, **DECISION)
+    with pytest.raises(NotDecidable, match="is to be refunded already"):
+        books.decide(CANCEL, issued.number, **DECISION)
+
+    facts = {**monthly.facts, "refers_to": issued.number, "decision": decided.seq}
+    books.issue([replace(monthly, kind="credit_note", facts=facts)], "CN", NOV_3, as_of=AS_OF)
+
+    assert books.decide(REFUND, issued.number, **DECISION).seq > decided.seq
+
+
+def test_differences_that_do_not_know_of_a_cancellation_are_not_approved(books):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+    month = issued.request.billing_month
+    books.record_month_issued(month, {}, as_of=AS_OF)
+    before = books.last_decision(month)
+    books.decide(CANCEL, issued.number, **DECISION)
+
+    with pytest.raises(CorrectionOutdated, match="an invoice of it cancelled"):
+        books.approve_correction(month, "a" * 16, "f" * 64, "Ann", as_of=AS_OF, follows=before)
+    approved = books.approve_correction(
+        month, "a" * 16, "f" * 64, "Ann", as_of=AS_OF, follows=books.last_decision(month)
+    )
+    assert approved.seq == books.last_decision(month)
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -16,7 +16,8 @@ NOTE = {
     "period_start": date(2026, 1, 1), "period_end": date(2026, 1, 31), "issued_on": date(2026, 4, 3),
     "due_on": date(2026, 4, 3), "refers_to": "INV-2026-000007", "refers_to_issued_on": date(2026, 2, 3),
     "holder_id": "acme", "currency": "EUR", "fees_cents": 45_00, "used_credits_cents": -9_00, "subtotal_cents": 36_00,
-    "prepaid_given_back_cents": 5_00, "free_given_back_cents": 4_00, "vat_ppm": 200_000, "vat_reason": "home",
+    "prepaid_given_back_cents": 5_00, "free_given_back_cents": 4_00, "refill_cancelled_cents": 0,
+    "prepaid_refunded_cents": 0, "vat_ppm": 200_000, "vat_reason": "home",
     "vat_scheme": "domestic", "vat_category": "S", "vat_note": "French VAT",
     "vat_cents": 7_20, "payable_cents": 43_20, "name": "Acme", "party_kind": "business", "address_line1": "1 rue",
     "postcode": "44000", "city": "Nantes", "country": "FR", "language": "en", "discount_ppm": 0, "basis_hash": "x",
@@ -76,6 +77,19 @@ def test_the_paper_has_no_credit_statement(read_pages):
     assert "CN-2026-000001" in pages[0]
     assert "Amount in your favour" in pages[0]
     assert "€45.00" in pages[1]
+
+
+def test_a_cancellation_says_so_and_credits_the_refill():
+    amounts = {"used_credits_cents": 11_00, "refill_cancelled_cents": 15_00, "prepaid_refunded_cents": 5_00}
+    amounts |= {"subtotal_cents": 56_00, "vat_cents": 11_20, "payable_cents": 67_20}
+    (view,) = views(NOTE | amounts | {"decision": 9}, LINE | {"correction_cause": "cancelled", "rated_cents": 0})
+
+    assert "cancels invoice INV-2026-000007 of 2026-02-03" in view.terms
+    told = {row.label: row.amount for row in view.totals}
+    assert told["Prepaid credits that are not to be refilled any more"] == "€15.00"
+    assert told["Prepaid credits refunded"] == "€5.00"
+    (line,) = view.details[0].services[0].lines
+    assert line.origin == "Correction of 2026-01, cancelled: €60.00 billed, €0.00 now"
 
 
 @pytest.mark.parametrize("amount", [1, 45_01])

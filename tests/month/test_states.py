@@ -192,7 +192,7 @@ def test_a_change_is_told_and_told_once(story):
 def test_a_change_that_cannot_be_is_refused_with_what_can(story):
     assert "INV-2026-000008 is WONTPAY and cannot become PENDING" in story.said["illegal"]
     assert "is PAYMENTHELD since 2026-02-18" in story.said["too early"]
-    assert "without a credit note that refers to it" in story.said["uncredited"]
+    assert "'CANCELED' is not one of" in story.said["uncredited"]
     assert "WONTPAY needs --reason, --author and --at" in story.said["undated"]
 
 

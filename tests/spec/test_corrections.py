@@ -1,4 +1,7 @@
-"""How an issued month differs from what was billed, how an invoice books that, and what a credit note gives back."""
+"""How an issued month differs from what was billed, how an invoice books that, and what a credit note gives back.
+
+Also of an invoice that is cancelled: all of it, but what was taken off it before.
+"""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -9,8 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing_pipeline.rules.corrections import book_corrections, compare_lines
-from billing_pipeline.rules.credit_notes import CorrectedInvoice, draft_credit_notes
+from billing_pipeline.rules.credit_notes import (
+    CorrectedInvoice,
+    CreditedInvoice,
+    HeldPrepaid,
+    draft_credit_notes,
+    uncredited_lines,
+)
 from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.refunds import Sale, find_unspent
 from billing_pipeline.tables.corrections import Differences, GivenBack
 from billing_pipeline.tables.credits import CreditLots, CreditStatements, Fees
 from billing_pipeline.tables.invoices import InvoiceLines, Invoices
@@ -189,7 +199,7 @@ def test_what_is_booked_and_left_over_is_what_was_due(cents, own):
     assert booked.fees["fee_cents"].min() in (None, *range(1_000))
 
 
-def paid_invoice():
+def paid_invoice(refill=0):
     """100.00 of January: 20.00 and 10.00 paid by two coupons, 30.00 by prepaid credits, 40.00 asked for with VAT."""
     at = datetime(2025, 1, 1, tzinfo=UTC)
     lots = table(CreditLots, [
@@ -199,7 +209,8 @@ def paid_invoice():
     zeros = {name: 0 for name in CreditStatements.column_names() if name.endswith("_cents")}
     figures = {
         "fees_cents": 100_00, "free_before_cents": 35_00, "prepaid_before_cents": 30_00, "balance_before_cents": 65_00,
-        "free_used_cents": -30_00, "prepaid_used_cents": -30_00, "balance_after_cents": 5_00, "change_cents": -60_00,
+        "free_used_cents": -30_00, "prepaid_used_cents": -30_00, "balance_after_cents": 5_00 + refill,
+        "change_cents": refill - 60_00, "refill_cents": refill,
     }  # fmt: skip
     statement = zeros | figures | {"payer_id": "acme", "recurring_1_before_cents": None}
     invoice = dict.fromkeys(Invoices.column_names()) | {
@@ -208,7 +219,8 @@ def paid_invoice():
         "currency": "EUR", "vat_ppm": 200_000, "vat_reason": "home", "vat_scheme": "domestic", "vat_category": "S",
         "vat_note": "French VAT", "name": "Acme", "party_kind": "business",
         "address_line1": "1 rue", "postcode": "44000", "city": "Nantes", "country": "FR", "language": "en",
-        "discount_ppm": 0, "basis_hash": "x",
+        "discount_ppm": 0, "basis_hash": "x", "subtotal_cents": 40_00 + refill,
+        "vat_cents": (40_00 + refill) // 5,
     }  # fmt: skip
     return {("acme", "2026-01"): CorrectedInvoice(invoice, statement, lots)}
 
@@ -253,3 +265,82 @@ def test_what_was_given_back_is_not_given_back_again():
 
     assert (note["subtotal_cents"], note["prepaid_given_back_cents"], note["free_given_back_cents"]) == (0, 25_00, 5_00)
     assert (note["vat_cents"], note["payable_cents"]) == (0, 0)
+
+
+def cancelled(refill=0, *, off=0, is_settled=False, held=None, before=None):
+    """The invoice of `paid_invoice` cancelled, after corrections took something off its only line."""
+    issued = lines({"n": 1, "seconds": 100_00})
+    approved = compared(issued, lines({"n": 1, "seconds": 100_00 - off})) if off else Differences.create_empty()
+    one = CreditedInvoice(9, "acme", "acme", "2026-01", uncredited_lines(issued, approved), is_settled)
+    nothing = book_corrections(due(), fees(), MARCH).left_over
+    return draft_credit_notes(
+        nothing,
+        paid_invoice(refill),
+        GivenBack.create_empty() if before is None else before,
+        MARCH,
+        [one],
+        {"acme": held or HeldPrepaid(0, [])},
+    )
+
+
+def test_a_cancelled_invoice_is_credited_as_a_whole_with_its_unpaid_refill():
+    drafted = cancelled(60_00)
+
+    (note,) = drafted.notes.to_dicts()
+    assert (note["fees_cents"], note["refill_cancelled_cents"], note["prepaid_refunded_cents"]) == (100_00, 60_00, 0)
+    assert (note["prepaid_given_back_cents"], note["free_given_back_cents"]) == (30_00, 30_00)
+    assert (note["subtotal_cents"], note["vat_cents"], note["payable_cents"]) == (100_00, 20_00, 120_00)
+    assert (note["decision"], drafted.given_back["decision"].unique().to_list()) == (9, [9])
+    (line,) = drafted.lines.to_dicts()
+    assert (line["amount_cents"], line["quantity"], line["correction_cause"]) == (100_00, 100_00, "cancelled")
+
+
+@pytest.mark.parametrize(("balance", "newer", "refunded"), [(90_00, 0, 60_00), (50_00, 0, 50_00), (50_00, 20_00, 30_00),
+                                                            (50_00, 50_00, 0), (0, 0, 0)])  # fmt: skip
+def test_of_a_refill_that_was_paid_what_newer_ones_do_not_account_for_is_refunded(balance, newer, refunded):
+    sales = [Sale("INV-2026-000009", newer), Sale("INV-2026-000001", 60_00)]
+
+    (note,) = cancelled(60_00, is_settled=True, held=HeldPrepaid(balance, sales)).notes.to_dicts()
+
+    assert (note["prepaid_refunded_cents"], note["refill_cancelled_cents"]) == (refunded, 0)
+    assert note["subtotal_cents"] == 40_00 + refunded
+
+
+def test_what_corrections_took_off_a_line_is_not_credited_again():
+    drafted = cancelled(off=25_00, before=credited(25_00).given_back.with_columns(billing_month=pl.lit("2026-02")))
+
+    (note,) = drafted.notes.to_dicts()
+    assert (note["fees_cents"], note["subtotal_cents"]) == (75_00, 15_00)
+    assert (note["prepaid_given_back_cents"], note["free_given_back_cents"]) == (30_00, 30_00)
+    (line,) = drafted.lines.to_dicts()
+    assert (line["quantity"], line["duration_s"], line["amount_cents"]) == (75_00, 75_00, 75_00)
+
+
+def test_what_corrections_added_to_a_line_is_on_another_invoice_and_stays_there():
+    issued = lines({"n": 1, "seconds": 100}, {"n": 2, "seconds": 40})
+    approved = compared(issued, lines({"n": 1, "seconds": 130}, {"n": 3, "seconds": 9}))
+
+    assert dict(uncredited_lines(issued, approved).select("line_id", "amount_cents").iter_rows()) == {key(1): 100}
+
+
+def test_the_last_credit_note_of_an_invoice_takes_what_is_left_of_its_vat():
+    first = credited(3).given_back.with_columns(billing_month=pl.lit("2026-01"))
+    second = credited(3, first).given_back.with_columns(billing_month=pl.lit("2026-02"))
+
+    (note,) = cancelled(off=6, before=pl.concat([first, second])).notes.to_dicts()
+
+    # Three cents have a VAT of 0.6, which is a cent, twice; 39.94 have one of 7.988.
+    assert (note["subtotal_cents"], note["vat_cents"]) == (39_94, 8_00 - 1 - 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 90), max_size=5), st.integers(0, 300))
+def test_what_is_unspent_is_what_is_left_of_the_newest_sales(sold, balance):
+    sales = [Sale(str(place), cents) for place, cents in enumerate(sold)]
+
+    unspent = list(find_unspent(sales, balance).values())
+
+    assert sum(unspent) == min(balance, sum(sold))
+    assert all(left <= cents for left, cents in zip(unspent, sold, strict=True))
+    # Nothing of a sale is left unless all of every newer one is.
+    assert all(left == 0 or unspent[:place] == sold[:place] for place, left in enumerate(unspent))

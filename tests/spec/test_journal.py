@@ -21,6 +21,7 @@ from billing_pipeline.rules.equations import (
 from billing_pipeline.rules.journal import (
     Postings,
     UnbalancedEntry,
+    WrittenOff,
     enter_postings,
     held_balances,
     lacking_postings,
@@ -29,6 +30,7 @@ from billing_pipeline.rules.journal import (
     post_openings,
     post_payments,
     post_transfers,
+    post_write_offs,
 )
 from billing_pipeline.settings import Settings
 from billing_pipeline.tables.journal import Journal
@@ -55,13 +57,15 @@ class Books:
     organisations: tuple[dict, ...] = ({"owner_id": "acme"},)
     journal: pl.DataFrame = field(default_factory=Journal.create_empty)
 
-    def write(self, *documents, payments=(), others=(), month="2026-10", on=NOVEMBER) -> "Books":
+    def write(self, *documents, payments=(), others=(), written_off=(), month="2026-10", on=NOVEMBER) -> "Books":
         new = pl.concat([post_documents(self.given.documents(*documents)), *others])
         lacking = lacking_postings(Postings.validate(new), self.journal)
         versions = self.given.organisations(*self.organisations)
-        paid = post_payments(
-            self.given.payments(*payments), lacking, self.journal, versions, self.chart, month, ZoneInfo("UTC")
-        )
+        given_up = WrittenOff.validate(pl.DataFrame(list(written_off), schema=WrittenOff.create_empty().schema))
+        known = self.given.payments(*payments)
+        lost = post_write_offs(given_up, lacking, known, self.journal, versions)
+        lacking = Postings.validate(pl.concat([lacking, lost]))
+        paid = post_payments(known, lacking, self.journal, versions, self.chart, month, ZoneInfo("UTC"))
         names = versions.select(payer_id="owner_id", payer_name=pl.col("name").str.to_uppercase()).unique()
         entered = enter_postings(Postings.validate(pl.concat([lacking, paid])), self.journal, names, self.chart, on)
         self.journal = Journal.validate(pl.concat([self.journal, entered]))
@@ -208,6 +212,65 @@ def test_what_a_credit_note_leaves_paid_waits_to_be_refunded_and_its_vat_is_due_
     refund = payment(60_00, 20, outcome="refunded")
     books.write(payments=[payment(120_00), refund], on=DECEMBER)
     assert [books.balance(role) for role in ("bank", "receivable", "unassigned", "vat_due")] == [60_00, 0, 0, -10_00]
+
+
+# Write-offs.
+
+
+def given_up(refill=0, holder="acme") -> dict:
+    return {
+        "number": "INV-1", "posted_on": DECEMBER, "reason": "bankrupt", "refill_cents": refill, "holder_id": holder,
+    }  # fmt: skip
+
+
+def test_a_write_off_takes_the_claim_its_vat_and_its_refill_off_and_the_rest_is_a_loss(books):
+    invoice = {"number": "INV-1", "fees_cents": 100_00, "refill_cents": 100_00, "vat_cents": 40_00}
+    books.write(invoice).write(written_off=[given_up(100_00)], month="2026-11", on=DECEMBER)
+
+    assert books.postings(kind="write_off") == [
+        ("OD1", "411000", -240_00), ("OD1", "419100", 100_00), ("OD1", "445740", 40_00), ("OD1", "654000", 100_00),
+    ]  # fmt: skip
+    assert {books.balance(role) for role in ("receivable", "advances", "vat_pending")} == {0}
+    assert books.journal.filter(kind="write_off")["label"][0] == "Write-off INV-1, acme: bankrupt"
+    height = books.journal.height
+    assert books.write(written_off=[given_up(100_00)], month="2026-12", on=DECEMBER).journal.height == height
+
+
+@pytest.mark.parametrize(
+    ("paid", "open_cents", "vat", "advance", "loss"),
+    [(0, 240_00, 40_00, 100_00, 100_00), (60_00, 180_00, 30_00, 100_00, 50_00), (180_00, 60_00, 10_00, 50_00, 0)],
+)
+def test_what_was_paid_before_a_write_off_paid_fees_first(books, paid, open_cents, vat, advance, loss):
+    invoice = {"number": "INV-1", "fees_cents": 100_00, "refill_cents": 100_00, "vat_cents": 40_00}
+    part = [payment(paid)] if paid else []
+    books.write(invoice, payments=part).write(payments=part, written_off=[given_up(100_00)], on=DECEMBER)
+
+    balances = {role: books.balance(role) for role in ("receivable", "vat_pending", "advances", "losses", "vat_due")}
+    assert balances == {
+        "receivable": 0, "vat_pending": 0, "advances": advance - 100_00, "losses": loss, "vat_due": vat - 40_00,
+    }  # fmt: skip
+    assert -dict((row[1], row[2]) for row in books.postings(kind="write_off"))["411000"] == open_cents
+
+
+def test_what_is_paid_after_a_write_off_waits(books):
+    books.write(PLAIN).write(written_off=[given_up()], on=DECEMBER)
+    books.write(payments=[payment(120_00, 28)], on=DECEMBER)
+
+    assert [books.balance(role) for role in ("receivable", "unassigned", "losses")] == [0, -120_00, 100_00]
+
+
+def test_what_was_written_off_is_no_claim_and_no_advance_any_more(books):
+    invoice = {"number": "INV-1", "refill_cents": 100_00, "vat_cents": 20_00}
+    books.write(invoice)
+    known = {"prepaid_cents": 0, "pending_cents": 0, "given_up_cents": 100_00}
+    assert advances_are_held(held(books, acme=known), books.journal).holds
+    assert receivables_are_open(held(books), books.journal).holds
+
+    books.write(written_off=[given_up(100_00)], on=DECEMBER)
+
+    assert held(books, acme=known).select("advances_cents", "receivable_cents").rows() == [(0, 0)]
+    assert advances_are_held(held(books, acme=known), books.journal).holds
+    assert receivables_are_open(held(books), books.journal).holds
 
 
 # Payments.

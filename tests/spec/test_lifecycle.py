@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from billing_pipeline.rules.lifecycle import (
     TRANSITIONS,
     Change,
+    Credit,
     Document,
     IllegalTransition,
     Payment,
@@ -19,6 +21,7 @@ from billing_pipeline.rules.lifecycle import (
     follow,
     require_transition,
 )
+from billing_pipeline.rules.payments import Receivables, settle_documents
 
 ISSUED = datetime(2026, 11, 3, tzinfo=UTC)
 LATER = ISSUED + timedelta(days=365)
@@ -148,6 +151,71 @@ def test_a_payment_known_before_a_decision_goes_before_it_however_late_it_is_ent
 def test_a_credit_note_is_paid_by_refunds():
     assert states_after(paid(20_00, 4, "refunded"), document=CREDIT_NOTE) == ["PENDING", "PAID"]
     assert states_after(paid(20_00, 4), document=CREDIT_NOTE) == ["PENDING"]
+
+
+def noted(cents: int, on: int) -> Credit:
+    return Credit(f"CN-{on}", day(on), cents)
+
+
+@pytest.mark.parametrize(
+    ("payments", "states"),
+    [
+        ([], ["PENDING", "CANCELED"]),
+        ([paid(20_00, 2)], ["PENDING", "PAID"]),
+        ([paid(120_00, 2)], ["PENDING", "PAID"]),
+        ([paid(120_00, 2), paid(120_00, 6, "refunded")], ["PENDING", "PAID", "REFUNDED"]),
+    ],
+    ids=["unpaid", "part", "paid", "given back"],
+)
+def test_an_invoice_that_corrections_take_off_as_a_whole_is_cancelled_paid_or_refunded(payments, states):
+    history = begin(INVOICE, ISSUED)
+
+    changes = apply_payments(INVOICE, history, payments, LATER, [noted(50_00, 3), noted(70_00, 4)]).changes
+
+    assert [change.state for change in follow([*history, *changes])] == states
+
+
+def test_what_a_credit_note_takes_off_needs_not_be_paid():
+    history = begin(INVOICE, ISSUED)
+    part = [paid(70_00, 6)]
+
+    assert apply_payments(INVOICE, history, part, LATER, [noted(49_99, 3)]).changes == []
+    [change] = apply_payments(INVOICE, history, part, LATER, [noted(50_00, 3)]).changes
+    assert (change.state, change.at) == (State.PAID, day(6))
+    [change] = apply_payments(INVOICE, history, part, LATER, [noted(50_00, 7)]).changes
+    assert (change.state, change.at, change.reason) == (State.PAID, day(7), "covered by payments and CN-7")
+
+
+def test_a_refund_that_names_the_credit_note_is_one_of_the_invoice_and_never_too_much(given):
+    documents = Receivables.validate(
+        pl.DataFrame(
+            [
+                {"number": "INV-1", "kind": "invoice", "billing_month": "2026-10", "payable_cents": 120_00},
+                {"number": "CN-1", "kind": "credit_note", "payable_cents": 150_00, "refers_to": "INV-1"},
+            ],
+            schema=Receivables.create_empty().schema,
+        ).with_columns(payer_id=pl.lit("acme"), currency=pl.lit("EUR")),
+    )
+    histories = {row["number"]: begin(Document(row["number"], row["kind"], row["payable_cents"]), ISSUED)
+                 for row in documents.to_dicts()}  # fmt: skip
+    payments = given.payments(
+        {"payment_id": "in", "invoice_number": "INV-1", "paid_cents": 120_00, "known_at": day(3)},
+        {
+            "payment_id": "out",
+            "invoice_number": "CN-1",
+            "paid_cents": 150_00,
+            "known_at": day(4),
+            "outcome": "refunded",
+        },
+    )
+    may_pay = pl.DataFrame({"payer_id": ["acme"], "owner_id": ["acme"]})
+
+    settled = settle_documents(documents, histories, payments, may_pay, LATER)
+
+    assert [(change.number, change.state) for change in settled.changes] == [
+        ("INV-1", State.PAID), ("CN-1", State.PAID), ("INV-1", State.REFUNDED),
+    ]  # fmt: skip
+    assert settled.refused.is_empty()
 
 
 PAYMENTS = st.builds(

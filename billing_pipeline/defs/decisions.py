@@ -1,0 +1,349 @@
+"""Invoices that are cancelled, and credits that are refunded: the decision in the books, the credit note, the state.
+
+The credit note is drafted and issued with the next month that is closed as of the decision or later, as corrections are
+that were approved. Until then the document stays what it is, and nobody moves its state but payments.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.books import Decision, DecisionKind, Issued, NotDecidable
+from billing_pipeline.defs.billing import Billing
+from billing_pipeline.defs.corrections import approved_rows, settled_before, without_held_back
+from billing_pipeline.rules.credit_notes import CreditedInvoice, HeldPrepaid, uncredited_lines
+from billing_pipeline.rules.lifecycle import State
+from billing_pipeline.rules.parking import without
+from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.refunds import Sale, find_unspent
+from billing_pipeline.tables.corrections import Differences, GivenBack
+from billing_pipeline.tables.credits import CreditAccounts, CreditMovements
+from billing_pipeline.tables.invoices import InvoiceLines
+
+_CREDIT_NOTES = "credits/credit_notes"
+
+
+class CreditedMonth(NamedTuple):
+    """The invoices that a month's credit notes cancel or refund, and what is prepaid by who holds their credits."""
+
+    invoices: Sequence[CreditedInvoice] = ()
+    prepaid: Mapping[str, HeldPrepaid] = {}
+
+
+def cancel_invoice(billing: Billing, number: str, *, reason: str, author: str, at: datetime | None = None) -> Decision:
+    """Keep in the books that an invoice is to be cancelled.
+
+    Args:
+        billing: the home.
+        number: of a monthly invoice.
+        reason: why.
+        author: who decides it.
+        at: from when on it counts; default: the last issue of a month, or the last change of the invoice after it.
+
+    Raises:
+        NotIssued, ChangeOutOfOrder: see `Books.decide`.
+        NotDecidable: it cannot be in its state, or nothing of it is left to credit.
+    """
+    issued = find_issued(billing, number)
+    if issued is not None and issued.is_monthly:
+        _require_something_left(billing, issued)
+    return _decide(billing, DecisionKind.CANCEL, number, reason, author, at)
+
+
+def refund_credits(
+    billing: Billing, name: str, *, reason: str, author: str, at: datetime | None = None
+) -> tuple[list[Decision], int]:
+    """Keep in the books that prepaid credits are to be refunded which nobody spent.
+
+    Args:
+        billing: the home.
+        name: of a monthly invoice whose refill was paid, or of an organisation that closed.
+        reason: why.
+        author: who decides it.
+        at: as for `cancel_invoice`.
+
+    Returns:
+        A decision per invoice, that of the newest sale first, and the cents of the balance that no invoice here sold.
+
+    Raises:
+        NotIssued, ChangeOutOfOrder: see `Books.decide`.
+        NotDecidable: nothing that an invoice here sold is left unspent, or the organisation goes on.
+    """
+    issued = find_issued(billing, name)
+    holder, last = _holder(billing, issued.request.payer_id if issued else name)
+    balance, sales = _prepaid_after(billing, last, holder)
+    unspent = {number: cents for number, cents in find_unspent(sales, balance).items() if cents}
+    elsewhere = balance - sum(unspent.values())
+    if issued is not None:
+        numbers = _refundable(billing, issued, unspent, holder, last)
+    else:
+        _require_closed(billing, holder, last)
+        numbers = list(unspent)
+        if not numbers:
+            message = (
+                f"{holder} has {balance:,} cents of prepaid credits after {last}, and no invoice here sold any of it: "
+                f"it was brought along, so that whoever sold it gives it back"
+                if balance
+                else f"{holder} has no prepaid credits after {last}; nothing is to be refunded"
+            )
+            raise NotDecidable(message)
+    return [_decide(billing, DecisionKind.REFUND, number, reason, author, at) for number in numbers], elsewhere
+
+
+def _decide(
+    billing: Billing, kind: DecisionKind, number: str, reason: str, author: str, at: datetime | None
+) -> Decision:
+    instants = [month.as_of for month in billing.books.issued_months()]
+    instants += [change.at for change in billing.books.histories().get(number, [])]
+    return billing.books.decide(kind, number, reason=reason, author=author, at=at or max(instants))
+
+
+def _holder(billing: Billing, payer: str) -> tuple[str, Month]:
+    """Who holds an organisation's credits after the last issued month, and that month.
+
+    Raises:
+        NotDecidable: no month is issued, or nobody is called so.
+    """
+    months = billing.books.issued_months()
+    organisations = (
+        billing.read("accounts/organisations", months[-1].month).read().sort("valid_from") if months else pl.DataFrame()
+    )
+    own = organisations.filter(owner_id=payer) if months else organisations
+    if own.is_empty():
+        message = f"no invoice and no organisation is called {payer}; give a number, or the id of who closed"
+        raise NotDecidable(message)
+    return own["payer_id"][-1], months[-1].month
+
+
+def _prepaid_after(billing: Billing, last: Month, holder: str) -> tuple[int, list[Sale]]:
+    """What a payer has prepaid after an issued month, and the sales it may be left of, the newest first."""
+    statement = billing.settled("credits/credit_statements", last).read().filter(payer_id=holder)
+    balance = int(statement.select(pl.col("prepaid_before_cents") + pl.col("prepaid_used_cents")).sum().item() or 0)
+    organisations = billing.read("accounts/organisations", last).read().sort("valid_from")
+    pays_for = dict(organisations.select("owner_id", "payer_id").iter_rows())
+    settled = _settled_refills(billing, last.next, CreditMovements.create_empty())
+    given = billing.settled(_CREDIT_NOTES, last).read("given_back")
+    return balance, _sales_of(holder, settled, pays_for, given)
+
+
+def _refundable(billing: Billing, issued: Issued, unspent: Mapping[str, int], holder: str, last: Month) -> list[str]:
+    """The invoice, if its refill was paid and something of it is left; one that was paid since is all left."""
+    payer, month = issued.request.payer_id, issued.request.billing_month
+    pending = billing.settled("invoices/refills", last).read().filter(payer_id=payer, billing_month=str(month))
+    is_paid = billing.books.states()[issued.number] is State.PAID
+    if issued.is_monthly and is_paid and not unspent.get(issued.number) and pending.is_empty():
+        message = (
+            f"nothing that {issued.number} sold is left: what {holder} has prepaid after {last} is of other sales, or "
+            f"was spent; a charge that is wrong is corrected (billing correct {month}) or cancelled "
+            f"(billing cancel {issued.number})"
+        )
+        raise NotDecidable(message)
+    return [issued.number]
+
+
+def _require_closed(billing: Billing, owner: str, last: Month) -> None:
+    """Refuse to refund all prepaid credits of an organisation that goes on.
+
+    Raises:
+        NotDecidable: it did not close by the end of the last issued month.
+    """
+    versions = billing.read("accounts/organisations", last).read().filter(owner_id=owner).sort("valid_from")
+    closed_on = versions["closed_on"][-1]
+    if closed_on is None or closed_on > last.last_day:
+        message = (
+            f"{owner} did not close by the end of {last}, so that its prepaid credits stay for what it uses; what one "
+            f"invoice sold is refunded by its number: billing refund NUMBER"
+        )
+        raise NotDecidable(message)
+
+
+def _sales_of(holder: str, settled: pl.DataFrame, pays_for: Mapping[str, str], given: pl.DataFrame) -> list[Sale]:
+    """The sales that reached what somebody holds now, less what credit notes refunded of them, the newest first."""
+    refunds = given.filter(pl.col("grant_id") == "unspent refill")
+    refunded = dict(refunds.group_by("refers_to").agg(pl.col("amount_cents").sum()).iter_rows())
+    own = settled.filter(pl.col("payer_id").replace(pays_for) == holder).sort("arrived", "number", descending=True)
+    return [
+        Sale(number, cents - refunded.get(number, 0))
+        for number, cents in own.select("number", "amount_cents").iter_rows()
+    ]
+
+
+def find_issued(billing: Billing, number: str) -> Issued | None:
+    """The issued document of this number."""
+    return next((document for document in billing.books.issued() if document.number == number), None)
+
+
+def _require_something_left(billing: Billing, issued: Issued) -> None:
+    """Check that corrections left something of an invoice.
+
+    Raises:
+        NotDecidable: they took off all of it or more, or it never asked for or used anything.
+    """
+    payer, month = issued.request.payer_id, issued.request.billing_month
+    lines = _lines_left(billing, payer, month, None)
+    refill = billing.settled("credits/credit_statements", month).read().filter(payer_id=payer)["refill_cents"].sum()
+    left = int(lines["amount_cents"].cast(pl.Int128).sum())
+    if left < 0 or left + refill == 0:
+        message = (
+            f"nothing of {issued.number} is left to credit: corrections took it off, or it never asked for anything; "
+            f"what is wrong with {month} now is corrected: billing correct {month}"
+        )
+        raise NotDecidable(message)
+
+
+def _lines_left(billing: Billing, payer: str, month: Month, until: int | None) -> dy.DataFrame[InvoiceLines]:
+    """The lines of a payer's invoice, less what corrections that were approved before an entry took off them."""
+    lines = billing.settled("invoices/invoice_lines", month).read().filter(payer_id=payer)
+    approved = [entry for entry in billing.books.approved_corrections(month) if until is None or entry.seq < until]
+    return uncredited_lines(InvoiceLines.validate(lines, cast=True), Differences.cast(approved_rows(billing, approved)))
+
+
+def due_decisions(billing: Billing, month: Month) -> list[tuple[Decision, DecisionKind, Issued]]:
+    """What was decided by the run's `as_of` and that no month before carried out.
+
+    An issued month carries out what had been decided when it was issued first, however often it is closed again.
+    """
+    decided = billing.books.decisions()
+    if not decided:
+        return []
+    done = set(given_before(billing, month)["decision"].drop_nulls())
+    issued_at = billing.books.first_issue_seq(month)
+    numbered = {document.number: document for document in billing.books.issued()}
+    return [
+        (entry, numbered[entry.number])
+        for entry in decided
+        if entry.seq not in done
+        and entry.month < month
+        and entry.at <= billing.as_of(month)
+        and (issued_at is None or entry.seq < issued_at)
+    ]
+
+
+def cancelled_states(billing: Billing, month: Month) -> dict[str, State]:
+    """The invoices that the month cancels, as their refills see them."""
+    due = due_decisions(billing, month)
+    return {entry.number: State.CANCELED for entry, _ in due if entry.kind is DecisionKind.CANCEL}
+
+
+def find_credited(
+    billing: Billing,
+    month: Month,
+    organisations: pl.DataFrame,
+    accounts: dy.DataFrame[CreditAccounts],
+    arrivals: dy.DataFrame[CreditMovements],
+) -> CreditedMonth:
+    """The invoices that a month's credit notes cancel or refund; those of payers without an account wait.
+
+    Args:
+        billing: the home.
+        month: the month to bill.
+        organisations: current versions, one row per owner.
+        accounts: those that are settled in the month, as it opens.
+        arrivals: the movements with which it opens.
+    """
+    due = due_decisions(billing, month)
+    if not due:
+        return CreditedMonth()
+    pays_for = dict(organisations.select("owner_id", "payer_id").iter_rows())
+    balances = dict(accounts.select("payer_id", "prepaid_before_cents").iter_rows())
+    settled = _settled_refills(billing, month, arrivals)
+    credited = []
+    for entry, issued in due:
+        payer, origin = issued.request.payer_id, issued.request.billing_month
+        holder = pays_for.get(payer, payer)
+        if holder in balances:
+            is_whole = entry.kind is DecisionKind.CANCEL
+            lines = _lines_left(billing, payer, origin, entry.seq) if is_whole else InvoiceLines.create_empty()
+            has_arrived = not settled.filter(number=entry.number).is_empty()
+            credited.append(CreditedInvoice(entry.seq, payer, holder, str(origin), lines, has_arrived or not is_whole))
+    given = given_before(billing, month)
+    prepaid = {
+        holder: HeldPrepaid(balances[holder], _sales_of(holder, settled, pays_for, given))
+        for holder in {one.holder_id for one in credited}
+    }
+    return CreditedMonth(credited, prepaid)
+
+
+def _settled_refills(billing: Billing, month: Month, arrivals: pl.DataFrame) -> pl.DataFrame:
+    """Every refill that reached a prepaid balance: `number` of its invoice, `payer_id`, `arrived`, `amount_cents`."""
+    months = {str(month): arrivals}
+    earlier = billing.books.first_month() or month
+    while earlier < month:
+        moved = billing.settled("credits/credit_movements", earlier).read()
+        months[str(earlier)] = without(moved, billing.settled("invoices/parked_organisations", earlier).read())
+        earlier = earlier.next
+    numbers = {
+        (document.request.payer_id, str(document.request.billing_month)): document.number
+        for document in billing.books.issued()
+        if document.is_monthly
+    }
+    rows = []
+    for arrived, movements in months.items():
+        settled = movements.filter(pl.col("kind").cast(pl.String) == "settled")
+        for holder, grant, cents in settled.select("payer_id", "grant_id", "amount_cents").iter_rows():
+            sold_in, _, sold_to = grant.partition(" of ")
+            number = numbers.get((sold_to or holder, sold_in))
+            if number is not None:
+                rows.append((number, holder, arrived, cents))
+    schema = {"number": pl.String, "payer_id": pl.String, "arrived": pl.String, "amount_cents": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def given_before(billing: Billing, month: Month) -> dy.DataFrame[GivenBack]:
+    """What the credit notes of the months before gave back; those of parked payers were not issued."""
+    before = settled_before(billing, _CREDIT_NOTES, month)
+    if before is None:
+        return GivenBack.create_empty()
+    return GivenBack.validate(without_held_back(billing, before.read("given_back"), "holder_id", month.previous))
+
+
+def cancelled_differences(billing: Billing, month: Month) -> dy.DataFrame[Differences]:
+    """What cancellations took off the lines of a month, as corrections of these lines: billed once, and no more now."""
+    found = [Differences.create_empty()]
+    numbered = {document.number: document for document in billing.books.issued()}
+    for entry in billing.books.decisions():
+        if entry.kind is not DecisionKind.CANCEL:
+            continue
+        payer = numbered[entry.number].request.payer_id
+        lines = _lines_left(billing, payer, entry.month, entry.seq).filter(pl.col("origin_month") == str(month))
+        found.append(
+            Differences.cast(
+                lines.with_columns(
+                    pl.col("basis", "rule_kind", "unit").cast(pl.String),
+                    line_id=pl.coalesce("corrected_line_id", "line_id"),
+                    cause=pl.lit("withdrawn"),
+                    billed_quantity="quantity",
+                    billed_duration_s="duration_s",
+                    billed_cents="amount_cents",
+                    rated_quantity=pl.lit(0).cast(pl.Decimal(38, 9)),
+                    rated_duration_s=pl.when(pl.col("duration_s").is_not_null()).then(pl.lit(0, pl.Int64)),
+                    rated_cents=pl.lit(0, pl.Int64),
+                    difference_cents=0 - pl.col("amount_cents"),
+                ).select(Differences.column_names())
+            )
+        )
+    return Differences.cast(pl.concat(found))
+
+
+def cancel_documents(billing: Billing, month: Month, notes: pl.DataFrame) -> None:
+    """Move the invoices that a month's credit notes cancel: one that is not paid is cancelled from its `as_of` on.
+
+    One that is paid stays paid until what was received is given back.
+
+    Args:
+        billing: the home.
+        month: the issued month.
+        notes: its issued credit notes.
+    """
+    states = billing.books.states(billing.as_of(month))
+    decided = {entry.seq: entry for entry in billing.books.decisions() if entry.kind is DecisionKind.CANCEL}
+    for number, decision in notes.drop_nulls("decision").sort("number").select("number", "decision").iter_rows():
+        entry = decided.get(decision)
+        if entry is not None and states[entry.number] is State.PENDING:
+            reason = f"cancelled by {number}: {entry.reason}"
+            billing.books.move(
+                entry.number, State.CANCELED, reason=reason, author=entry.author, at=billing.as_of(month)
+            )
