@@ -79,6 +79,14 @@ def _lines(published: Generation, month: Month) -> Iterator[str]:
     yield f"Not compared: {held_back['payer_id'].n_unique():,}"
     for row in held_back.iter_rows():
         yield "  " + "  ".join(row)
+    if "not_invoiced.parquet" not in published.files:
+        return
+    late = published.read("not_invoiced")
+    yield f"Charges that no invoice of their own asks for: {late.height:,}" + (
+        "; they came after the month was issued, enter them again with a date in an open one" if late.height else ""
+    )
+    for payer, kind, reference, cents, currency in late.iter_rows():
+        yield f"  {payer}  {kind}  {reference}  {format_money(cents, currency)}"
 
 
 def _line(owner: str, resource: str, service: str, cause: str, *amounts: str) -> str:

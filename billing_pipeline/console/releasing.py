@@ -38,10 +38,16 @@ def release_organisation(
     if billing.books.is_issued(month):
         home = _resumed(home, payer, month)
         invoice = release(home, rerate(home, month, list(defs().assets or [])), payer, month)
-        amount = f"asks for {format_money(invoice['payable_cents'], str(invoice['currency']))}" if invoice else ""
-        yield (
-            f"{invoice['number']} of {payer} for {month} {amount}." if invoice else f"{payer} owes nothing for {month}."
-        )
+        documents = [] if invoice is None else [(invoice["number"], invoice["payable_cents"], invoice["currency"])]
+        documents += [
+            (issued.number, issued.document.payable_cents, issued.request.facts["currency"])
+            for issued in billing.books.issued(month)
+            if issued.is_specific and issued.request.payer_id == payer
+        ]
+        for number, cents, currency in documents:
+            yield f"{number} of {payer} for {month} asks for {format_money(cents, str(currency))}."
+        if not documents:
+            yield f"{payer} owes nothing for {month}."
     else:
         run_job("close_month", [month], as_of=home.as_of(month))
         require_mended(billing, payer, month)
@@ -59,7 +65,7 @@ def newest_arrivals(billing: Billing, month: Month) -> datetime:
 def _resumed(home: Billing, payer: str, month: Month) -> Billing:
     """If a release got as far as the number, the same again: with its `as_of` and date."""
     for issued in home.books.issued(month):
-        if issued.request.payer_id == payer and issued.request.kind == "invoice":
+        if issued.request.payer_id == payer and (issued.is_monthly or issued.is_specific):
             return replace(home, chosen_as_of=issued.as_of, chosen_issue_date=issued.issued_on)
     return home
 

@@ -76,6 +76,7 @@ def differences(context: dg.AssetExecutionContext, billing: Billing, month: Mont
         publication.write("rows", compared)
         publication.write("sources", sources.read().join(compared, on="line_id", how="semi").sort("line_id", "feed"))
         publication.write("held_back", held_back)
+        publication.write("not_invoiced", _not_invoiced(billing, aside, month, held_back))
     context.log.info("%s: %s lines differ", month, compared.height)
     figures = {"dagster/row_count": compared.height, "held_back": held_back["payer_id"].n_unique()}
     return {DIFFERENCES: Report(figures | total_amounts(compared, "difference"))}
@@ -113,6 +114,14 @@ def _held_back(billing: Billing, aside: Billing, month: Month) -> dy.DataFrame[P
     rows = [(payer, "not_billed", detail.format(payer)) for payer in unbilled if is_held_back(billing, payer, month)]
     never = pl.DataFrame(rows, schema=ParkedOrganisations.create_empty().schema, orient="row")
     return ParkedOrganisations.validate(pl.concat([now, never]).sort("payer_id", "reason"))
+
+
+def _not_invoiced(billing: Billing, aside: Billing, month: Month, held_back: pl.DataFrame) -> pl.DataFrame:
+    """Charges with documents of their own that no document asks for: they landed after the month was issued."""
+    references = [document.request.reference for document in billing.books.issued() if document.is_specific]
+    charges = without(aside.read("rating/specific_charges", month).read(), held_back)
+    late = charges.filter(~pl.col("reference").is_in(references))
+    return late.select("payer_id", "kind", "reference", "charge_cents", "currency").sort("payer_id", "reference")
 
 
 def _lines_of_now(aside: Billing, month: Month, held_back: pl.DataFrame) -> dy.DataFrame[InvoiceLines]:

@@ -106,7 +106,8 @@ class HeldBalances(dy.Schema):
 
     payer_id = organisation_id(primary_key=True)
     currency = dy.String(primary_key=True, min_length=3, max_length=3)
-    #: Prepaid and not spent, and refills invoiced and not settled; null where the month does not tell.
+    #: Prepaid and not spent, and refills and top-ups invoiced and not settled or given up; null where the month does
+    #: not tell.
     advances_cents = dy.Int64(nullable=True)
     #: What its invoices ask for that nobody paid.
     receivable_cents = dy.Int64(nullable=True)

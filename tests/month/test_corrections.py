@@ -207,6 +207,9 @@ def make(new_home: Callable[..., ProviderHome], name: str, months: list[Month]) 
     cheaper = hourly("seats", "1.49", basis="units", per_seconds=None)
     homes["complete"].land("price_tiers", cheaper, known_at=at("2025-01-02"))
     homes["late"].land("price_tiers", cheaper, known_at=known)
+    # Too late for an invoice of its own.
+    ordered = {"event_id": "audit", "invoice": "specific", "ingested_at": known}
+    homes["late"].land("one_shots", one_shot("acme", "Audit", "12.00", at(f"{months[0]}-20"), **ordered))
     span = f"{months[0]}..{months[-1]}"
     homes["complete"].draft(span)
     late = homes["late"]
@@ -360,6 +363,8 @@ def test_the_differences_are_told_by_line_organisation_and_cause(corrected):
 
     assert f"{len({row['corrected_line_id'] for row in rows}):,} lines differ from what was billed" in text
     assert "Not compared: 0" in text
+    assert "Charges that no invoice of their own asks for: 1; they came after the month was issued" in text
+    assert "  acme  invoice  test/audit  €12.00" in text
     assert f"Correction of {month}" in corrected.printed[f"approve {month}"]
 
 

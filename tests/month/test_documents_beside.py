@@ -135,6 +135,7 @@ def test_the_same_reference_is_invoiced_once(story):
 
 def test_the_document_of_a_parked_organisation_waits_and_is_released_with_it(story):
     assert story.printed["release"].exit_code == 0, story.printed["release"].output
+    assert "INV-2026-000007 of lost for 2026-01 asks for €12.00." in story.printed["release"].output
     assert "Advice" in story.home.printed("INV-2026-000007")
 
 

@@ -22,6 +22,7 @@ from billing_pipeline.rules.journal import (
     Postings,
     UnbalancedEntry,
     WrittenOff,
+    assign_payments,
     enter_postings,
     held_balances,
     lacking_postings,
@@ -575,3 +576,16 @@ def test_a_lost_posting_a_lost_entry_and_a_day_that_goes_back_are_seen(books):
     assert not entries_are_numbered(books.journal.with_columns(validated_on=back)).holds
     assert entries_are_balanced(books.journal).holds
     assert entries_are_numbered(books.journal).holds
+
+
+def test_the_months_name_pays_the_monthly_invoice_and_nothing_beside_it(given):
+    invoices = pl.DataFrame(
+        [
+            {"invoice_number": number, "payer_id": "acme", "billing_month": "2026-10", "currency": "EUR"}
+            for number in ("INV-1", "INV-2")
+        ]
+    )
+    paid = given.payments({"payment_id": "p", "owner_id": "acme", "reference": "acme/2026-10", "paid_cents": 1_00})
+    versions = given.organisations({"owner_id": "acme"})
+    assigned = assign_payments(paid, invoices, Journal.create_empty(), versions, ["INV-1"])
+    assert assigned["invoice_number"].to_list() == ["INV-2"]
