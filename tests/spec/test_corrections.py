@@ -17,6 +17,7 @@ from billing_pipeline.rules.credit_notes import (
     CreditedInvoice,
     HeldPrepaid,
     draft_credit_notes,
+    prepaid_given_back,
     uncredited_lines,
 )
 from billing_pipeline.rules.period import Month
@@ -344,3 +345,49 @@ def test_what_is_unspent_is_what_is_left_of_the_newest_sales(sold, balance):
     assert all(left <= cents for left, cents in zip(unspent, sold, strict=True))
     # Nothing of a sale is left unless all of every newer one is.
     assert all(left == 0 or unspent[:place] == sold[:place] for place, left in enumerate(unspent))
+
+
+def test_prepaid_credits_that_a_newer_invoice_gives_back_are_unspent_ones_of_the_older_sale():
+    """100.00 a month, each paid in advance: February's fees were paid from January's refill."""
+    (one,) = paid_invoice().values()
+    used = {"2026-01": 0, "2026-02": -100_00}
+    invoices = {
+        ("acme", month): CorrectedInvoice(
+            one.invoice | {"number": f"INV-{month}", "subtotal_cents": 200_00 + cents, "vat_cents": 40_00 + cents // 5},
+            one.statement | {"free_used_cents": 0, "prepaid_used_cents": cents, "refill_cents": 100_00},
+            one.lots.clear(),
+        )
+        for month, cents in used.items()
+    }
+    both = [
+        CreditedInvoice(place, "acme", "acme", month, lines({"n": place, "seconds": 100_00}), is_refill_settled=True)
+        for place, month in enumerate(used, 1)
+    ]
+    held = HeldPrepaid(100_00, [Sale("INV-2026-02", 100_00), Sale("INV-2026-01", 100_00)])
+
+    drafted = draft_credit_notes(
+        book_corrections(due(), fees(), MARCH).left_over,
+        invoices,
+        GivenBack.create_empty(),
+        MARCH,
+        both,
+        {"acme": held},
+    )
+
+    columns = ("refers_to", "prepaid_given_back_cents", "prepaid_refunded_cents", "payable_cents")
+    assert drafted.notes.sort("refers_to").select(columns).rows() == [
+        ("INV-2026-01", 0, 100_00, 240_00), ("INV-2026-02", 100_00, 100_00, 120_00),
+    ]  # fmt: skip
+    assert int(prepaid_given_back(drafted.given_back)["given_back_cents"].sum()) == -100_00
+
+
+def test_a_refund_of_what_was_spent_since_makes_no_credit_note_and_is_done():
+    one = CreditedInvoice(9, "acme", "acme", "2026-01", lines(), is_refill_settled=True)
+
+    drafted = draft_credit_notes(
+        book_corrections(due(), fees(), MARCH).left_over, paid_invoice(60_00), GivenBack.create_empty(), MARCH, [one],
+        {"acme": HeldPrepaid(0, [Sale("INV-2026-000001", 60_00)])},
+    )  # fmt: skip
+
+    assert drafted.notes.is_empty()
+    assert drafted.given_back.select("decision", "amount_cents").rows() == [(9, 0)]
