@@ -267,7 +267,8 @@ def test_what_an_invoice_has_no_room_for_is_a_credit_note_that_gives_back_what_h
     (note,) = corrected.late.rows("invoices/credit_notes", booking)
     invoice = corrected.late.row("invoices/invoices", "2026-01", payer_id="gone")
 
-    assert (note["number"], note["kind"]) == (f"CN-{corrected.booking.year}-000001", "credit_note")
+    # A number bears the year of its issue: a month is issued in the next one.
+    assert (note["number"], note["kind"]) == (f"CN-{corrected.booking.next.year}-000001", "credit_note")
     assert (note["refers_to"], note["refers_to_issued_on"]) == (invoice["number"], invoice["issued_on"])
     # 240 h at 0.0712345 less 10 %, and 20.00: 4.00 of it paid by a coupon, 6.00 by prepaid credits.
     assert note["fees_cents"] == invoice["fees_cents"] == 15_39 + 20_00
