@@ -8,6 +8,10 @@ settings.register_profile("billing", deadline=None)
 settings.load_profile("billing")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew-golden", action="store_true", help="write the golden documents anew, then read the diff")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.option.markexpr:
         return

@@ -1,0 +1,215 @@
+"""Twelve documents as they were printed once: whoever changes a word or a figure of one sees it in a difference.
+
+What each must ask for is worked out by hand in `DOCUMENTS`, so that no file can keep an error. After a change that is
+meant, `pytest tests/month/test_golden_invoices.py --renew-golden` writes the files anew; read what differs.
+
+A file holds the checksum of the HTML and the text of the PDF. The PDF's own checksum is not kept: its glyphs are placed
+by the machine's text libraries.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import pypdfium2
+import pytest
+from provider_home import ProviderHome, at, grant, hourly, one_shot, organisation, ran
+
+GOLDEN = Path(__file__).parents[1] / "documents" / "golden"
+JANUARY, FEBRUARY = "2026-01", "2026-02"
+FIRST, END, KNOWN = at("2026-01-01"), at("2026-02-01"), at("2026-02-10")
+#: Of longer documents, the pages between the first and the last one are kept as a checksum of their words.
+WHOLE_PAGES = 6
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document and what is due on it, in cents: subtotal = fees + paid by credits + refill, and VAT on that."""
+
+    name: str
+    payer_id: str
+    fees: int
+    paid_by_credits: int
+    refill: int
+    vat: int
+    month: str = JANUARY
+    kind: str = "invoice"
+
+    @property
+    def subtotal(self) -> int:
+        return self.fees + self.paid_by_credits + self.refill
+
+    @property
+    def payable(self) -> int:
+        return self.subtotal + self.vat
+
+
+# An application costs 0.10 an hour: 74.40 for the 744 hours of January, 67.20 for the 672 of February. Nobody has
+# prepaid credits, so the refill h = max(0, -(A + c + d + e + f + g)), in which f = -fees, is as much as the fees. VAT
+# is 20 % of the subtotal.
+DOCUMENTS = (
+    # 744 hours at 0.00: nothing is used up, and nothing is provided.
+    Document("zero_total", "zero", fees=0, paid_by_credits=0, refill=0, vat=0),
+    # A coupon of 1,000.00 pays January, and what is left of it pays for February.
+    Document("all_credits", "gifted", fees=74_40, paid_by_credits=-74_40, refill=0, vat=0),
+    # February's 67.20 and 10 hours of January that were told late. January's refill of 74.40 is still awaited (g) and
+    # covers the next month's 67.20; the correction is not expected again.
+    Document("correction", "corrected", fees=68_20, paid_by_credits=0, refill=0, vat=13_64, month=FEBRUARY),
+    # 240 hours and a service of 20.00 were withdrawn after January was issued; who closed is billed no more.
+    Document("credit_note", "withdrawn", fees=44_00, paid_by_credits=0, refill=0, vat=8_80, month=FEBRUARY,
+             kind="credit_note"),
+    # A German business with a valid number pays the tax itself.
+    Document("reverse_charge", "berlin", fees=74_40, paid_by_credits=0, refill=74_40, vat=0),
+    # 21 % of 148.80 is 31.248.
+    Document("one_stop_shop", "bucharest", fees=74_40, paid_by_credits=0, refill=74_40, vat=31_25),
+    # 744 hours of its own and 24 of its sub-organisation.
+    Document("sub_organisations", "group", fees=76_80, paid_by_credits=0, refill=76_80, vat=30_72),
+    # 50.00 was agreed instead of 74.40.
+    Document("custom_refill", "agreed", fees=74_40, paid_by_credits=0, refill=50_00, vat=24_88),
+    # 240 hours until 10 January, of which a coupon pays 10.00; nothing is provided any more.
+    Document("closed_organisation", "closing", fees=24_00, paid_by_credits=-10_00, refill=0, vat=2_80),
+    Document("right_to_left_name", "sahab", fees=74_40, paid_by_credits=0, refill=74_40, vat=29_76),
+    # 1,000 applications ran for an hour each.
+    Document("thousand_lines", "thousand", fees=100_00, paid_by_credits=0, refill=100_00, vat=40_00),
+    # 288 hours from 20 January on.
+    Document("first_month", "newcomer", fees=28_80, paid_by_credits=0, refill=28_80, vat=11_52),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def home(new_home: Callable[..., ProviderHome]) -> ProviderHome:
+    """January issued, then corrected, February issued; the documents of both."""
+    home = new_home("golden")
+    home.settings = {
+        "BILLING_SELLER__NAME": "Nimbus Cloud SAS",
+        "BILLING_SELLER__ADDRESS": '["3 allée de l\'Île", "44000 Nantes"]',
+        "BILLING_SELLER__VAT_NUMBER": "FR40303265045",
+        "BILLING_SELLER__LEGAL_ID": "303265045",
+        "BILLING_SELLER__IBAN": "FR7630006000011234567890189",
+        "BILLING_SELLER__BIC": "AGRIFRPP",
+    }
+    land_organisations(home)
+    land_usage(home)
+    home.number(JANUARY)
+    home.run("correct_month", JANUARY, as_of=at("2026-02-11"))
+    approved = home.command("correct", JANUARY, "--approve", "--author", "Ann")
+    assert approved.exit_code == 0, approved.output
+    home.number(FEBRUARY)
+    for month in (JANUARY, FEBRUARY):
+        home.print(month)
+    return home
+
+
+def land_organisations(home: ProviderHome) -> None:
+    home.land(
+        "organisations",
+        *(organisation(owner) for owner in ("agreed", "corrected", "gifted", "group", "thousand", "zero")),
+        organisation("lab", payer_id="group", name="Lab of Group"),
+        organisation("berlin", country="DE", postcode="10115", city="Berlin", vat_number="DE136695976"),
+        organisation("bucharest", country="RO", postcode="010011", city="București", kind="consumer"),
+        organisation("closing", closed_on=at("2026-01-10").date()),
+        organisation("newcomer", opened_on=at("2026-01-20").date(), valid_from=at("2026-01-20")),
+        organisation("sahab", name="شركة السحاب 2026 (Nuage)"),
+        organisation("withdrawn", closed_on=at("2026-01-31").date()),
+    )
+    home.land("price_tiers", hourly("apps.s", "0.10"), hourly("gift.s", "0"))
+    home.land("credit_grants", grant("gifted", "WELCOME", "1000.00"), grant("closing", "FAREWELL", "10.00"))
+    agreed = {
+        "owner_id": "agreed",
+        "billing_month": JANUARY,
+        "amount": "50.00",
+        "author": "Sales",
+        "reason": "As agreed",
+    }
+    home.land("refill_agreements", agreed)
+
+
+def land_usage(home: ProviderHome) -> None:
+    hour = at("2026-01-07T09:00"), at("2026-01-07T10:00")
+    names = [f"job-{number:04d}" for number in range(1_000)]
+    withdrawn = {
+        "runtime_intervals": ran("withdrawn", "apps.s", at("2026-01-05"), at("2026-01-15"), event_id="withdrawn-run"),
+        "one_shots": one_shot("withdrawn", "Migration", "20.00", at("2026-01-20"), event_id="withdrawn-help"),
+    }
+    home.land(
+        "runtime_intervals",
+        *(ran(owner, "apps.s", FIRST, END) for owner in ("agreed", "berlin", "bucharest", "gifted", "group", "sahab")),
+        ran("corrected", "apps.s", FIRST, None),
+        ran("corrected", "apps.s", at("2026-01-05"), at("2026-01-05T10:00"), instance_id="late", ingested_at=KNOWN),
+        ran("lab", "apps.s", at("2026-01-05"), at("2026-01-06")),
+        ran("closing", "apps.s", FIRST, at("2026-01-11")),
+        ran("newcomer", "apps.s", at("2026-01-20"), END),
+        ran("zero", "gift.s", FIRST, END),
+        *(ran("thousand", "apps.s", *hour, resource_id=name, resource_name=name, instance_id=name) for name in names),
+    )
+    for feed, row in withdrawn.items():
+        home.land(feed, row)
+        home.land(feed, row | {"ingested_at": KNOWN, "is_deleted": True})
+
+
+def row_of(home: ProviderHome, document: Document) -> dict:
+    table = "invoices/credit_notes" if document.kind == "credit_note" else "invoices/invoices"
+    return home.row(table, document.month, payer_id=document.payer_id)
+
+
+def files_of(home: ProviderHome, number: str) -> tuple[Path, Path]:
+    """HTML and PDF of a document."""
+    folder = home.folder / "documents" / number.split("-")[0]
+    return folder / f"{number}.html", folder / f"{number}.pdf"
+
+
+def pages_of(pdf: Path) -> list[str]:
+    document = pypdfium2.PdfDocument(pdf)
+    try:
+        return [page.get_textpage().get_text_bounded().replace("\r\n", "\n") for page in document]
+    finally:
+        document.close()
+
+
+def told(html: Path, pdf: Path) -> Iterator[str]:
+    """What a golden file says of a document."""
+    yield f"HTML sha256 {sha256(html.read_bytes()).hexdigest()}"
+    pages = pages_of(pdf)
+    for number, text in enumerate(pages, 1):
+        yield f"\n--- page {number} of {len(pages)}"
+        is_whole = len(pages) <= WHOLE_PAGES or number in (1, len(pages))
+        words = " ".join(text.split())
+        yield (
+            "\n".join(line.rstrip() for line in text.splitlines())
+            if is_whole
+            else f"words sha256 {sha256(words.encode()).hexdigest()}"
+        )
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_document_asks_for_what_the_rules_make_by_hand(home, document):
+    issued = row_of(home, document)
+
+    assert home.reasons(document.month) == {}
+    assert (issued["fees_cents"], issued["subtotal_cents"], issued["vat_cents"], issued["payable_cents"]) == (
+        document.fees, document.subtotal, document.vat, document.payable,
+    )  # fmt: skip
+    if document.kind == "invoice":
+        statement = home.row("credits/credit_statements", document.month, payer_id=document.payer_id)
+        assert statement["free_used_cents"] + statement["prepaid_used_cents"] == document.paid_by_credits
+        assert statement["refill_cents"] == document.refill
+    label = "Amount in your favour" if document.kind == "credit_note" else "Amount to pay"
+    printed = " ".join(" ".join(pages_of(files_of(home, issued["number"])[1])).split())
+    assert f"{label} €{document.payable // 100}.{document.payable % 100:02d}" in printed
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_document_is_printed_as_it_was(home, document, request):
+    golden = GOLDEN / f"{document.name}.txt"
+    now = "\n".join(told(*files_of(home, row_of(home, document)["number"]))) + "\n"
+    if request.config.getoption("--renew-golden"):
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(now, encoding="utf-8")
+
+    # Words, for where a line of a paragraph breaks is a matter of the machine's text libraries.
+    assert now.split() == golden.read_text(encoding="utf-8").split()
+
+
+def test_every_golden_file_is_of_a_document():
+    assert {file.stem for file in GOLDEN.iterdir()} == {document.name for document in DOCUMENTS}
