@@ -201,7 +201,7 @@ def _lines_left(billing: Billing, payer: str, month: Month, until: int | None) -
     return uncredited_lines(InvoiceLines.validate(lines, cast=True), Differences.cast(approved_rows(billing, approved)))
 
 
-def due_decisions(billing: Billing, month: Month) -> list[tuple[Decision, DecisionKind, Issued]]:
+def due_decisions(billing: Billing, month: Month) -> list[tuple[Decision, Issued]]:
     """What was decided by the run's `as_of` and that no month before carried out.
 
     An issued month carries out what had been decided when it was issued first, however often it is closed again.

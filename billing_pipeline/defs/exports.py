@@ -11,6 +11,7 @@ import dagster as dg
 import dataframely as dy
 import polars as pl
 
+from billing_pipeline.books import Issued
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, as_of, inputs_of, partition
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.documents.formatting import format_money
@@ -120,7 +121,10 @@ def write_journal(billing: Billing, month: Month) -> Generation:
     lacking = lacking_postings(issued.postings(), everything)
     organisations = last.organisations()
     chart = billing.settings.chart_of_accounts
-    written_off = post_write_offs(_written_off(billing, issued), lacking, last.payments(), everything, organisations)
+    beside = _numbers_beside(billing)
+    written_off = post_write_offs(
+        _written_off(billing, issued), lacking, last.payments(), everything, organisations, beside
+    )
     lacking = Postings.validate(pl.concat([lacking, written_off]))
     payments = post_payments(
         last.payments(),
@@ -130,7 +134,7 @@ def write_journal(billing: Billing, month: Month) -> Generation:
         chart,
         str(month),
         billing.settings.zone,
-        _numbers_beside(billing),
+        beside,
     )
     postings = Postings.validate(pl.concat([lacking, payments]))
     if written is not None and postings.is_empty():
@@ -326,13 +330,9 @@ def _written_off(billing: Billing, issued: "_MonthIssued") -> dy.DataFrame[Writt
         change = follow(histories.get(document.number, []))[-1:]
         if not change or change[0].state is not State.WONTPAY:
             continue
-        payer, origin = document.request.payer_id, document.request.billing_month
-        refill, holder = 0, payer
-        if document.is_monthly:
-            statement = billing.settled("credits/credit_statements", origin).read().filter(payer_id=payer)
-            refill = int(statement["refill_cents"].sum())
+        refill, holder = _sold_credits(billing, document), document.request.payer_id
         if refill:
-            found = _given_up_by(billing, payer, origin, issued.month)
+            found = _given_up_by(billing, document, issued.month)
             if found is None:
                 continue
             holder = found
@@ -348,15 +348,27 @@ def _written_off(billing: Billing, issued: "_MonthIssued") -> dy.DataFrame[Writt
     return WrittenOff.validate(pl.DataFrame(rows, schema=WrittenOff.create_empty().schema))
 
 
-def _given_up_by(billing: Billing, payer: str, origin: Month, until: Month) -> str | None:
-    """Whose account gave up the refill of an invoice, up to a month; None as long as none did."""
+def _sold_credits(billing: Billing, document: Issued) -> int:
+    """The prepaid credits that a document asks money for: the refill of a monthly invoice, or what it sells."""
+    if document.is_specific:
+        return int(document.request.facts["used_credits_cents"] or 0)
+    if not document.is_monthly:
+        return 0
+    statements = billing.settled("credits/credit_statements", document.request.billing_month).read()
+    return int(statements.filter(payer_id=document.request.payer_id)["refill_cents"].sum())
+
+
+def _given_up_by(billing: Billing, document: Issued, until: Month) -> str | None:
+    """Whose account gave up the credits that a document asks money for, up to a month; None as long as none did."""
+    payer, origin = document.request.payer_id, document.request.billing_month
+    kind, name = ("top_up_given_up", document.request.reference) if document.is_specific else ("given_up", origin)
     month = origin.next
     while not until < month:
         moved = billing.settled("credits/credit_movements", month).read()
         billed = without(moved, billing.settled("invoices/parked_organisations", month).read())
-        is_own = (pl.col("payer_id") == payer) & (pl.col("grant_id") == str(origin))
-        is_taken_over = pl.col("grant_id") == f"{origin} of {payer}"
-        found = billed.filter(pl.col("kind").cast(pl.String) == "given_up", is_own | is_taken_over)
+        is_own = (pl.col("payer_id") == payer) & (pl.col("grant_id") == str(name))
+        is_taken_over = pl.col("grant_id") == f"{name} of {payer}"
+        found = billed.filter(pl.col("kind").cast(pl.String) == kind, is_own | is_taken_over)
         if found.height:
             return str(found["payer_id"][0])
         month = month.next

@@ -221,6 +221,7 @@ def post_write_offs(
     payments: dy.DataFrame[Payments],
     journal: dy.DataFrame[Journal],
     organisations: dy.DataFrame[Organisations],
+    beside: Collection[str],
 ) -> dy.DataFrame[Postings]:
     """The entries that take what is open of written-off invoices off the accounts, each once and for good.
 
@@ -230,10 +231,11 @@ def post_write_offs(
         payments: every payment that is known.
         journal: every posting so far.
         organisations: every version of the month.
+        beside: numbers of invoices beside the monthly ones.
     """
     invoices = _invoices(pl.concat([_signed(journal), documents]))
     received = (
-        assign_payments(payments, invoices, journal, organisations)
+        assign_payments(payments, invoices, journal, organisations, beside)
         .group_by("invoice_number", "currency")
         .agg(pl.col("received_cents").sum())
     )
@@ -290,7 +292,7 @@ def post_payments(
     chart: ChartOfAccounts,
     billing_month: str,
     zone: ZoneInfo,
-    beside: Collection[str] = (),
+    beside: Collection[str],
 ) -> dy.DataFrame[Postings]:
     """What the journal lacks of what all payments do.
 
@@ -342,7 +344,7 @@ def assign_payments(
     invoices: pl.DataFrame,
     journal: pl.DataFrame,
     organisations: pl.DataFrame,
-    beside: Collection[str] = (),
+    beside: Collection[str],
 ) -> pl.DataFrame:
     """Which invoice each payment pays: one row per payment with its amount in `received_cents` and its `place`.
 
@@ -492,7 +494,7 @@ def held_balances(
     organisations: dy.DataFrame[Organisations],
     takeovers: pl.DataFrame,
     billing_month: str,
-    beside: Collection[str] = (),
+    beside: Collection[str],
 ) -> dy.DataFrame[HeldBalances]:
     """What the accounts of each organisation must show after a month, from statements, the register and payments.
 

@@ -148,12 +148,15 @@ def test_the_paper_is_one_page_without_a_credit_statement(story):
 def test_receivables_revenue_and_advances_are_booked(story):
     entries = pl.concat(story.home.generation("exports/journal", month).read() for month in (JANUARY, FEBRUARY))
 
-    def booked(number: str) -> dict[str, int]:
-        own = entries.filter(piece=number)
+    def booked(number: str, kind: str = "invoice") -> dict[str, int]:
+        own = entries.filter(piece=number, kind=kind)
         return dict(own.select(pl.col("account"), pl.col("debit_cents") - pl.col("credit_cents")).iter_rows())
 
     assert booked("INV-2026-000002") == {"411000": 60_00, "706000": -50_00, "445740": -10_00}
     assert booked("INV-2026-000003") == {"411000": 120_00, "419100": -100_00, "445740": -20_00}
+    unpaid = story.home.row("invoices/specific_invoices", JANUARY, reference="shop/credit")["number"]
+    assert booked(unpaid) == {"411000": 36_00, "419100": -30_00, "445740": -6_00}
+    assert booked(unpaid, "write_off") == {"411000": -36_00, "419100": 30_00, "445740": 6_00}
     paid = entries.filter(payment_id=f"buyer-buyer/{JANUARY}-20260211", role="receivable")
     assert paid["invoice_number"].to_list() == ["INV-2026-000001"]
 

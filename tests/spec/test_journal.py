@@ -64,9 +64,9 @@ class Books:
         versions = self.given.organisations(*self.organisations)
         given_up = WrittenOff.validate(pl.DataFrame(list(written_off), schema=WrittenOff.create_empty().schema))
         known = self.given.payments(*payments)
-        lost = post_write_offs(given_up, lacking, known, self.journal, versions)
+        lost = post_write_offs(given_up, lacking, known, self.journal, versions, ())
         lacking = Postings.validate(pl.concat([lacking, lost]))
-        paid = post_payments(known, lacking, self.journal, versions, self.chart, month, ZoneInfo("UTC"))
+        paid = post_payments(known, lacking, self.journal, versions, self.chart, month, ZoneInfo("UTC"), ())
         names = versions.select(payer_id="owner_id", payer_name=pl.col("name").str.to_uppercase()).unique()
         entered = enter_postings(Postings.validate(pl.concat([lacking, paid])), self.journal, names, self.chart, on)
         self.journal = Journal.validate(pl.concat([self.journal, entered]))
@@ -379,7 +379,7 @@ def test_a_payment_is_booked_on_its_day_in_the_billing_time_zone(given, books):
     paid = given.payments(payment(1_00, received_at=late))
     versions = given.organisations({"owner_id": "acme"})
     days = [
-        post_payments(paid, Postings.create_empty(), books.journal, versions, CHART, "2026-10", ZoneInfo(zone))
+        post_payments(paid, Postings.create_empty(), books.journal, versions, CHART, "2026-10", ZoneInfo(zone), ())
         for zone in ("UTC", "Europe/Paris")
     ]
 
@@ -527,6 +527,7 @@ def held(books: Books, *, payments=(), takeovers=(), **lifetimes):
         books.given.organisations(*books.organisations),
         books.given.takeovers(*takeovers),
         "2026-10",
+        (),
     )
 
 
