@@ -179,6 +179,13 @@ def settled_before(billing: Billing, table: str, month: Month) -> Generation | N
     return billing.settled(table, month.previous)
 
 
+def with_later_columns(rows: pl.DataFrame, table: type[dy.Schema]) -> pl.DataFrame:
+    """Rows as the table has them now: columns that came after they were published are null."""
+    known = table.create_empty().schema
+    missing = [name for name in known if name not in rows.columns]
+    return rows.with_columns(pl.lit(None, known[name]).alias(name) for name in missing).select(list(known))
+
+
 def without_held_back(billing: Billing, rows: pl.DataFrame, whose: str, month: Month) -> pl.DataFrame:
     """Rows that add up over months without those of a month whose payers were held back after they were settled."""
     parked = billing.settled("invoices/parked_organisations", month).read()["payer_id"].implode()

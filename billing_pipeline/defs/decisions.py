@@ -4,7 +4,7 @@ The credit note is drafted and issued with the next month that is closed as of t
 that were approved. Until then the document stays what it is, and nobody moves its state but payments.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import polars as pl
 
 from billing_pipeline.books import Decision, DecisionKind, Issued, NotDecidable
 from billing_pipeline.defs.billing import Billing
-from billing_pipeline.defs.corrections import approved_rows, settled_before, without_held_back
+from billing_pipeline.defs.corrections import approved_rows, settled_before, with_later_columns, without_held_back
 from billing_pipeline.rules.credit_notes import CreditedInvoice, HeldPrepaid, uncredited_lines
 from billing_pipeline.rules.lifecycle import State
 from billing_pipeline.rules.parking import without
@@ -115,18 +115,33 @@ def _holder(billing: Billing, payer: str) -> tuple[str, Month]:
     if own.is_empty():
         message = f"no invoice and no organisation is called {payer}; give a number, or the id of who closed"
         raise NotDecidable(message)
-    return own["payer_id"][-1], months[-1].month
+    last = months[-1].month
+    statements = billing.settled("credits/credit_statements", last).read()
+    return _held_by(organisations, statements["payer_id"])[payer], last
+
+
+def _held_by(organisations: pl.DataFrame, accounts: Iterable[str]) -> dict[str, str]:
+    """Who holds an organisation's credits: itself while it has an account, then who pays for it.
+
+    Args:
+        organisations: versions in order, the last one of each owner counts.
+        accounts: who has an account in the month.
+    """
+    own = set(accounts)
+    pays_for = organisations.select("owner_id", "payer_id").iter_rows()
+    return {owner: owner if owner in own else payer for owner, payer in pays_for}
 
 
 def _prepaid_after(billing: Billing, last: Month, holder: str) -> tuple[int, list[Sale]]:
     """What a payer has prepaid after an issued month, and the sales it may be left of, the newest first."""
-    statement = billing.settled("credits/credit_statements", last).read().filter(payer_id=holder)
+    statements = billing.settled("credits/credit_statements", last).read()
+    statement = statements.filter(payer_id=holder)
     balance = int(statement.select(pl.col("prepaid_before_cents") + pl.col("prepaid_used_cents")).sum().item() or 0)
     organisations = billing.read("accounts/organisations", last).read().sort("valid_from")
-    pays_for = dict(organisations.select("owner_id", "payer_id").iter_rows())
+    held_by = _held_by(organisations, statements["payer_id"])
     settled = _settled_refills(billing, last.next, CreditMovements.create_empty())
     given = billing.settled(_CREDIT_NOTES, last).read("given_back")
-    return balance, _sales_of(holder, settled, pays_for, given)
+    return balance, _sales_of(holder, settled, held_by, given)
 
 
 def _refundable(billing: Billing, issued: Issued, unspent: Mapping[str, int], holder: str, last: Month) -> list[str]:
@@ -160,11 +175,11 @@ def _require_closed(billing: Billing, owner: str, last: Month) -> None:
         raise NotDecidable(message)
 
 
-def _sales_of(holder: str, settled: pl.DataFrame, pays_for: Mapping[str, str], given: pl.DataFrame) -> list[Sale]:
+def _sales_of(holder: str, settled: pl.DataFrame, held_by: Mapping[str, str], given: pl.DataFrame) -> list[Sale]:
     """The sales that reached what somebody holds now, less what credit notes refunded of them, the newest first."""
     refunds = given.filter(pl.col("grant_id") == "unspent refill")
     refunded = dict(refunds.group_by("refers_to").agg(pl.col("amount_cents").sum()).iter_rows())
-    own = settled.filter(pl.col("payer_id").replace(pays_for) == holder).sort("arrived", "number", descending=True)
+    own = settled.filter(pl.col("payer_id").replace(held_by) == holder).sort("arrived", "number", descending=True)
     return [
         Sale(number, cents - refunded.get(number, 0))
         for number, cents in own.select("number", "amount_cents").iter_rows()
@@ -196,9 +211,13 @@ def _require_something_left(billing: Billing, issued: Issued) -> None:
 
 def _lines_left(billing: Billing, payer: str, month: Month, until: int | None) -> dy.DataFrame[InvoiceLines]:
     """The lines of a payer's invoice, less what corrections that were approved before an entry took off them."""
-    lines = billing.settled("invoices/invoice_lines", month).read().filter(payer_id=payer)
+    rows = billing.settled("invoices/invoice_lines", month).read().filter(payer_id=payer)
+    lines = InvoiceLines.validate(with_later_columns(rows, InvoiceLines), cast=True)
     approved = [entry for entry in billing.books.approved_corrections(month) if until is None or entry.seq < until]
-    return uncredited_lines(InvoiceLines.validate(lines, cast=True), Differences.cast(approved_rows(billing, approved)))
+    return uncredited_lines(
+        InvoiceLines.validate(lines.filter(payer_id=payer), cast=True),
+        Differences.cast(approved_rows(billing, approved)),
+    )
 
 
 def due_decisions(billing: Billing, month: Month) -> list[tuple[Decision, Issued]]:
@@ -247,13 +266,13 @@ def find_credited(
     due = due_decisions(billing, month)
     if not due:
         return CreditedMonth()
-    pays_for = dict(organisations.select("owner_id", "payer_id").iter_rows())
     balances = dict(accounts.select("payer_id", "prepaid_before_cents").iter_rows())
+    held_by = _held_by(organisations, balances)
     settled = _settled_refills(billing, month, arrivals)
     credited = []
     for entry, issued in due:
         payer, origin = issued.request.payer_id, issued.request.billing_month
-        holder = pays_for.get(payer, payer)
+        holder = held_by.get(payer, payer)
         if holder in balances:
             is_whole = entry.kind is DecisionKind.CANCEL
             lines = _lines_left(billing, payer, origin, entry.seq) if is_whole else InvoiceLines.create_empty()
@@ -261,7 +280,7 @@ def find_credited(
             credited.append(CreditedInvoice(entry.seq, payer, holder, str(origin), lines, has_arrived or not is_whole))
     given = given_before(billing, month)
     prepaid = {
-        holder: HeldPrepaid(balances[holder], _sales_of(holder, settled, pays_for, given))
+        holder: HeldPrepaid(balances[holder], _sales_of(holder, settled, held_by, given))
         for holder in {one.holder_id for one in credited}
     }
     return CreditedMonth(credited, prepaid)
@@ -297,7 +316,8 @@ def given_before(billing: Billing, month: Month) -> dy.DataFrame[GivenBack]:
     before = settled_before(billing, _CREDIT_NOTES, month)
     if before is None:
         return GivenBack.create_empty()
-    return GivenBack.validate(without_held_back(billing, before.read("given_back"), "holder_id", month.previous))
+    rows = with_later_columns(before.read("given_back"), GivenBack)
+    return GivenBack.validate(without_held_back(billing, rows, "holder_id", month.previous))
 
 
 def cancelled_differences(billing: Billing, month: Month) -> dy.DataFrame[Differences]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from billing_pipeline.defs import accounts, rating, usage
 from billing_pipeline.defs.billing import Billing, partition
-from billing_pipeline.defs.corrections import DIFFERENCES, NotCorrectable, approved_rows
+from billing_pipeline.defs.corrections import DIFFERENCES, NotCorrectable, approved_rows, with_later_columns
 from billing_pipeline.defs.credits import problems_of
 from billing_pipeline.defs.decisions import cancelled_differences
 from billing_pipeline.defs.monthly import Report, Table, materialise_aside, monthly_assets, total_amounts
@@ -27,7 +27,6 @@ from billing_pipeline.tables.accounts import Organisations, SpendRules
 from billing_pipeline.tables.corrections import CorrectionLines, Differences
 from billing_pipeline.tables.invoices import InvoiceLines, ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
-from billing_pipeline.warehouse import Generation
 
 
 @monthly_assets(
@@ -58,7 +57,7 @@ def differences(context: dg.AssetExecutionContext, billing: Billing, month: Mont
     # A line may have been corrected more than once.
     so_far = pl.concat([approved_rows(billing, approved).drop("approval"), cancelled_differences(billing, month)])
     compared = compare_lines(
-        InvoiceLines.validate(without(_as_lines(billed), held_back), cast=True),
+        InvoiceLines.validate(without(with_later_columns(billed.read(), InvoiceLines), held_back), cast=True),
         Differences.cast(without(so_far, held_back)),
         rated,
         month,
@@ -94,13 +93,6 @@ def _assets_of(module: object) -> list[dg.AssetsDefinition]:
     """The assets that a module defines, also in lists."""
     members = [member for value in vars(module).values() for member in (value if isinstance(value, list) else [value])]
     return [member for member in members if isinstance(member, dg.AssetsDefinition)]
-
-
-def _as_lines(billed: Generation) -> pl.DataFrame:
-    """Issued lines; those of months that were issued before corrections existed correct nothing."""
-    rows, known = billed.read(), InvoiceLines.create_empty()
-    missing = [name for name in known.columns if name not in rows.columns]
-    return rows.with_columns(pl.lit(None, known.schema[name]).alias(name) for name in missing).select(known.columns)
 
 
 def _held_back(billing: Billing, aside: Billing, month: Month) -> dy.DataFrame[ParkedOrganisations]:

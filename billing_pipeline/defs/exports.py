@@ -13,6 +13,7 @@ import polars as pl
 
 from billing_pipeline.books import Issued
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, as_of, inputs_of, partition
+from billing_pipeline.defs.corrections import with_later_columns
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.rules.balances import current_organisations
@@ -40,6 +41,7 @@ from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import Takeovers, find_takeovers, first_organisations
 from billing_pipeline.tables.accounts import Organisations, Payments
+from billing_pipeline.tables.corrections import IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditMovements, OpenedGrants, Refills
 from billing_pipeline.tables.journal import HeldBalances, Journal, PostedDocuments
 from billing_pipeline.warehouse import Generation
@@ -265,12 +267,10 @@ class _MonthIssued:
             )
         if _CREDIT_NOTES in self.tables:
             rows.append(
-                self.tables[_CREDIT_NOTES]
-                .read()
-                .with_columns(
+                with_later_columns(self.tables[_CREDIT_NOTES].read(), IssuedCreditNotes).with_columns(
                     free_used_cents=0 - pl.col("free_given_back_cents"),
                     prepaid_used_cents=0 - pl.col("prepaid_given_back_cents"),
-                    refill_cents=pl.col("refill_cancelled_cents") + pl.col("prepaid_refunded_cents"),
+                    refill_cents=pl.sum_horizontal("refill_cancelled_cents", "prepaid_refunded_cents"),
                 )
             )
         columns = [
