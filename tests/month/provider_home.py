@@ -76,9 +76,11 @@ class ProviderHome:
         before = dict(os.environ)
         for name in [name for name in os.environ if name.startswith("BILLING_")]:
             del os.environ[name]
-        self.dagster.mkdir(parents=True, exist_ok=True)
         storage = "" if self.keeps_events else _FORGOTTEN_EVENTS
-        (self.dagster / "dagster.yaml").write_text(f"telemetry:\n  enabled: false\n{storage}")
+        # Commands have a storage of their own in the home.
+        for folder in (self.dagster, self.folder / "dagster"):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "dagster.yaml").write_text(f"telemetry:\n  enabled: false\n{storage}")
         os.environ.update(
             BILLING_HOME=str(self.folder), DAGSTER_HOME=str(self.dagster), BILLING_WORKERS="1", **self.settings
         )

@@ -11,7 +11,7 @@ FEED = "usage/runtime_intervals"
 
 @pytest.fixture(scope="module")
 def home(new_home: Callable[..., ProviderHome]) -> ProviderHome:
-    home = new_home("without")
+    home = new_home("without", keeps_events=True)
     home.settings["BILLING_NEEDED_SOURCES"] = '{"runtime_intervals": ["test", "west"]}'
     home.land("organisations", organisation("acme"))
     home.land("price_tiers", hourly("apps.s", "0.10"))
