@@ -347,6 +347,32 @@ def test_what_is_unspent_is_what_is_left_of_the_newest_sales(sold, balance):
     assert all(left == 0 or unspent[:place] == sold[:place] for place, left in enumerate(unspent))
 
 
+def test_an_invoice_and_a_top_up_of_one_month_are_credited_each_by_its_own_note():
+    (monthly,) = paid_invoice(60_00).values()
+    top_up = CorrectedInvoice(
+        monthly.invoice | {"number": "INV-2026-000002", "reference": "shop/1", "subtotal_cents": 50_00,
+                           "vat_cents": 10_00},
+        {"fees_cents": 0, "free_used_cents": 0, "prepaid_used_cents": 0, "refill_cents": 50_00},
+        CreditLots.create_empty(),
+    )  # fmt: skip
+    held = HeldPrepaid(70_00, [Sale("INV-2026-000002", 50_00), Sale("INV-2026-000001", 60_00)])
+    refunds = [
+        CreditedInvoice(place, number, "acme", lines(), is_refill_settled=True)
+        for place, number in enumerate(("INV-2026-000001", "INV-2026-000002"), 1)
+    ]
+
+    drafted = draft_credit_notes(
+        book_corrections(due(-25_00), fees(), MARCH).left_over, paid_invoice(60_00) | {"INV-2026-000002": top_up},
+        GivenBack.create_empty(), MARCH, refunds, {"acme": held},
+    )  # fmt: skip
+
+    columns = ("refers_to", "fees_cents", "prepaid_refunded_cents", "subtotal_cents", "vat_cents")
+    # Of 70.00 that are left the newer sale is all of its 50.00; what was corrected is of the monthly invoice.
+    assert drafted.notes.sort("refers_to").select(columns).rows() == [
+        ("INV-2026-000001", 25_00, 20_00, 45_00, 9_00), ("INV-2026-000002", 0, 50_00, 50_00, 10_00),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("holder", "kind", "name", "number"),
     [
