@@ -405,7 +405,7 @@ def cancel(number: str, reason: str, author: str, at: datetime | None) -> None:
     """Cancel the issued invoice NUMBER (or PAYER/MONTH) as a whole, by a credit note of the next month.
 
     What paid it is given back: money with its VAT, prepaid credits, then coupons. Its refill is asked for no more, or
-    what nobody spent of it is refunded.
+    what nobody spent of it is refunded. Credits sold on their own are cancelled until they are paid.
     """
     from billing_pipeline.console.deciding import cancel as cancel_document
 
@@ -417,7 +417,7 @@ def cancel(number: str, reason: str, author: str, at: datetime | None) -> None:
 @click.argument("name", metavar="NUMBER|ORGANISATION")
 @_decision_options
 def refund(name: str, reason: str, author: str, at: datetime | None) -> None:
-    """Refund what nobody spent of the paid refill of invoice NUMBER, or of all that a closed ORGANISATION prepaid.
+    """Refund what nobody spent of the credits that invoice NUMBER sold, or of all that a closed ORGANISATION prepaid.
 
     A credit note of the next month, at the VAT of the invoice that sold the credits, takes them off the balance.
     """

@@ -134,6 +134,11 @@ class Issued:
         return self.request.kind in (INVOICE, CREDITS) and "/" in self.request.reference
 
     @property
+    def is_top_up(self) -> bool:
+        """Whether it sells credits and nothing else."""
+        return self.request.kind == CREDITS
+
+    @property
     def document(self) -> Document:
         """What its payments are held against; what says nothing of an amount asks for none."""
         return Document(self.number, self.request.kind, int(self.request.facts.get("payable_cents") or 0))
@@ -360,12 +365,12 @@ class Books:
             return _last_decision(entries, month)
 
     def decide(self, kind: DecisionKind, number: str, *, reason: str, author: str, at: datetime) -> Decision:
-        """Keep that a monthly invoice is to be cancelled, or its credits refunded; once more changes nothing.
+        """Keep that an invoice is to be cancelled, or the credits that it sold refunded; once more changes nothing.
 
         Raises:
             NotIssued: the number was never given.
-            NotDecidable: it is no monthly invoice, another decision about it waits for its credit note, or its state
-                does not allow it.
+            NotDecidable: it is no invoice, or sold no credits, another decision about it waits for its credit note, or
+                its state does not allow it.
             ChangeOutOfOrder: its state changed after `at` already.
             ValueError: `at` has no time zone, or reason or author is empty.
         """
@@ -679,9 +684,17 @@ _NOT_CANCELLED = {
 
 def _require_decidable(kind: DecisionKind, issued: Issued, state: State) -> None:
     number = issued.number
-    if not issued.is_monthly:
+    if not (issued.is_monthly or issued.is_specific):
         what = issued.request.kind.replace("_", " ")
-        message = f"{number} ({what}) is no monthly invoice, and only those are {_DONE[kind]}"
+        message = f"{number} ({what}) is no invoice, and only those are {_DONE[kind]}"
+        raise NotDecidable(message)
+    if kind is DecisionKind.REFUND and not (issued.is_monthly or issued.is_top_up):
+        message = f"{number} sold no credits; what is wrong with its service is cancelled: billing cancel {number}"
+        raise NotDecidable(message)
+    if kind is DecisionKind.CANCEL and issued.is_top_up and state is State.PAID:
+        message = (
+            f"{number} is PAID: what nobody spent of the credits that it sold is refunded: billing refund {number}"
+        )
         raise NotDecidable(message)
     if kind is DecisionKind.CANCEL and state in _NOT_CANCELLED:
         message = f"{number} is {state}: {_NOT_CANCELLED[state].format(number)}"

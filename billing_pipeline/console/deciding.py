@@ -48,9 +48,9 @@ def refund(billing: Billing, name: str, *, reason: str, author: str, at: datetim
     decided, elsewhere = refund_credits(billing, number, reason=reason, author=author, at=at)
     for entry in decided:
         yield (
-            f"What nobody spent of the refill of {entry.number} is to be refunded ({entry.author}: {entry.reason}; "
-            f"entry {entry.seq} of the books); the next month that is closed as of {entry.at:%Y-%m-%dT%H:%M:%SZ} or "
-            f"later issues the credit note."
+            f"What nobody spent of the credits that {entry.number} sold is to be refunded ({entry.author}: "
+            f"{entry.reason}; entry {entry.seq} of the books); the next month that is closed as of "
+            f"{entry.at:%Y-%m-%dT%H:%M:%SZ} or later issues the credit note."
         )
     if elsewhere and not is_number:
         yield f"Left: {elsewhere:,} cents that no invoice here sold; whoever sold them gives them back."

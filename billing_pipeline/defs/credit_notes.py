@@ -14,6 +14,7 @@ from billing_pipeline.rules.corrections import BookedMonth, book_corrections
 from billing_pipeline.rules.credit_notes import (
     CorrectedInvoice,
     DraftedCreditNotes,
+    corrected_documents,
     corrected_invoices,
     draft_credit_notes,
 )
@@ -22,7 +23,7 @@ from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.corrections import CreditNotes, IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditLots, CreditStatements, Fees
-from billing_pipeline.tables.invoices import Invoices, ParkedOrganisations
+from billing_pipeline.tables.invoices import Invoices, ParkedOrganisations, SpecificInvoices
 
 CREDIT_NOTES = Table(
     "credits/credit_notes",
@@ -65,12 +66,26 @@ def draft_notes(
     billing: Billing, month: Month, left_over: pl.DataFrame, cancelled: CreditedMonth
 ) -> DraftedCreditNotes:
     """The credit notes of what a month's invoices have no room for, and of the invoices that it cancels."""
-    invoices: dict[tuple[str, str], CorrectedInvoice] = {}
-    concerned = {*left_over.select("corrected_payer_id", "origin_month").iter_rows()}
-    concerned |= {(one.payer_id, one.month) for one in cancelled.invoices}
-    for key in sorted({origin_month for _, origin_month in concerned}):
-        origin = Month.parse(key)
-        payers = pl.DataFrame({"payer_id": [payer for payer, origin_month in sorted(concerned) if origin_month == key]})
+    invoices: dict[str, CorrectedInvoice] = {}
+    corrected = {*left_over.select("corrected_payer_id", "origin_month").iter_rows()}
+    decided = {one.number for one in cancelled.invoices}
+    concerned = [
+        issued
+        for issued in (billing.books.issued() if corrected or decided else [])
+        if issued.number in decided
+        or (issued.is_monthly and (issued.request.payer_id, str(issued.request.billing_month)) in corrected)
+    ]
+    for origin in sorted({issued.request.billing_month for issued in concerned}):
+        of_month = [issued for issued in concerned if issued.request.billing_month == origin]
+        beside = [issued.number for issued in of_month if issued.is_specific]
+        if beside:
+            documents = billing.read("invoices/specific_invoices", origin).read()
+            documents = documents.filter(pl.col("number").is_in(beside))
+            invoices |= corrected_documents(SpecificInvoices.validate(documents, cast=True))
+        payers = pl.DataFrame(
+            {"payer_id": [issued.request.payer_id for issued in of_month if issued.is_monthly]},
+            schema={"payer_id": pl.String},
+        )
         rows, statements, lots = (
             generation.read().join(payers, on="payer_id", how="semi")
             for generation in (
@@ -83,7 +98,6 @@ def draft_notes(
             Invoices.validate(rows, cast=True),
             CreditStatements.validate(statements, cast=True),
             CreditLots.validate(lots, cast=True),
-            origin,
         )
     return draft_credit_notes(
         left_over, invoices, given_before(billing, month), month, cancelled.invoices, cancelled.prepaid

@@ -18,9 +18,9 @@ from billing_pipeline.rules.credit_notes import CreditedInvoice, HeldPrepaid, un
 from billing_pipeline.rules.lifecycle import State
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
-from billing_pipeline.rules.refunds import Sale, find_unspent
+from billing_pipeline.rules.refunds import Sale, find_sales, find_unspent
 from billing_pipeline.tables.corrections import Differences, GivenBack
-from billing_pipeline.tables.credits import CreditAccounts, CreditMovements
+from billing_pipeline.tables.credits import CreditAccounts, CreditMovements, Refills
 from billing_pipeline.tables.invoices import InvoiceLines
 
 _CREDIT_NOTES = "credits/credit_notes"
@@ -38,7 +38,7 @@ def cancel_invoice(billing: Billing, number: str, *, reason: str, author: str, a
 
     Args:
         billing: the home.
-        number: of a monthly invoice.
+        number: of a monthly invoice, or of one beside it: a service, or credits that are sold and not paid.
         reason: why.
         author: who decides it.
         at: from when on it counts; default: the last issue of a month, or the last change of the invoice after it.
@@ -48,7 +48,7 @@ def cancel_invoice(billing: Billing, number: str, *, reason: str, author: str, a
         NotDecidable: it cannot be in its state, or nothing of it is left to credit.
     """
     issued = find_issued(billing, number)
-    if issued is not None and issued.is_monthly:
+    if issued is not None and (issued.is_monthly or issued.is_specific):
         _require_something_left(billing, issued)
     return _decide(billing, DecisionKind.CANCEL, number, reason, author, at)
 
@@ -60,7 +60,7 @@ def refund_credits(
 
     Args:
         billing: the home.
-        name: of a monthly invoice whose refill was paid, or of an organisation that closed.
+        name: of a monthly invoice whose refill was paid, of a top-up that was paid, or of an organisation that closed.
         reason: why.
         author: who decides it.
         at: as for `cancel_invoice`.
@@ -139,22 +139,28 @@ def _prepaid_after(billing: Billing, last: Month, holder: str) -> tuple[int, lis
     balance = int(statement.select(pl.col("prepaid_before_cents") + pl.col("prepaid_used_cents")).sum().item() or 0)
     organisations = billing.read("accounts/organisations", last).read().sort("valid_from")
     held_by = _held_by(organisations, statements["payer_id"])
-    settled = _settled_refills(billing, last.next, CreditMovements.create_empty())
+    settled = _settled_sales(billing, last.next, CreditMovements.create_empty())
     given = billing.settled(_CREDIT_NOTES, last).read("given_back")
     return balance, _sales_of(holder, settled, held_by, given)
 
 
 def _refundable(billing: Billing, issued: Issued, unspent: Mapping[str, int], holder: str, last: Month) -> list[str]:
-    """The invoice, if its refill was paid and something of it is left; one that was paid since is all left."""
+    """The invoice, if what it sold was paid and something of it is left; one that was paid since is all left."""
     payer, month = issued.request.payer_id, issued.request.billing_month
-    pending = billing.settled("invoices/refills", last).read().filter(payer_id=payer, billing_month=str(month))
+    refills = Refills.validate(billing.settled("invoices/refills", last).read(), cast=True)
+    pending = refills.filter(payer_id=payer, billing_month=str(month), reference=issued.request.reference)
     is_paid = billing.books.states()[issued.number] is State.PAID
-    if issued.is_monthly and is_paid and not unspent.get(issued.number) and pending.is_empty():
+    sells = issued.is_monthly or issued.is_top_up
+    if sells and is_paid and not unspent.get(issued.number) and pending.is_empty():
         message = (
             f"nothing that {issued.number} sold is left: what {holder} has prepaid after {last} is of other sales, or "
-            f"was spent; a charge that is wrong is corrected (billing correct {month}) or cancelled "
-            f"(billing cancel {issued.number})"
+            f"was spent"
         )
+        if issued.is_monthly:
+            message += (
+                f"; a charge that is wrong is corrected (billing correct {month}) or cancelled "
+                f"(billing cancel {issued.number})"
+            )
         raise NotDecidable(message)
     return [issued.number]
 
@@ -198,8 +204,11 @@ def _require_something_left(billing: Billing, issued: Issued) -> None:
         NotDecidable: they took off all of it or more, or it never asked for or used anything.
     """
     payer, month = issued.request.payer_id, issued.request.billing_month
-    lines = _lines_left(billing, payer, month, None)
-    refill = billing.settled("credits/credit_statements", month).read().filter(payer_id=payer)["refill_cents"].sum()
+    lines = _lines_left(billing, issued, None)
+    if issued.is_specific:
+        refill = int(issued.request.facts["used_credits_cents"] or 0)
+    else:
+        refill = billing.settled("credits/credit_statements", month).read().filter(payer_id=payer)["refill_cents"].sum()
     left = int(lines["amount_cents"].cast(pl.Int128).sum())
     if left < 0 or left + refill == 0:
         message = (
@@ -209,8 +218,18 @@ def _require_something_left(billing: Billing, issued: Issued) -> None:
         raise NotDecidable(message)
 
 
-def _lines_left(billing: Billing, payer: str, month: Month, until: int | None) -> dy.DataFrame[InvoiceLines]:
-    """The lines of a payer's invoice, less what corrections that were approved before an entry took off them."""
+def _lines_left(billing: Billing, issued: Issued, until: int | None) -> dy.DataFrame[InvoiceLines]:
+    """The lines of an invoice, less what corrections that were approved before an entry took off them.
+
+    Corrections are of monthly invoices alone. Credits that are sold have a line, but are no fees: they are credited as
+    a refill is.
+    """
+    payer, month = issued.request.payer_id, issued.request.billing_month
+    if issued.is_top_up:
+        return InvoiceLines.create_empty()
+    if issued.is_specific:
+        said = billing.settled("invoices/specific_lines", month).read().filter(reference=issued.request.reference)
+        return InvoiceLines.validate(said.filter(payer_id=payer).select(InvoiceLines.column_names()), cast=True)
     rows = billing.settled("invoices/invoice_lines", month).read().filter(payer_id=payer)
     lines = InvoiceLines.validate(with_later_columns(rows, InvoiceLines), cast=True)
     approved = [entry for entry in billing.books.approved_corrections(month) if until is None or entry.seq < until]
@@ -268,16 +287,16 @@ def find_credited(
         return CreditedMonth()
     balances = dict(accounts.select("payer_id", "prepaid_before_cents").iter_rows())
     held_by = _held_by(organisations, balances)
-    settled = _settled_refills(billing, month, arrivals)
+    settled = _settled_sales(billing, month, arrivals)
     credited = []
     for entry, issued in due:
-        payer, origin = issued.request.payer_id, issued.request.billing_month
+        payer = issued.request.payer_id
         holder = held_by.get(payer, payer)
         if holder in balances:
             is_whole = entry.kind is DecisionKind.CANCEL
-            lines = _lines_left(billing, payer, origin, entry.seq) if is_whole else InvoiceLines.create_empty()
+            lines = _lines_left(billing, issued, entry.seq) if is_whole else InvoiceLines.create_empty()
             has_arrived = not settled.filter(number=entry.number).is_empty()
-            credited.append(CreditedInvoice(entry.seq, payer, holder, str(origin), lines, has_arrived or not is_whole))
+            credited.append(CreditedInvoice(entry.seq, entry.number, holder, lines, has_arrived or not is_whole))
     given = given_before(billing, month)
     prepaid = {
         holder: HeldPrepaid(balances[holder], _sales_of(holder, settled, held_by, given))
@@ -286,29 +305,33 @@ def find_credited(
     return CreditedMonth(credited, prepaid)
 
 
-def _settled_refills(billing: Billing, month: Month, arrivals: pl.DataFrame) -> pl.DataFrame:
-    """Every refill that reached a prepaid balance: `number` of its invoice, `payer_id`, `arrived`, `amount_cents`."""
+def _settled_sales(billing: Billing, month: Month, arrivals: pl.DataFrame) -> pl.DataFrame:
+    """Every refill and top-up that reached a prepaid balance: `number` of its invoice, `payer_id` of who held it then,
+    `amount_cents`, `arrived`."""
     months = {str(month): arrivals}
     earlier = billing.books.first_month() or month
     while earlier < month:
         moved = billing.settled("credits/credit_movements", earlier).read()
         months[str(earlier)] = without(moved, billing.settled("invoices/parked_organisations", earlier).read())
         earlier = earlier.next
-    numbers = {
-        (document.request.payer_id, str(document.request.billing_month)): document.number
+    sold = [
+        (document.number, document.request.payer_id, *_named_in_movements(document))
         for document in billing.books.issued()
-        if document.is_monthly
-    }
-    rows = []
-    for arrived, movements in months.items():
-        settled = movements.filter(pl.col("kind").cast(pl.String) == "settled")
-        for holder, grant, cents in settled.select("payer_id", "grant_id", "amount_cents").iter_rows():
-            sold_in, _, sold_to = grant.partition(" of ")
-            number = numbers.get((sold_to or holder, sold_in))
-            if number is not None:
-                rows.append((number, holder, arrived, cents))
-    schema = {"number": pl.String, "payer_id": pl.String, "arrived": pl.String, "amount_cents": pl.Int64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+        if document.is_monthly or document.is_top_up
+    ]
+    documents = pl.DataFrame(
+        sold, schema=dict.fromkeys(("number", "payer_id", "kind", "name"), pl.String), orient="row"
+    )
+    return pl.concat(
+        find_sales(movements, documents).with_columns(arrived=pl.lit(arrived)) for arrived, movements in months.items()
+    )
+
+
+def _named_in_movements(sold: Issued) -> tuple[str, str]:
+    """The kind of movement with which credits that an invoice sold arrive, and what they are called there."""
+    if sold.is_top_up:
+        return "topped_up", sold.request.reference
+    return "settled", str(sold.request.billing_month)
 
 
 def given_before(billing: Billing, month: Month) -> dy.DataFrame[GivenBack]:
@@ -325,10 +348,9 @@ def cancelled_differences(billing: Billing, month: Month) -> dy.DataFrame[Differ
     found = [Differences.create_empty()]
     numbered = {document.number: document for document in billing.books.issued()}
     for entry in billing.books.decisions():
-        if entry.kind is not DecisionKind.CANCEL:
+        if entry.kind is not DecisionKind.CANCEL or not numbered[entry.number].is_monthly:
             continue
-        payer = numbered[entry.number].request.payer_id
-        lines = _lines_left(billing, payer, entry.month, entry.seq).filter(pl.col("origin_month") == str(month))
+        lines = _lines_left(billing, numbered[entry.number], entry.seq).filter(pl.col("origin_month") == str(month))
         found.append(
             Differences.cast(
                 lines.with_columns(

@@ -52,7 +52,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "credited_fees_note": "{period}, see the details",
     "prepaid_given_back": "Prepaid credits given back",
     "free_given_back": "Free credits given back",
-    "refill_cancelled": "Prepaid credits that are not to be refilled any more",
+    "refill_cancelled": "Prepaid credits that need not be paid any more",
     "prepaid_refunded": "Prepaid credits refunded",
     "terms_credit_note": (
         "This credit note corrects invoice {number} of {day}, which stays as it was issued. Credits that had paid it "

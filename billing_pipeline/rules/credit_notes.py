@@ -8,7 +8,8 @@ before is not given back again; what a later invoice had added to the corrected 
 
 A cancelled invoice is credited line by line, less what corrections took off its lines before, and with it its refill:
 all of one that never reached the prepaid balance, else what nobody spent of it. What is left of its VAT is credited
-with what is left of its subtotal, so that nothing of it remains.
+with what is left of its subtotal, so that nothing of it remains. To an invoice beside the monthly one no credits were
+paid, and the credits that it sells are what a refill is to the others.
 
 Prepaid credits and free lots come back when the month of the credit note opens. They pay nothing in it, as its fees are
 zero then. A free lot whose validity has ended, or whose organisation closed, lapses with that month's statement.
@@ -26,7 +27,7 @@ from billing_pipeline.rules.refunds import Sale, find_unspent, less_refunded
 from billing_pipeline.rules.rounding import round_half_away
 from billing_pipeline.tables.corrections import CreditNoteLines, CreditNotes, Differences, GivenBack
 from billing_pipeline.tables.credits import CreditAccounts, CreditLots, CreditMovements, CreditStatements, OpenLots
-from billing_pipeline.tables.invoices import InvoiceLines, Invoices
+from billing_pipeline.tables.invoices import InvoiceLines, Invoices, SpecificInvoices
 
 #: What is given back beside free lots, whose ids hold no blank.
 _MONEY, _PREPAID, _UNPAID_REFILL, _UNSPENT_REFILL = "", "prepaid", "unpaid refill", "unspent refill"
@@ -35,11 +36,16 @@ _MONEY, _PREPAID, _UNPAID_REFILL, _UNSPENT_REFILL = "", "prepaid", "unpaid refil
 class CorrectedInvoice(NamedTuple):
     """An issued invoice, and what paid it."""
 
-    #: A row of `tables.invoices.Invoices`.
+    #: A row of `tables.invoices.Invoices`, or of `SpecificInvoices` with an empty `basis_hash`.
     invoice: Mapping[str, Any]
-    #: A row of `tables.credits.CreditStatements`.
+    #: A row of `tables.credits.CreditStatements`, or what stands for it beside the monthly invoice.
     statement: Mapping[str, Any]
     lots: dy.DataFrame[CreditLots]
+
+    @property
+    def is_monthly(self) -> bool:
+        """Whether it is the invoice of its month: corrections are taken off no other."""
+        return "reference" not in self.invoice
 
 
 class CreditedInvoice(NamedTuple):
@@ -47,14 +53,12 @@ class CreditedInvoice(NamedTuple):
 
     #: The entry of the books that decides it.
     decision: int
-    payer_id: str
+    number: str
     #: Who holds its payer's credits now.
     holder_id: str
-    #: Month of the invoice.
-    month: str
     #: As `uncredited_lines` returns them; none where only the refill is credited.
     lines: dy.DataFrame[InvoiceLines]
-    #: Whether its refill reached the prepaid balance.
+    #: Whether its refill, or what it sold, reached the prepaid balance.
     is_refill_settled: bool
 
 
@@ -80,15 +84,31 @@ def corrected_invoices(
     invoices: dy.DataFrame[Invoices],
     statements: dy.DataFrame[CreditStatements],
     lots: dy.DataFrame[CreditLots],
-    month: Month,
-) -> dict[tuple[str, str], CorrectedInvoice]:
-    """The invoices of a month by payer and month, each with its statement and lots."""
+) -> dict[str, CorrectedInvoice]:
+    """The invoices of a month by number, each with its statement and lots."""
     stated = {row["payer_id"]: row for row in statements.iter_rows(named=True)}
     return {
-        (row["payer_id"], str(month)): CorrectedInvoice(
+        row["number"]: CorrectedInvoice(
             row, stated[row["payer_id"]], CreditLots.validate(lots.filter(pl.col("payer_id") == row["payer_id"]))
         )
         for row in invoices.iter_rows(named=True)
+    }
+
+
+def corrected_documents(documents: dy.DataFrame[SpecificInvoices]) -> dict[str, CorrectedInvoice]:
+    """Invoices beside the monthly ones by number: no credits paid them, and what they sell is their refill."""
+    return {
+        row["number"]: CorrectedInvoice(
+            row | {"basis_hash": ""},
+            {
+                "fees_cents": row["fees_cents"],
+                "free_used_cents": 0,
+                "prepaid_used_cents": 0,
+                "refill_cents": row["used_credits_cents"],
+            },
+            CreditLots.create_empty(),
+        )
+        for row in documents.iter_rows(named=True)
     }
 
 
@@ -121,7 +141,7 @@ def uncredited_lines(
 
 def draft_credit_notes(
     left_over: pl.DataFrame,
-    invoices: Mapping[tuple[str, str], CorrectedInvoice],
+    invoices: Mapping[str, CorrectedInvoice],
     given_before: dy.DataFrame[GivenBack],
     month: Month,
     cancelled: Sequence[CreditedInvoice] = (),
@@ -134,26 +154,26 @@ def draft_credit_notes(
 
     Args:
         left_over: as `rules.corrections.book_corrections` returns it; with `corrected_payer_id`.
-        invoices: the corrected and cancelled invoices, by payer and month.
+        invoices: the corrected and cancelled invoices, by number.
         given_before: what earlier credit notes gave back.
         month: the month with whose invoices they are issued.
         cancelled: the invoices to credit as a whole, or by what is unspent of their refills.
         prepaid: what is held by those who hold the credits of cancelled invoices.
     """
-    numbers = {key: corrected.invoice["number"] for key, corrected in invoices.items()}
+    keys = {number: _key(corrected) for number, corrected in invoices.items()}
+    numbers = {keys[number]: number for number, corrected in invoices.items() if corrected.is_monthly}
     lines = pl.concat(
-        [_correction_lines(left_over, numbers, month), *(_cancelled_lines(one, numbers, month) for one in cancelled)]
+        [_correction_lines(left_over, numbers, month), *(_cancelled_lines(one, month) for one in cancelled)]
     )
-    corrected_keys = left_over.select("corrected_payer_id", "origin_month", "payer_id").unique().iter_rows()
-    holders = {(payer, origin): holder for payer, origin, holder in corrected_keys}
-    of_key = {(one.payer_id, one.month): one for one in cancelled}
-    holders |= {key: one.holder_id for key, one in of_key.items()}
+    corrected_keys = left_over.select("origin_month", "corrected_payer_id", "payer_id").unique().iter_rows()
+    holders = {numbers[origin, payer]: holder for origin, payer, holder in corrected_keys}
+    decided = {one.number: one for one in cancelled}
+    holders |= {one.number: one.holder_id for one in cancelled}
     held = dict(prepaid or {})
     credited = dict(lines.group_by("refers_to").agg(pl.col("amount_cents").cast(pl.Int128).sum()).iter_rows())
     notes, given, lots = [], [], []
-    for (payer, origin), holder in sorted(holders.items(), key=lambda item: (item[0][1], item[0][0]), reverse=True):
-        corrected, cancellation = invoices[payer, origin], of_key.get((payer, origin))
-        number = numbers[payer, origin]
+    for number in sorted(holders, key=lambda number: (keys[number], number), reverse=True):
+        corrected, cancellation, holder = invoices[number], decided.get(number), holders[number]
         before = given_before.filter(pl.col("refers_to") == number)
         parts = dict(_give_back(int(credited.get(number, 0)), corrected, before))
         refill = _credit_refill(cancellation, corrected, before, held.get(holder)) if cancellation else {}
@@ -161,8 +181,8 @@ def draft_credit_notes(
             held[holder] = _held_after(held[holder], number, parts[_PREPAID], refill.get(_UNSPENT_REFILL, 0))
         decision = cancellation.decision if cancellation else None
         about = {
-            "refers_to": number, "billing_month": str(month), "payer_id": payer, "holder_id": holder,
-            "decision": decision,
+            "refers_to": number, "billing_month": str(month), "payer_id": corrected.invoice["payer_id"],
+            "holder_id": holder, "decision": decision,
         }  # fmt: skip
         both = {grant: cents for grant, cents in (parts | refill).items() if cents}
         given += [about | {"grant_id": grant, "amount_cents": cents} for grant, cents in both.items()]
@@ -182,6 +202,11 @@ def draft_credit_notes(
         GivenBack.validate(_frame(GivenBack, given).sort("refers_to", "grant_id"), cast=True),
         pl.concat([CreditLots.create_empty(), *lots]).unique("grant_id").sort("payer_id", "grant_id"),
     )
+
+
+def _key(corrected: CorrectedInvoice) -> tuple[str, str]:
+    """Month and payer of an invoice."""
+    return corrected.invoice["billing_month"], corrected.invoice["payer_id"]
 
 
 def _credit_refill(
@@ -268,7 +293,7 @@ def _line_ids(month: Month, keys: Iterable[tuple[int, str]]) -> pl.Series:
 def _correction_lines(
     left_over: pl.DataFrame, numbers: Mapping[tuple[str, str], str], month: Month
 ) -> dy.DataFrame[CreditNoteLines]:
-    of_invoice = [numbers[key] for key in left_over.select("corrected_payer_id", "origin_month").iter_rows()]
+    of_invoice = [numbers[key] for key in left_over.select("origin_month", "corrected_payer_id").iter_rows()]
     duration = pl.col("billed_duration_s").fill_null(0) - pl.col("rated_duration_s").fill_null(0)
     is_timed = pl.any_horizontal(pl.col("rated_duration_s", "billed_duration_s").is_not_null())
     lines = left_over.with_columns(
@@ -284,16 +309,14 @@ def _correction_lines(
     return CreditNoteLines.validate(lines.select(CreditNoteLines.column_names()), cast=True)
 
 
-def _cancelled_lines(
-    cancelled: CreditedInvoice, numbers: Mapping[tuple[str, str], str], month: Month
-) -> dy.DataFrame[CreditNoteLines]:
+def _cancelled_lines(cancelled: CreditedInvoice, month: Month) -> dy.DataFrame[CreditNoteLines]:
     """What is left of an invoice's lines; one that corrected an older month is named by the line it corrected."""
     keys = [(cancelled.decision, line) for line in cancelled.lines["line_id"]]
     lines = cancelled.lines.with_columns(
         line_id=_line_ids(month, keys),
         corrected_line_id=pl.coalesce("corrected_line_id", "line_id"),
         approval=pl.lit(cancelled.decision, pl.Int64),
-        refers_to=pl.lit(numbers[cancelled.payer_id, cancelled.month]),
+        refers_to=pl.lit(cancelled.number),
         holder_id=pl.lit(cancelled.holder_id),
         correction_cause=pl.lit("cancelled"),
         billed_cents="amount_cents",

@@ -1,11 +1,13 @@
 """Which prepaid credits are still unspent, sale by sale: credits that were sold first are spent first.
 
-A sale is a refill whose invoice was paid, so that it reached the prepaid balance. What is left of the balance is what
-is left of the newest sales; what no sale accounts for was brought along from elsewhere.
+A sale is a refill or a top-up whose invoice was paid, so that it reached the prepaid balance. What is left of the
+balance is what is left of the newest sales; what no sale accounts for was brought along from elsewhere.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import polars as pl
 
 
 class Sale(NamedTuple):
@@ -15,6 +17,27 @@ class Sale(NamedTuple):
     number: str
     #: What was sold, less what was refunded of it.
     cents: int
+
+
+def find_sales(movements: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:
+    """Which documents sold the credits that reached prepaid balances: `number`, `payer_id` (who held them then),
+    `amount_cents`.
+
+    A refill is named by the month of its invoice and a top-up by its reference, followed by `of` and the payer where
+    another one took it over. Names are compared whole, as a reference may itself hold what stands between them.
+
+    Args:
+        movements: rows of `tables.credits.CreditMovements`.
+        documents: `number`, `payer_id`, `kind` of the movement with which its credits arrive, and `name` of the sale.
+    """
+    arrived = movements.select(
+        "payer_id", pl.col("kind").cast(pl.String), "amount_cents", name="grant_id"
+    ).with_row_index("place")
+    own = arrived.join(documents, on=["payer_id", "kind", "name"])
+    passed_on = documents.select("number", "kind", name=pl.format("{} of {}", "name", "payer_id"))
+    others = arrived.join(own, on="place", how="anti").join(passed_on, on=["kind", "name"])
+    columns = ("number", "payer_id", "amount_cents")
+    return pl.concat([own.select(columns), others.select(columns)]).sort(columns)
 
 
 def find_unspent(sales: Sequence[Sale], balance_cents: int) -> dict[str, int]:

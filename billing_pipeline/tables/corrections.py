@@ -132,9 +132,9 @@ class CreditNotes(Drafts):
     holder_id = organisation_id()
     prepaid_given_back_cents = cents(lowest=0)
     free_given_back_cents = cents(lowest=0)
-    #: The refill of a cancelled invoice that never reached the prepaid balance.
+    #: The refill, or the credits sold, of a cancelled invoice that never reached the prepaid balance.
     refill_cancelled_cents = cents(lowest=0)
-    #: What nobody spent of a refill that had reached it.
+    #: What nobody spent of a refill or of sold credits that had reached it.
     prepaid_refunded_cents = cents(lowest=0)
     #: The entry of the books that cancels the invoice, or refunds its credits; null where corrections are credited.
     decision = dy.Int64(min=1, nullable=True)

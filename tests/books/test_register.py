@@ -376,7 +376,7 @@ def test_an_invoice_that_cannot_be_cancelled_says_what_to_do(books, state, inste
         books.decide(CANCEL, issued.number, **DECISION)
 
 
-def test_only_monthly_invoices_are_cancelled_and_never_before_their_last_change(books):
+def test_only_invoices_are_cancelled_and_never_before_their_last_change(books):
     monthly = monthly_invoice("orga_a")
     [issued] = books.issue([monthly], "F", NOV_3, as_of=AS_OF)
     [note] = books.issue([replace(monthly, kind="credit_note")], "CN", NOV_3, as_of=AS_OF)
@@ -387,6 +387,27 @@ def test_only_monthly_invoices_are_cancelled_and_never_before_their_last_change(
         books.decide(CANCEL, issued.number, **DECISION | {"at": AS_OF - timedelta(days=1)})
     with pytest.raises(NotIssued, match="F-2026-000099"):
         books.decide(CANCEL, "F-2026-000099", **DECISION)
+
+
+def test_beside_the_monthly_invoice_services_are_cancelled_and_sold_credits_until_they_are_paid(books):
+    service = replace(monthly_invoice("orga_a"), reference="shop/audit")
+    top_up = replace(monthly_invoice("orga_a"), kind="credits", reference="shop/top-up")
+    audit, paid, unpaid = books.issue(
+        [service, top_up, replace(top_up, reference="shop/more")], "F", NOV_3, as_of=AS_OF
+    )
+    books.record_changes([Change(paid.number, State.PAID, AS_OF, "covered by payments", payment_id="p1")])
+
+    with pytest.raises(NotDecidable, match=f"{audit.number} sold no credits.*billing cancel {audit.number}"):
+        books.decide(REFUND, audit.number, **DECISION)
+    with pytest.raises(NotDecidable, match=f"billing refund {paid.number}"):
+        books.decide(CANCEL, paid.number, **DECISION)
+    with pytest.raises(NotDecidable, match=f"billing cancel {unpaid.number}"):
+        books.decide(REFUND, unpaid.number, **DECISION)
+    decided = [
+        books.decide(kind, number, **DECISION)
+        for kind, number in ((CANCEL, audit.number), (REFUND, paid.number), (CANCEL, unpaid.number))
+    ]
+    assert decided == books.decisions()
 
 
 def test_credits_are_refunded_once_they_were_paid_and_again_once_that_is_done(books):

@@ -86,7 +86,7 @@ def test_a_cancellation_says_so_and_credits_the_refill():
 
     assert "cancels invoice INV-2026-000007 of 2026-02-03" in view.terms
     told = {row.label: row.amount for row in view.totals}
-    assert told["Prepaid credits that are not to be refilled any more"] == "€15.00"
+    assert told["Prepaid credits that need not be paid any more"] == "€15.00"
     assert told["Prepaid credits refunded"] == "€5.00"
     (line,) = view.details[0].services[0].lines
     assert line.origin == "Correction of 2026-01, cancelled: €60.00 billed, €0.00 now"

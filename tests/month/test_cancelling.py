@@ -4,17 +4,24 @@ from collections.abc import Callable
 
 import polars as pl
 import pytest
-from provider_home import ProviderHome, at, grant, hourly, organisation, payment, ran
+from provider_home import ProviderHome, at, grant, hourly, one_shot, organisation, payment, ran
 
 JANUARY, FEBRUARY, MARCH = "2026-01", "2026-02", "2026-03"
 OWNERS = ("brought", "closed", "credits", "held", "never", "saver", "spender", "steady", "thrifty", "written")
 #: 744 hours at 0.10 and as much in advance, with VAT.
 ASKED = "178.56"
 CANCELLED = ("credits", "never", "saver", "spender")
+#: What they order beside their monthly invoices.
+ORDERS = (("steady", "audit", "50.00", False), ("steady", "more", "30.00", True), ("topper", "most", "100.00", True))
 
 
 def number_of(owner: str) -> str:
     return f"INV-2026-{OWNERS.index(owner) + 1:06d}"
+
+
+def ordered(owner: str, event: str, amount: str, *, sells_credits: bool) -> dict:
+    told = {"event_id": event, "source": "shop", "invoice": "specific", "sells_credits": sells_credits}
+    return one_shot(owner, event.title(), amount, at("2026-01-12"), **told)
 
 
 class Story:
@@ -22,8 +29,8 @@ class Story:
 
     def __init__(self, home: ProviderHome) -> None:
         self.home, self.said = home, {}
-        closing = {owner: {"closed_on": at("2026-02-15").date()} for owner in ("brought", "closed")}
-        home.land("organisations", *(organisation(owner, **closing.get(owner, {})) for owner in OWNERS))
+        closing = {owner: {"closed_on": at("2026-02-15").date()} for owner in ("brought", "closed", "topper")}
+        home.land("organisations", *(organisation(owner, **closing.get(owner, {})) for owner in (*OWNERS, "topper")))
         home.land("price_tiers", hourly("apps.s", "0.10"))
         stops = dict.fromkeys(("closed", "credits", "saver", "thrifty"), at("2026-02-01"))
         home.land(
@@ -35,7 +42,9 @@ class Story:
             grant("credits", "brought", "30.00", kind="prepaid"),
             grant("brought", "elsewhere", "50.00", kind="prepaid"),
         )
+        home.land("one_shots", *(ordered(*order, sells_credits=sells) for *order, sells in ORDERS))
         home.number(JANUARY)
+        home.land("payments", payment("topper", self.beside("most"), "120.00", at("2026-02-10")))
         payers = ("closed", "saver", "spender", "thrifty")
         home.land("payments", *(payment(owner, number_of(owner), ASKED, at("2026-02-10")) for owner in payers))
         home.number(FEBRUARY)
@@ -50,6 +59,11 @@ class Story:
             self.decide(owner, "refund", owner)
         for owner in ("never", "spender", "steady", "thrifty"):
             self.decide(f"{owner}'s refill", "refund", number_of(owner))
+        self.decide("cancel of most", "cancel", self.beside("most"))
+        self.decide("topper", "refund", "topper")
+        for event in ("audit", "more"):
+            self.decide(f"refund of {event}", "refund", self.beside(event))
+            self.decide(event, "cancel", self.beside(event))
         self.decide("held again", "state", number_of("never"), "PAYMENTHELD", "--at", "2026-03-05T00:00:00Z")
         self.said["pending"] = home.command("state", number_of("never")).output
         refund = payment("saver", number_of("saver"), ASKED, at("2026-03-20"), outcome="refunded")
@@ -59,6 +73,10 @@ class Story:
 
     def decide(self, name: str, *arguments: str) -> None:
         self.said[name] = self.home.command(*arguments, "--reason", "billed by mistake", "--author", "Ada").output
+
+    def beside(self, event: str) -> str:
+        """The number of an invoice beside the monthly ones."""
+        return self.home.row("invoices/specific_invoices", JANUARY, reference=f"shop/{event}")["number"]
 
     def note(self, owner: str) -> dict:
         return self.home.row("invoices/credit_notes", MARCH, payer_id=owner)
@@ -78,7 +96,9 @@ def test_a_decision_says_what_follows_and_is_kept_once(story):
     assert story.said["never"] == story.said["again"]
     assert f"{number_of('never')} is to be cancelled (Ada: billed by mistake" in story.said["never"]
     assert "as of 2026-03-03T00:00:00Z or later issues its credit note" in story.said["never"]
-    assert len(story.home.billing.books.decisions()) == len(CANCELLED) + len(("closed", "thrifty"))
+    assert len(story.home.billing.books.decisions()) == len(
+        (*CANCELLED, "closed", "thrifty", "topper", "audit", "more")
+    )
     assert story.said["pending"].endswith("CANCEL  billed by mistake (Ada), by a credit note of the next month\n")
 
 
@@ -161,6 +181,44 @@ def test_what_cannot_be_refunded_is_refused_with_the_reason(story):
         story.said["steady's refill"])  # fmt: skip
     for owner in ("never", "spender"):
         assert "is to be cancelled already (Ada" in story.said[f"{owner}'s refill"]
+
+
+def test_what_nobody_spent_of_a_top_up_is_refunded_at_its_vat(story):
+    note = story.note("topper")
+
+    assert (story.opening("topper", FEBRUARY), story.opening("topper")) == ((0, 100_00, 0), (0, 0, 0))
+    amounts = ("refers_to", "fees_cents", "prepaid_refunded_cents", "vat_cents", "payable_cents")
+    assert [note[name] for name in amounts] == [story.beside("most"), 0, 100_00, 20_00, 120_00]
+    advances = [
+        story.home.rows("exports/journal", month, payer_id="topper", role="advances") for month in (JANUARY, MARCH)
+    ]
+    assert [(row["credit_cents"], row["debit_cents"]) for rows in advances for row in rows] == [
+        (100_00, 0),
+        (0, 100_00),
+    ]
+
+
+def test_a_service_and_a_top_up_that_nobody_paid_are_credited_as_a_whole(story):
+    notes = {row["refers_to"]: row for row in story.home.rows("invoices/credit_notes", MARCH, payer_id="steady")}
+    amounts = ("fees_cents", "refill_cancelled_cents", "vat_cents", "payable_cents")
+
+    told = {event: [notes[story.beside(event)][name] for name in amounts] for event in ("audit", "more")}
+    assert told == {"audit": [50_00, 0, 10_00, 60_00], "more": [0, 30_00, 6_00, 36_00]}
+    states = story.home.billing.books.states()
+    assert {states[story.beside(event)] for event in told} == {"CANCELED"}
+    moved = story.home.rows("credits/credit_movements", MARCH, payer_id="steady", grant_id="shop/more")
+    assert [(row["kind"], row["amount_cents"]) for row in moved] == [("top_up_given_up", 30_00)]
+    journal = pl.concat(story.home.generation("exports/journal", month).read() for month in (JANUARY, MARCH))
+    of_both = journal.filter(pl.col("invoice_number").is_in([story.beside(event) for event in told]))
+    balances = of_both.group_by("role").agg((pl.col("debit_cents") - pl.col("credit_cents")).sum())
+    assert dict(balances.iter_rows()) == dict.fromkeys(("receivable", "revenue", "advances", "vat_pending"), 0)
+
+
+def test_a_top_up_is_refunded_once_it_is_paid_and_cancelled_before(story):
+    most, more, audit = map(story.beside, ("most", "more", "audit"))
+    assert f"is refunded: billing refund {most}" in story.said["cancel of most"]
+    assert f"billing cancel {more}" in story.said["refund of more"]
+    assert f"{audit} sold no credits" in story.said["refund of audit"]
 
 
 def test_a_paid_invoice_stays_paid_until_what_was_received_is_given_back(story):

@@ -21,7 +21,7 @@ from billing_pipeline.rules.credit_notes import (
     uncredited_lines,
 )
 from billing_pipeline.rules.period import Month
-from billing_pipeline.rules.refunds import Sale, find_unspent
+from billing_pipeline.rules.refunds import Sale, find_sales, find_unspent
 from billing_pipeline.tables.corrections import Differences, GivenBack
 from billing_pipeline.tables.credits import CreditLots, CreditStatements, Fees
 from billing_pipeline.tables.invoices import InvoiceLines, Invoices
@@ -223,7 +223,7 @@ def paid_invoice(refill=0):
         "discount_ppm": 0, "basis_hash": "x", "subtotal_cents": 40_00 + refill,
         "vat_cents": (40_00 + refill) // 5,
     }  # fmt: skip
-    return {("acme", "2026-01"): CorrectedInvoice(invoice, statement, lots)}
+    return {"INV-2026-000001": CorrectedInvoice(invoice, statement, lots)}
 
 
 def credited(cents, before=None):
@@ -272,7 +272,7 @@ def cancelled(refill=0, *, off=0, is_settled=False, held=None, before=None):
     """The invoice of `paid_invoice` cancelled, after corrections took something off its only line."""
     issued = lines({"n": 1, "seconds": 100_00})
     approved = compared(issued, lines({"n": 1, "seconds": 100_00 - off})) if off else Differences.create_empty()
-    one = CreditedInvoice(9, "acme", "acme", "2026-01", uncredited_lines(issued, approved), is_settled)
+    one = CreditedInvoice(9, "INV-2026-000001", "acme", uncredited_lines(issued, approved), is_settled)
     nothing = book_corrections(due(), fees(), MARCH).left_over
     return draft_credit_notes(
         nothing,
@@ -347,20 +347,77 @@ def test_what_is_unspent_is_what_is_left_of_the_newest_sales(sold, balance):
     assert all(left == 0 or unspent[:place] == sold[:place] for place, left in enumerate(unspent))
 
 
+def test_an_invoice_and_a_top_up_of_one_month_are_credited_each_by_its_own_note():
+    (monthly,) = paid_invoice(60_00).values()
+    top_up = CorrectedInvoice(
+        monthly.invoice | {"number": "INV-2026-000002", "reference": "shop/1", "subtotal_cents": 50_00,
+                           "vat_cents": 10_00},
+        {"fees_cents": 0, "free_used_cents": 0, "prepaid_used_cents": 0, "refill_cents": 50_00},
+        CreditLots.create_empty(),
+    )  # fmt: skip
+    held = HeldPrepaid(70_00, [Sale("INV-2026-000002", 50_00), Sale("INV-2026-000001", 60_00)])
+    refunds = [
+        CreditedInvoice(place, number, "acme", lines(), is_refill_settled=True)
+        for place, number in enumerate(("INV-2026-000001", "INV-2026-000002"), 1)
+    ]
+
+    drafted = draft_credit_notes(
+        book_corrections(due(-25_00), fees(), MARCH).left_over, paid_invoice(60_00) | {"INV-2026-000002": top_up},
+        GivenBack.create_empty(), MARCH, refunds, {"acme": held},
+    )  # fmt: skip
+
+    columns = ("refers_to", "fees_cents", "prepaid_refunded_cents", "subtotal_cents", "vat_cents")
+    # Of 70.00 that are left the newer sale is all of its 50.00; what was corrected is of the monthly invoice.
+    assert drafted.notes.sort("refers_to").select(columns).rows() == [
+        ("INV-2026-000001", 25_00, 20_00, 45_00, 9_00), ("INV-2026-000002", 0, 50_00, 50_00, 10_00),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("holder", "kind", "name", "number"),
+    [
+        ("acme", "settled", "2026-01", "INV-1"),
+        ("acme", "topped_up", "shop/a", "INV-2"),
+        ("acme", "topped_up", "shop/a of lab", "INV-3"),
+        ("zeta", "settled", "2026-01 of acme", "INV-1"),
+        ("zeta", "topped_up", "shop/a of acme", "INV-2"),
+        ("zeta", "topped_up", "shop/a of lab of acme", "INV-3"),
+        ("zeta", "topped_up", "shop/a", None),
+        ("acme", "topped_up", "2026-01", None),
+    ],
+)
+def test_credits_that_arrive_are_known_by_the_whole_name_of_their_sale(holder, kind, name, number):
+    sold = [
+        ("INV-1", "acme", "settled", "2026-01"),
+        ("INV-2", "acme", "topped_up", "shop/a"),
+        ("INV-3", "acme", "topped_up", "shop/a of lab"),
+    ]
+    documents = pl.DataFrame(sold, schema=["number", "payer_id", "kind", "name"], orient="row")
+    movement = {"payer_id": holder, "kind": kind, "grant_id": name, "amount_cents": 100_00}
+
+    assert find_sales(pl.DataFrame([movement]), documents).rows() == ([(number, holder, 100_00)] if number else [])
+
+
 def test_prepaid_credits_that_a_newer_invoice_gives_back_are_unspent_ones_of_the_older_sale():
     """100.00 a month, each paid in advance: February's fees were paid from January's refill."""
     (one,) = paid_invoice().values()
     used = {"2026-01": 0, "2026-02": -100_00}
     invoices = {
-        ("acme", month): CorrectedInvoice(
-            one.invoice | {"number": f"INV-{month}", "subtotal_cents": 200_00 + cents, "vat_cents": 40_00 + cents // 5},
+        f"INV-{month}": CorrectedInvoice(
+            one.invoice
+            | {
+                "number": f"INV-{month}",
+                "billing_month": month,
+                "subtotal_cents": 200_00 + cents,
+                "vat_cents": 40_00 + cents // 5,
+            },
             one.statement | {"free_used_cents": 0, "prepaid_used_cents": cents, "refill_cents": 100_00},
             one.lots.clear(),
         )
         for month, cents in used.items()
     }
     both = [
-        CreditedInvoice(place, "acme", "acme", month, lines({"n": place, "seconds": 100_00}), is_refill_settled=True)
+        CreditedInvoice(place, f"INV-{month}", "acme", lines({"n": place, "seconds": 100_00}), is_refill_settled=True)
         for place, month in enumerate(used, 1)
     ]
     held = HeldPrepaid(100_00, [Sale("INV-2026-02", 100_00), Sale("INV-2026-01", 100_00)])
@@ -382,7 +439,7 @@ def test_prepaid_credits_that_a_newer_invoice_gives_back_are_unspent_ones_of_the
 
 
 def test_a_refund_of_what_was_spent_since_makes_no_credit_note_and_is_done():
-    one = CreditedInvoice(9, "acme", "acme", "2026-01", lines(), is_refill_settled=True)
+    one = CreditedInvoice(9, "INV-2026-000001", "acme", lines(), is_refill_settled=True)
 
     drafted = draft_credit_notes(
         book_corrections(due(), fees(), MARCH).left_over, paid_invoice(60_00), GivenBack.create_empty(), MARCH, [one],

@@ -1,6 +1,6 @@
 """Documents beside the monthly invoice: who is asked for what, once, and when sold credits count."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 
@@ -11,10 +11,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from billing_pipeline.rules.balances import carry_refills, open_accounts
+from billing_pipeline.rules.corrections import book_corrections
+from billing_pipeline.rules.credit_notes import (
+    CreditedInvoice,
+    HeldPrepaid,
+    corrected_documents,
+    draft_credit_notes,
+    prepaid_given_back,
+)
 from billing_pipeline.rules.equations import charges_are_drafted, tax_is_rounded_once
-from billing_pipeline.rules.specific import draft_documents, explain_documents, figures_of_documents
-from billing_pipeline.tables.credits import CreditStatements
-from billing_pipeline.tables.invoices import Drafts, ParkedOrganisations
+from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.refunds import Sale
+from billing_pipeline.rules.specific import draft_documents, explain_documents, figures_of_documents, issue_documents
+from billing_pipeline.tables.corrections import Differences, GivenBack
+from billing_pipeline.tables.credits import CreditStatements, Fees
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
 from billing_pipeline.tables.rating import SpecificCharges
 
 NOON = datetime(2026, 10, 10, 12, tzinfo=UTC)
@@ -165,3 +176,57 @@ def test_a_top_up_that_is_drafted_is_pending_after_the_month(given):
     assert refills.select("payer_id", "billing_month", "reference", "refill_cents", "payable_cents").rows() == [
         ("acme", "2026-10", "shop/1", 100_00, 120_00)
     ]
+
+
+# What credit notes take off them.
+
+
+def credited(given, row, *, is_whole, has_arrived=False, held=None):
+    """The credit notes of one document, cancelled or its unspent credits refunded."""
+    drafted = draft(given, row)
+    documents = issue_documents(
+        drafted.drafts, [("INV-7", date(2026, 11, 3))], given.organisations({"owner_id": "acme"}), 30
+    )
+    is_service = is_whole and row.get("kind") != "credits"
+    lines = drafted.lines if is_service else drafted.lines.clear()
+    one = CreditedInvoice(
+        9, "INV-7", "acme", InvoiceLines.validate(lines.select(InvoiceLines.column_names()), cast=True), has_arrived
+    )
+    due = Differences.create_empty().with_columns(approval=pl.lit(1, pl.Int64), corrected_payer_id="payer_id")
+    return draft_credit_notes(
+        book_corrections(due, Fees.create_empty(), Month(2026, 12)).left_over,
+        corrected_documents(documents),
+        GivenBack.create_empty(),
+        Month(2026, 12),
+        [one],
+        {"acme": held or HeldPrepaid(0, [])},
+    )
+
+
+FIGURES = ("refers_to", "fees_cents", "refill_cancelled_cents", "prepaid_refunded_cents", "vat_cents", "payable_cents")
+
+
+def test_a_cancelled_service_is_credited_with_its_line_and_gives_no_credits_back(given):
+    drafted = credited(given, {"charge_cents": 50_00}, is_whole=True)
+    assert drafted.notes.select(FIGURES).rows() == [("INV-7", 50_00, 0, 0, 10_00, 60_00)]
+    assert drafted.lines.select("refers_to", "amount_cents", "description").rows() == [("INV-7", 50_00, "Audit")]
+    assert prepaid_given_back(drafted.given_back).is_empty()
+
+
+def test_sold_credits_that_nobody_paid_are_credited_without_a_fee(given):
+    drafted = credited(given, {"charge_cents": 100_00, "kind": "credits"}, is_whole=True)
+    assert drafted.notes.select(FIGURES).rows() == [("INV-7", 0, 100_00, 0, 20_00, 120_00)]
+    assert drafted.lines.is_empty()
+    assert prepaid_given_back(drafted.given_back).is_empty()
+
+
+@pytest.mark.parametrize(
+    ("balance", "newer", "refunded"), [(130_00, 0, 100_00), (80_00, 0, 80_00), (80_00, 50_00, 30_00)]
+)
+def test_of_sold_credits_that_were_paid_what_nobody_spent_is_refunded_at_their_vat(given, balance, newer, refunded):
+    held = HeldPrepaid(balance, [Sale("INV-9", newer), Sale("INV-7", 100_00)])
+    row = {"charge_cents": 100_00, "kind": "credits"}
+    drafted = credited(given, row, is_whole=False, has_arrived=True, held=held)
+    vat = refunded // 5
+    assert drafted.notes.select(FIGURES).rows() == [("INV-7", 0, 0, refunded, vat, refunded + vat)]
+    assert prepaid_given_back(drafted.given_back)["given_back_cents"].to_list() == [-refunded]
