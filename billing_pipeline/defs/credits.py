@@ -151,7 +151,7 @@ CREDIT_TABLES = (
         "The credit statement with its letters a to i. One row per payer.",
         deps=[*_INPUTS, "usage/file_receipts", "usage/flags"],
         checks={
-            "seconds_are_conserved": "Billed time = length of the usable runs, none longer than the month.",
+            "seconds_are_conserved": "Billed time = usable runs up to closing, none longer than the month.",
             "every_line_has_sources": "Every line leads to raw rows, and every raw file to its receipt and sha256.",
             "lines_make_fees": "Σ lines − discounts + true-ups + corrections = fees F.",
             "statements_keep_their_formulas": "A, B, i and h are what their formulas say.",

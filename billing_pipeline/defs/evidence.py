@@ -50,8 +50,17 @@ def _check_seconds(billing: Billing, month: Month) -> Equation:
     run_us, longest_us = runs.select(length_us.cast(pl.Int128).sum(), length_us.max().alias("longest")).collect().row(0)
     segments = billing.read("rating/segments", month).read().filter(pl.col("basis") == "runtime")
     period = billing.period(month)
+    owners = billing.read("accounts/organisations", month).read("owners")
+    closing = owners.filter(pl.col("closes_at") < period.end).select("owner_id", "closes_at")
+    after_close_us = 0
+    if closing.height:
+        meters = billing.read("rating/run_meters", month).read().join(closing, on="owner_id")
+        late_us = (pl.col("stopped_at") - pl.max_horizontal("started_at", "closes_at")).dt.total_microseconds()
+        closed_runs = runs.join(meters.select("meter_id", "closes_at").lazy(), on="meter_id")
+        after_close_us = closed_runs.select(late_us.clip(lower_bound=0).cast(pl.Int128).sum()).collect().item()
     return seconds_are_conserved(
         int(run_us),
+        int(after_close_us),
         int(segments["duration_us"].cast(pl.Int128).sum()),
         int(longest_us or 0),
         period.end_us - period.start_us,

@@ -120,22 +120,26 @@ def rows_are_conserved(receipts: dy.DataFrame[FileReceipts], quarantined: int) -
 
 
 def seconds_are_conserved(
-    run_us: int, billed_us: int, longest_run_us: int, month_us: int, *, is_all_rated: bool
+    run_us: int, after_close_us: int, billed_us: int, longest_run_us: int, month_us: int, *, is_all_rated: bool
 ) -> Equation:
     """Billed time = length of the disjoint, usable runs inside the month, none longer than the month.
+
+    What runs on after its organisation closed is billed to nobody.
 
     The same holds for every meter by a test of the rating, which stops the month there.
 
     Args:
         run_us: the sum of the published runs.
+        after_close_us: what of it lies after the closing of its owner.
         billed_us: the sum of the segments that price them.
         longest_run_us: the longest run.
         month_us: the length of the month.
         is_all_rated: whether everything found a price; what did not is a run without a segment.
     """
-    unrated_us = run_us - billed_us
+    unrated_us = run_us - after_close_us - billed_us
     figures = {
         "run_us": run_us,
+        "after_close_us": after_close_us,
         "billed_us": billed_us,
         "unrated_us": unrated_us,
         "longest_run_us": longest_run_us,

@@ -138,7 +138,8 @@ def land_usage(home: ProviderHome) -> None:
         ran("corrected", "apps.s", FIRST, None),
         ran("corrected", "apps.s", at("2026-01-05"), at("2026-01-05T10:00"), instance_id="late", ingested_at=KNOWN),
         ran("lab", "apps.s", at("2026-01-05"), at("2026-01-06")),
-        ran("closing", "apps.s", FIRST, at("2026-01-11")),
+        # Its run was never told to have stopped: closing ends it.
+        ran("closing", "apps.s", FIRST, None),
         ran("newcomer", "apps.s", at("2026-01-20"), END),
         ran("zero", "gift.s", FIRST, END),
         *(ran("thousand", "apps.s", *hour, resource_id=name, resource_name=name, instance_id=name) for name in names),

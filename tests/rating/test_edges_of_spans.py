@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import polars as pl
 import pytest
 from rating_month import HOUR, LONG_AGO, MICROSECOND, PERIOD, Case, RatedMonth, case, october
 
@@ -403,7 +404,8 @@ def test_a_vendor_charge_is_paid_by_the_payer_of_its_instant(rated: RatedMonth):
 
 
 def test_every_source_belongs_to_a_line(rated: RatedMonth):
-    assert rated.marts["charge_sources"].join(rated.marts["charges"], on="line_id", how="anti").is_empty()
+    lines = pl.concat(rated.marts[mart].select("line_id") for mart in ("charges", "specific_charges"))
+    assert rated.marts["charge_sources"].join(lines, on="line_id", how="anti").is_empty()
 
 
 def handed(name: str) -> Case:

@@ -92,14 +92,19 @@ def test_every_raw_row_is_accounted_for():
 
 
 def test_billed_seconds_are_those_of_the_runs():
-    assert seconds_are_conserved(100, 100, 60, 60, is_all_rated=True).holds
-    assert seconds_are_conserved(100, 90, 60, 60, is_all_rated=False).holds
-    assert not seconds_are_conserved(100, 90, 60, 60, is_all_rated=True).holds
-    assert not seconds_are_conserved(100, 101, 60, 60, is_all_rated=False).holds
+    assert seconds_are_conserved(100, 0, 100, 60, 60, is_all_rated=True).holds
+    assert seconds_are_conserved(100, 0, 90, 60, 60, is_all_rated=False).holds
+    assert not seconds_are_conserved(100, 0, 90, 60, 60, is_all_rated=True).holds
+    assert not seconds_are_conserved(100, 0, 101, 60, 60, is_all_rated=False).holds
+
+
+def test_what_runs_on_after_its_organisation_closed_is_billed_to_nobody():
+    assert seconds_are_conserved(100, 10, 90, 60, 60, is_all_rated=True).holds
+    assert not seconds_are_conserved(100, 10, 100, 60, 60, is_all_rated=False).holds
 
 
 def test_no_run_is_longer_than_the_month():
-    assert not seconds_are_conserved(100, 100, 61, 60, is_all_rated=True).holds
+    assert not seconds_are_conserved(100, 0, 100, 61, 60, is_all_rated=True).holds
 
 
 @pytest.fixture

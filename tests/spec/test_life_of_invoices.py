@@ -39,6 +39,8 @@ from billing_pipeline.rules.payments import Receivables, settle_documents
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.spending import InvoiceRules, adjust_charges
 from billing_pipeline.rules.tax import decide_taxes
+from billing_pipeline.tables.corrections import CorrectionLines
+from billing_pipeline.tables.invoices import SpecificDrafts
 
 PAYERS = ("anna", "bert")
 RATES = read_vat_rates()
@@ -398,11 +400,14 @@ class LifeOfInvoices(RuleBasedStateMachine):
         lots = open_lots(self.lots, entered.opened, granted, opened.takeovers, period)
         settled = settle_credits(fees, lots, opened.accounts, period)
         vat = decide_taxes(organisations, SELLER, RATES, as_of.date())
-        drafted = draft_invoices(charges, adjustments, settled.statements, organisations, vat, self.basis, period)
+        drafted = draft_invoices(
+            charges, adjustments, settled.statements, organisations, vat, self.basis, period,
+            CorrectionLines.create_empty(),
+        )  # fmt: skip
         problems = (entered.problems, opened.problems, drafted.parked)
         assert [problem.height for problem in problems] == [0, 0, 0]
         self.opened, self.statements, self.lots = entered.opened, settled.statements, settled.lots
-        self.refills = carry_refills(opened.refills, settled.statements, drafted.drafts)
+        self.refills = carry_refills(opened.refills, settled.statements, drafted.drafts, SpecificDrafts.create_empty())
         return by_payer(drafted.drafts), by_payer(settled.statements)
 
     def compare(self, payer: str, account: Account, letters: dict[str, int], row: dict, draft: dict | None) -> None:
