@@ -28,7 +28,7 @@ check: setup
 
 ## The whole default suite.
 test: check
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 ## A sample provider, two months closed and issued, and where the invoices are.
 demo: setup

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
-#: Run by `.ci/run` itself.
+#: Run by `.ci/run` themselves.
 SET_UP = ("make demo", "make test")
 
 
@@ -37,6 +37,8 @@ def test_every_link_into_the_repository_leads_somewhere():
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
+# Every command starts anew; `.ci/run` runs it.
+@pytest.mark.slow
 @pytest.mark.skipif("BILLING_REFERENCE_DATA" not in os.environ, reason="BILLING_REFERENCE_DATA names no traces")
 def test_the_commands_run_in_the_order_in_which_they_stand(tmp_path):
     """On the sample of a few organisations, from a folder of its own."""
