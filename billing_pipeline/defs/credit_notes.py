@@ -10,6 +10,7 @@ from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.corrections import DueCorrections, postpone
 from billing_pipeline.defs.decisions import CreditedMonth, given_before
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
+from billing_pipeline.defs.numbering import request_issue
 from billing_pipeline.rules.corrections import BookedMonth, book_corrections
 from billing_pipeline.rules.credit_notes import (
     CorrectedInvoice,
@@ -149,34 +150,13 @@ def number_notes(billing: Billing, month: Month, holder: str | None = None) -> d
     return IssuedCreditNotes.validate(numbered.sort("number"), cast=True)
 
 
-def publish_numbered(billing: Billing, month: Month, notes: dy.DataFrame[IssuedCreditNotes]) -> None:
-    """Publish issued credit notes together with those of the month that were published before."""
-    older = billing.warehouse.current(ISSUED_CREDIT_NOTES.key, partition(month))
-    others = older.read().join(notes, on="number", how="anti") if older else notes.clear()
-    billing.warehouse.publish(
-        ISSUED_CREDIT_NOTES.key,
-        partition(month),
-        IssuedCreditNotes.validate(pl.concat([IssuedCreditNotes.cast(others), notes]).sort("number"), cast=True),
-        as_of=billing.as_of(month),
-        inputs={"issued before": older.id} if older else {},
-    )
-
-
 def _request(row: Mapping[str, object], lines: pl.DataFrame, month: Month) -> IssueRequest:
     """A credit note as the books take it; its reference is the invoice and the month that has no room for more."""
     facts = (
-        "currency", "fees_cents", "subtotal_cents", "vat_cents", "payable_cents", "prepaid_given_back_cents",
-        "free_given_back_cents", "refill_cancelled_cents", "prepaid_refunded_cents", "decision",
-        "holder_id", "refers_to",
+        "prepaid_given_back_cents", "free_given_back_cents", "refill_cancelled_cents", "prepaid_refunded_cents",
+        "decision", "holder_id", "refers_to", "refers_to_issued_on",
     )  # fmt: skip
     own = lines.filter(payer_id=row["payer_id"], refers_to=row["refers_to"])
-    return IssueRequest(
-        payer_id=str(row["payer_id"]),
-        kind="credit_note",
-        billing_month=month,
-        period_start=row["period_start"],
-        period_end=row["period_end"],
-        content_hash=hash_rows([row, *own.iter_rows(named=True)]),
-        facts={fact: row[fact] for fact in facts} | {"refers_to_issued_on": str(row["refers_to_issued_on"])},
-        reference=f"{row['refers_to']}/{month}",
-    )
+    content_hash = hash_rows([row, *own.iter_rows(named=True)])
+    told = {**row, "refers_to_issued_on": str(row["refers_to_issued_on"])}
+    return request_issue(told, month, content_hash, facts, f"{row['refers_to']}/{month}")

@@ -203,19 +203,25 @@ def _require_something_left(billing: Billing, issued: Issued) -> None:
     Raises:
         NotDecidable: they took off all of it or more, or it never asked for or used anything.
     """
-    payer, month = issued.request.payer_id, issued.request.billing_month
+    month = issued.request.billing_month
     lines = _lines_left(billing, issued, None)
-    if issued.is_specific:
-        refill = int(issued.request.facts["used_credits_cents"] or 0)
-    else:
-        refill = billing.settled("credits/credit_statements", month).read().filter(payer_id=payer)["refill_cents"].sum()
     left = int(lines["amount_cents"].cast(pl.Int128).sum())
-    if left < 0 or left + refill == 0:
+    if left < 0 or left + sold_credits(billing, issued) == 0:
         message = (
             f"nothing of {issued.number} is left to credit: corrections took it off, or it never asked for anything; "
             f"what is wrong with {month} now is corrected: billing correct {month}"
         )
         raise NotDecidable(message)
+
+
+def sold_credits(billing: Billing, issued: Issued) -> int:
+    """The prepaid credits that a document asks money for: the refill of a monthly invoice, or what it sells."""
+    if issued.is_specific:
+        return int(issued.request.facts["used_credits_cents"] or 0)
+    if not issued.is_monthly:
+        return 0
+    statements = billing.settled("credits/credit_statements", issued.request.billing_month).read()
+    return int(statements.filter(payer_id=issued.request.payer_id)["refill_cents"].sum())
 
 
 def _lines_left(billing: Billing, issued: Issued, until: int | None) -> dy.DataFrame[InvoiceLines]:
@@ -314,24 +320,22 @@ def _settled_sales(billing: Billing, month: Month, arrivals: pl.DataFrame) -> pl
         moved = billing.settled("credits/credit_movements", earlier).read()
         months[str(earlier)] = without(moved, billing.settled("invoices/parked_organisations", earlier).read())
         earlier = earlier.next
-    sold = [
-        (document.number, document.request.payer_id, *_named_in_movements(document))
-        for document in billing.books.issued()
-        if document.is_monthly or document.is_top_up
-    ]
-    documents = pl.DataFrame(
-        sold, schema=dict.fromkeys(("number", "payer_id", "kind", "name"), pl.String), orient="row"
-    )
+    issued = [document for document in billing.books.issued() if document.is_monthly or document.is_top_up]
+    documents = named_in_movements(issued, refill="settled", top_up="topped_up")
     return pl.concat(
         find_sales(movements, documents).with_columns(arrived=pl.lit(arrived)) for arrived, movements in months.items()
     )
 
 
-def _named_in_movements(sold: Issued) -> tuple[str, str]:
-    """The kind of movement with which credits that an invoice sold arrive, and what they are called there."""
-    if sold.is_top_up:
-        return "topped_up", sold.request.reference
-    return "settled", str(sold.request.billing_month)
+def named_in_movements(sold: Sequence[Issued], *, refill: str, top_up: str) -> pl.DataFrame:
+    """What credits that invoices sold are called in movements of a kind, as `find_sales` takes it."""
+    rows = [
+        (document.number, document.request.payer_id, top_up, document.request.reference)
+        if document.is_top_up
+        else (document.number, document.request.payer_id, refill, str(document.request.billing_month))
+        for document in sold
+    ]
+    return pl.DataFrame(rows, schema=dict.fromkeys(("number", "payer_id", "kind", "name"), pl.String), orient="row")
 
 
 def given_before(billing: Billing, month: Month) -> dy.DataFrame[GivenBack]:

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import dagster as dg
 import polars as pl
@@ -44,6 +45,17 @@ class NoSuchInvoice(LookupError):
     """The organisation has no invoice in the month."""
 
 
+class _Place(NamedTuple):
+    """Where people look for a published document."""
+
+    #: Its name in the generation, without its ending.
+    published: str
+    #: Without its ending.
+    link: Path
+    #: Null for a draft.
+    number: str | None
+
+
 @monthly_assets(
     Table(
         "documents/month_documents",
@@ -72,8 +84,7 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
                 failures.append(outcome)
                 context.log.error("no document for %s: %s", outcome.payer_id, outcome.detail)
                 continue
-            publication.write_bytes(f"{outcome.payer_id}.html", outcome.html)
-            publication.write_bytes(f"{outcome.payer_id}.pdf", outcome.pdf)
+            _write(publication, outcome.payer_id, outcome)
             made.append(outcome.payer_id)
             if len(made) % 100 == 0:
                 context.log.info("%s: %s of %s documents", month, len(made), invoices.height)
@@ -115,8 +126,7 @@ def add_document(billing: Billing, month: Month, payer: str) -> Path:
         "documents/month_documents", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
     ) as publication:
         if outcome:
-            publication.write_bytes(f"{payer}.html", outcome.html)
-            publication.write_bytes(f"{payer}.pdf", outcome.pdf)
+            _write(publication, payer, outcome)
         others = rows.clear()
         if older:
             others = older.read().filter(pl.col("number").is_not_null(), pl.col("payer_id") != payer)
@@ -160,6 +170,11 @@ def invoice_documents(context: dg.AssetExecutionContext, billing: dg.ResourcePar
     return dg.MaterializeResult(metadata=_document_metadata(folder, invoice.row(0, named=True)))
 
 
+def _write(publication: Publication, stem: str, document: RenderedInvoice) -> None:
+    for kind in _FORMATS:
+        publication.write_bytes(f"{stem}.{kind}", getattr(document, kind))
+
+
 def _beside(billing: Billing, month: Month) -> pl.DataFrame:
     """The documents beside the month's invoices, issued or else drafted; none where an older version closed it."""
     is_issued = billing.books.is_issued(month)
@@ -188,27 +203,17 @@ def _write_beside(billing: Billing, month: Month, publication: Publication) -> p
         if isinstance(outcome, DocumentFailure):
             message = f"no document for {row['reference']} of {row['payer_id']}: {outcome.detail}"
             raise RuntimeError(message)
-        publication.write_bytes(f"{row['line_id']}.html", outcome.html)
-        publication.write_bytes(f"{row['line_id']}.pdf", outcome.pdf)
+        _write(publication, row["line_id"], outcome)
     return named
 
 
 def _link_beside(billing: Billing, month: Month, generation: Generation, documents: pl.DataFrame) -> Path:
     """Link documents beside the invoices under their numbers, drafts under the ids of their lines."""
-    recorded: dict[str, dict[str, str]] = {}
-    folder = _folder(billing, month, None)
-    for row in documents.iter_rows(named=True):
-        folder = _folder(billing, month, row["number"])
-        folder.mkdir(parents=True, exist_ok=True)
-        for kind in _FORMATS:
-            published = generation.file(f"{row['line_id']}.{kind}")
-            link = folder / f"{row['number'] or row['line_id']}.{kind}"
-            _link_file(published, link)
-            if row["number"]:
-                checksum = generation.manifest["files"][published.name]["sha256"]
-                recorded.setdefault(row["number"], {})[link.name] = checksum
-    billing.books.record_documents(recorded)
-    return folder
+    places = [
+        _Place(line_id, _folder(billing, month, number) / (number or line_id), number)
+        for line_id, number in documents.select("line_id", "number").iter_rows()
+    ]
+    return _link_places(billing, generation, places) or _folder(billing, month, None)
 
 
 def _write_credit_notes(billing: Billing, month: Month, publication: Publication) -> list[str]:
@@ -228,22 +233,14 @@ def _write_credit_notes(billing: Billing, month: Month, publication: Publication
         if isinstance(outcome, DocumentFailure):
             message = f"no document for {number}: {outcome.detail}"
             raise RuntimeError(message)
-        publication.write_bytes(f"{number}.html", outcome.html)
-        publication.write_bytes(f"{number}.pdf", outcome.pdf)
+        _write(publication, number, outcome)
     return notes["number"].to_list()
 
 
 def _link_credit_notes(billing: Billing, generation: Generation, numbers: Sequence[str]) -> None:
     """Link issued credit notes under their numbers, and keep their checksums in the books."""
     folder = billing.settings.home.resolve() / "documents" / billing.settings.credit_note_series
-    recorded = {}
-    for number in numbers:
-        folder.mkdir(parents=True, exist_ok=True)
-        names = [f"{number}.{kind}" for kind in _FORMATS]
-        for name in names:
-            _link_file(generation.file(name), folder / name)
-        recorded[number] = {name: generation.manifest["files"][name]["sha256"] for name in names}
-    billing.books.record_documents(recorded)
+    _link_places(billing, generation, [_Place(number, folder / number, number) for number in numbers])
 
 
 def _invoices(billing: Billing, month: Month) -> tuple[dict[str, Generation], pl.DataFrame]:
@@ -311,20 +308,25 @@ def _folder(billing: Billing, month: Month, number: str | None) -> Path:
 
 def _link(billing: Billing, month: Month, generation: Generation, rows: pl.DataFrame) -> Path:
     """Link the published documents under their numbers, and keep the checksums of issued ones in the books."""
+    places = [
+        _Place(invoice["payer_id"], _folder(billing, month, invoice["number"]) / _name(invoice), invoice["number"])
+        for invoice in rows.iter_rows(named=True)
+    ]
+    return _link_places(billing, generation, places) or _folder(billing, month, None)
+
+
+def _link_places(billing: Billing, generation: Generation, places: Sequence[_Place]) -> Path | None:
+    """Link published documents, keep the checksums of issued ones in the books, and return the last one's folder."""
     recorded: dict[str, dict[str, str]] = {}
-    folder = _folder(billing, month, None)
-    for invoice in rows.iter_rows(named=True):
-        folder = _folder(billing, month, invoice["number"])
-        folder.mkdir(parents=True, exist_ok=True)
+    for place in places:
+        place.link.parent.mkdir(parents=True, exist_ok=True)
         for kind in _FORMATS:
-            published = generation.file(f"{invoice['payer_id']}.{kind}")
-            link = folder / f"{_name(invoice)}.{kind}"
-            _link_file(published, link)
-            if invoice["number"]:
-                checksum = generation.manifest["files"][published.name]["sha256"]
-                recorded.setdefault(invoice["number"], {})[link.name] = checksum
+            published, name = generation.file(f"{place.published}.{kind}"), f"{place.link.name}.{kind}"
+            _link_file(published, place.link.with_name(name))
+            if place.number:
+                recorded.setdefault(place.number, {})[name] = generation.manifest["files"][published.name]["sha256"]
     billing.books.record_documents(recorded)
-    return folder
+    return places[-1].link.parent if places else None
 
 
 def _link_file(published: Path, link: Path) -> None:

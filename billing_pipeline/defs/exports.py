@@ -14,6 +14,7 @@ import polars as pl
 from billing_pipeline.books import Issued
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, as_of, inputs_of, partition
 from billing_pipeline.defs.corrections import with_later_columns
+from billing_pipeline.defs.decisions import named_in_movements, sold_credits
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.rules.balances import current_organisations
@@ -39,6 +40,7 @@ from billing_pipeline.rules.journal import (
 from billing_pipeline.rules.lifecycle import State, follow
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.refunds import find_sales
 from billing_pipeline.rules.succession import Takeovers, find_takeovers, first_organisations
 from billing_pipeline.tables.accounts import Organisations, Payments
 from billing_pipeline.tables.corrections import IssuedCreditNotes
@@ -330,7 +332,7 @@ def _written_off(billing: Billing, issued: "_MonthIssued") -> dy.DataFrame[Writt
         change = follow(histories.get(document.number, []))[-1:]
         if not change or change[0].state is not State.WONTPAY:
             continue
-        refill, holder = _sold_credits(billing, document), document.request.payer_id
+        refill, holder = sold_credits(billing, document), document.request.payer_id
         if refill:
             found = _given_up_by(billing, document, issued.month)
             if found is None:
@@ -348,27 +350,14 @@ def _written_off(billing: Billing, issued: "_MonthIssued") -> dy.DataFrame[Writt
     return WrittenOff.validate(pl.DataFrame(rows, schema=WrittenOff.create_empty().schema))
 
 
-def _sold_credits(billing: Billing, document: Issued) -> int:
-    """The prepaid credits that a document asks money for: the refill of a monthly invoice, or what it sells."""
-    if document.is_specific:
-        return int(document.request.facts["used_credits_cents"] or 0)
-    if not document.is_monthly:
-        return 0
-    statements = billing.settled("credits/credit_statements", document.request.billing_month).read()
-    return int(statements.filter(payer_id=document.request.payer_id)["refill_cents"].sum())
-
-
 def _given_up_by(billing: Billing, document: Issued, until: Month) -> str | None:
     """Whose account gave up the credits that a document asks money for, up to a month; None as long as none did."""
-    payer, origin = document.request.payer_id, document.request.billing_month
-    kind, name = ("top_up_given_up", document.request.reference) if document.is_specific else ("given_up", origin)
-    month = origin.next
+    named = named_in_movements([document], refill="given_up", top_up="top_up_given_up")
+    month = document.request.billing_month.next
     while not until < month:
         moved = billing.settled("credits/credit_movements", month).read()
         billed = without(moved, billing.settled("invoices/parked_organisations", month).read())
-        is_own = (pl.col("payer_id") == payer) & (pl.col("grant_id") == str(name))
-        is_taken_over = pl.col("grant_id") == f"{name} of {payer}"
-        found = billed.filter(pl.col("kind").cast(pl.String) == kind, is_own | is_taken_over)
+        found = find_sales(billed, named)
         if found.height:
             return str(found["payer_id"][0])
         month = month.next

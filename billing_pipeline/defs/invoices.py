@@ -7,12 +7,12 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.adapters.vat_rates import read_vat_rates
-from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
-from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes, publish_numbered, read_notes
+from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes, read_notes
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
 from billing_pipeline.defs.decisions import cancel_documents, due_decisions
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
+from billing_pipeline.defs.numbering import publish_numbered, request_issue
 from billing_pipeline.defs.specific import (
     SPECIFIC_DRAFTS,
     SPECIFIC_INVOICES,
@@ -21,7 +21,6 @@ from billing_pipeline.defs.specific import (
     draft_beside,
     invoiced_elsewhere,
     number_beside,
-    publish_beside,
     read_beside,
     report_beside,
 )
@@ -46,7 +45,7 @@ from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import find_takeovers, first_organisations
 from billing_pipeline.rules.tax import DecidedVat, VatDecisions, decide_taxes, find_retaxed
 from billing_pipeline.tables.accounts import Organisations
-from billing_pipeline.tables.corrections import CorrectionLines, CreditNotes
+from billing_pipeline.tables.corrections import CorrectionLines, CreditNotes, IssuedCreditNotes
 from billing_pipeline.tables.credits import Adjustments, CreditMovements, CreditStatements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.invoices import (
@@ -56,6 +55,7 @@ from billing_pipeline.tables.invoices import (
     Invoices,
     ParkedOrganisations,
     SpecificDrafts,
+    SpecificInvoices,
 )
 from billing_pipeline.tables.rating import Charges
 
@@ -335,8 +335,8 @@ def _number_and_freeze(billing: Billing, month: Month) -> None:
     invoices = number_drafts(billing, month, drafts, lines, statements)
     as_of = billing.as_of(month)
     billing.warehouse.publish("invoices/invoices", partition(month), invoices, as_of=as_of, inputs=inputs_of(read))
-    publish_beside(billing, month, number_beside(billing, month))
-    publish_numbered(billing, month, number_notes(billing, month))
+    publish_numbered(billing, month, SPECIFIC_INVOICES.key, SpecificInvoices, number_beside(billing, month))
+    publish_numbered(billing, month, ISSUED_CREDIT_NOTES.key, IssuedCreditNotes, number_notes(billing, month))
     billing.books.record_month_issued(month, inputs_of(read), as_of=as_of)
 
 
@@ -349,7 +349,8 @@ def number_drafts(
 ) -> dy.DataFrame[Invoices]:
     """The drafts with the next numbers of the series; one that was numbered before keeps its number and date."""
     hashes = hash_drafts(drafts, lines, statements)
-    requests = [_request(row, month, hashes[row["payer_id"]]) for row in drafts.sort("payer_id").iter_rows(named=True)]
+    in_order = drafts.sort("payer_id").iter_rows(named=True)
+    requests = [request_issue(row, month, hashes[row["payer_id"]]) for row in in_order]
     issued = billing.books.issue(
         requests,
         billing.settings.series,
@@ -363,20 +364,6 @@ def number_drafts(
         {invoice.request.payer_id: (invoice.number, invoice.issued_on) for invoice in issued},
         current_organisations(organisations),
         billing.settings.payment_terms_days,
-    )
-
-
-def _request(row: Mapping[str, object], month: Month, content_hash: str) -> IssueRequest:
-    """A draft as the books take it."""
-    facts = ("currency", "fees_cents", "subtotal_cents", "vat_cents", "payable_cents")
-    return IssueRequest(
-        payer_id=str(row["payer_id"]),
-        kind=str(row["kind"]),
-        billing_month=month,
-        period_start=row["period_start"],
-        period_end=row["period_end"],
-        content_hash=content_hash,
-        facts={fact: row[fact] for fact in facts},
     )
 
 

@@ -11,18 +11,20 @@ import dagster as dg
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, partition, released_table
-from billing_pipeline.defs.credit_notes import number_notes, publish_numbered
+from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes
 from billing_pipeline.defs.decisions import cancel_documents
 from billing_pipeline.defs.documents import add_document
 from billing_pipeline.defs.exports import JOURNAL, write_journal
 from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, number_drafts, require_issuable
 from billing_pipeline.defs.monthly import materialise_aside
-from billing_pipeline.defs.specific import number_beside, publish_beside, read_beside
+from billing_pipeline.defs.numbering import publish_numbered
+from billing_pipeline.defs.specific import SPECIFIC_INVOICES, number_beside, read_beside
 from billing_pipeline.defs.states import publish_states
 from billing_pipeline.rules.admission import ORG_UNKNOWN
 from billing_pipeline.rules.period import Month
+from billing_pipeline.tables.corrections import IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditStatements
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations, SpecificInvoices
 from billing_pipeline.warehouse import Generation
 
 #: What is computed anew; `invoices/invoices` and documents are made for the payer alone.
@@ -117,9 +119,9 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     invoices = billing.read("invoices/invoices", month)
     others = Invoices.validate(invoices.read(), cast=True).filter(pl.col("payer_id") != payer)
     _publish(billing, invoices, {"rows": pl.concat([others, numbered]).sort("number")}, aside, payer, month)
-    publish_beside(billing, month, beside)
+    publish_numbered(billing, month, SPECIFIC_INVOICES.key, SpecificInvoices, beside)
     notes = number_notes(aside, month, payer)
-    publish_numbered(billing, month, notes)
+    publish_numbered(billing, month, ISSUED_CREDIT_NOTES.key, IssuedCreditNotes, notes)
     cancel_documents(billing, month, notes)
     before = billing.books.issued_month(month)
     generations = {

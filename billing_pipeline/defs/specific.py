@@ -1,13 +1,11 @@
 """Documents beside the monthly invoice: drafted with the month, numbered after its invoices, frozen like them."""
 
-from collections.abc import Mapping
-
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.books import IssueRequest
-from billing_pipeline.defs.billing import Billing, partition
+from billing_pipeline.defs.billing import Billing
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
+from billing_pipeline.defs.numbering import request_issue
 from billing_pipeline.rules.balances import current_organisations
 from billing_pipeline.rules.equations import Equation, charges_are_drafted, tax_is_rounded_once
 from billing_pipeline.rules.issuing import hash_rows
@@ -107,7 +105,12 @@ def number_beside(billing: Billing, month: Month, payer: str | None = None) -> d
     lines = SpecificLines.validate(billing.read(SPECIFIC_LINES.key, month).read(), cast=True)
     said = {row["reference"]: row for row in lines.iter_rows(named=True)}
     issued = billing.books.issue(
-        [_request(row, said[row["reference"]], month) for row in drafts.iter_rows(named=True)],
+        [
+            request_issue(
+                row, month, hash_rows([row, said[row["reference"]]]), ("used_credits_cents",), row["reference"]
+            )
+            for row in drafts.iter_rows(named=True)
+        ],
         billing.settings.series,
         billing.issue_date(month),
         as_of=billing.as_of(month),
@@ -119,32 +122,4 @@ def number_beside(billing: Billing, month: Month, payer: str | None = None) -> d
         [(document.number, document.issued_on) for document in issued],
         current_organisations(organisations),
         billing.settings.payment_terms_days,
-    )
-
-
-def publish_beside(billing: Billing, month: Month, documents: dy.DataFrame[SpecificInvoices]) -> None:
-    """Publish issued documents together with those of the month that were published before."""
-    older = billing.warehouse.current(SPECIFIC_INVOICES.key, partition(month))
-    others = older.read().join(documents, on="number", how="anti") if older else documents.clear()
-    billing.warehouse.publish(
-        SPECIFIC_INVOICES.key,
-        partition(month),
-        SpecificInvoices.validate(pl.concat([SpecificInvoices.cast(others), documents]).sort("number"), cast=True),
-        as_of=billing.as_of(month),
-        inputs={"issued before": older.id} if older else {},
-    )
-
-
-def _request(row: Mapping[str, object], line: Mapping[str, object], month: Month) -> IssueRequest:
-    """A draft as the books take it."""
-    facts = ("currency", "fees_cents", "used_credits_cents", "subtotal_cents", "vat_cents", "payable_cents")
-    return IssueRequest(
-        payer_id=str(row["payer_id"]),
-        kind=str(row["kind"]),
-        billing_month=month,
-        period_start=row["period_start"],
-        period_end=row["period_end"],
-        content_hash=hash_rows([row, line]),
-        facts={fact: row[fact] for fact in facts},
-        reference=str(row["reference"]),
     )

@@ -211,7 +211,7 @@ class AnnexView:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceView:
-    """One invoice or draft as text, in the order in which it is printed."""
+    """One document as text: an invoice or draft, one beside the monthly one, or a credit note."""
 
     payer_id: str
     is_draft: bool
@@ -231,26 +231,26 @@ class InvoiceView:
     amount_label: str
     panel: PanelView
     totals: tuple[TotalView, ...]
-    services: tuple[ServiceView, ...]
     terms: str
     #: The seller's line at the foot of every page.
     legal_mention: str
-    #: None where there were, are and will be no credits.
-    steps: StepsView | None
-    #: Empty in a credit note.
-    statement: tuple[StatementRowView, ...]
-    #: Sentences: what was invoiced at once, how the estimate came about, who takes the credits over.
-    explanations: tuple[str, ...]
-    coupons: tuple[CouponView, ...]
-    coupon_total: CouponView | None
-    #: None where the payer alone is billed.
-    organisations: OrganisationsView | None
     details: tuple[OwnerLinesView, ...]
     details_title: str
     details_note: str
     details_total: FactView
+    # What follows is of monthly invoices; credit notes and documents beside them have none of it.
+    services: tuple[ServiceView, ...] = ()
+    #: None where there were, are and will be no credits.
+    steps: StepsView | None = None
+    statement: tuple[StatementRowView, ...] = ()
+    #: Sentences: what was invoiced at once, how the estimate came about, who takes the credits over.
+    explanations: tuple[str, ...] = ()
+    coupons: tuple[CouponView, ...] = ()
+    coupon_total: CouponView | None = None
+    #: None where the payer alone is billed.
+    organisations: OrganisationsView | None = None
     #: None where all time was billed.
-    annex: AnnexView | None
+    annex: AnnexView | None = None
     #: Whether the details follow on the first page.
     is_single_page: bool = False
 
@@ -428,28 +428,14 @@ def _build_specific(document: _Row, line: _Row, seller: Seller) -> InvoiceView:
         panel=_panel(document, seller, money),
         totals=(
             asked,
-            TotalView(TEXTS["subtotal"], "", money(document["subtotal_cents"]), is_total=True),
-            TotalView(
-                TEXTS["vat"].format(rate=formatting.format_rate(document["vat_ppm"])),
-                document["vat_note"],
-                money(document["vat_cents"]),
-                is_total=False,
-            ),
+            *_subtotal_and_vat(document, "", money),
         ),
-        services=(),
         terms=_terms(document, seller),
         legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
-        steps=None,
-        statement=(),
-        explanations=(),
-        coupons=(),
-        coupon_total=None,
-        organisations=None,
         details=_details(document, [line], money),
         details_title=TEXTS["ordered"],
         details_note="",
         details_total=FactView(label, money(line["amount_cents"])),
-        annex=None,
         is_single_page=True,
     )
 
@@ -494,13 +480,7 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
     totals = (
         TotalView(TEXTS["credited_fees"], credited, money(note["fees_cents"]), is_total=True),
         *(TotalView(TEXTS[label], "", money(cents), is_total=False) for label, cents in given_back if cents),
-        TotalView(TEXTS["subtotal"], "", money(note["subtotal_cents"]), is_total=True),
-        TotalView(
-            TEXTS["vat"].format(rate=formatting.format_rate(note["vat_ppm"])),
-            note["vat_note"],
-            money(note["vat_cents"]),
-            is_total=False,
-        ),
+        *_subtotal_and_vat(note, "", money),
     )
     return InvoiceView(
         payer_id=note["payer_id"],
@@ -517,20 +497,12 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         amount_label=TEXTS["amount_in_favour"],
         panel=PanelView(amount=money(note["payable_cents"]), message=message, bank=()),
         totals=totals,
-        services=(),
         terms=TEXTS[_credit_terms(note)].format(**corrected),
         legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
-        steps=None,
-        statement=(),
-        explanations=(),
-        coupons=(),
-        coupon_total=None,
-        organisations=None,
         details=_details(note, lines, money),
         details_title=TEXTS["usage_details"],
         details_note=TEXTS["usage_details_note"],
         details_total=FactView(TEXTS["credited_fees"], money(note["fees_cents"])),
-        annex=None,
     )
 
 
@@ -652,15 +624,15 @@ def _totals(draft: _Row, statement: _Row, lines: Sequence[_Row], period: str, mo
         ),
         TotalView(TEXTS["total_fees"], "", money(draft["fees_cents"]), is_total=True),
         TotalView(credits_label, TEXTS["credits_note"], money(draft["used_credits_cents"]), is_total=False),
-        TotalView(
-            TEXTS["subtotal"], _over_consumption(statement, money), money(draft["subtotal_cents"]), is_total=True
-        ),
-        TotalView(
-            TEXTS["vat"].format(rate=formatting.format_rate(draft["vat_ppm"])),
-            draft["vat_note"],
-            money(draft["vat_cents"]),
-            is_total=False,
-        ),
+        *_subtotal_and_vat(draft, _over_consumption(statement, money), money),
+    )
+
+
+def _subtotal_and_vat(document: _Row, note: str, money: _Money) -> tuple[TotalView, TotalView]:
+    vat_label = TEXTS["vat"].format(rate=formatting.format_rate(document["vat_ppm"]))
+    return (
+        TotalView(TEXTS["subtotal"], note, money(document["subtotal_cents"]), is_total=True),
+        TotalView(vat_label, document["vat_note"], money(document["vat_cents"]), is_total=False),
     )
 
 

@@ -50,11 +50,15 @@ def issue_drafts(
         schema={"payer_id": pl.String, "number": pl.String, "issued_on": pl.Date},
         orient="row",
     )
-    terms = organisations.select(payer_id="owner_id", terms=pl.col("payment_terms_days").fill_null(payment_terms_days))
-    invoices = (
-        drafts.drop("number", "issued_on", "due_on")
-        .join(given, on="payer_id", how="left")
-        .join(terms, on="payer_id", how="left")
-        .with_columns(due_on=pl.col("issued_on") + pl.duration(days="terms"))
-    )
+    numbered = drafts.drop("number", "issued_on").join(given, on="payer_id", how="left")
+    invoices = with_due_dates(numbered, organisations, payment_terms_days)
     return Invoices.validate(invoices.select(Invoices.column_names()).sort("number"))
+
+
+def with_due_dates(
+    numbered: pl.DataFrame, organisations: dy.DataFrame[Organisations], payment_terms_days: int
+) -> pl.DataFrame:
+    """Numbered documents with `due_on`; an organisation's own payment terms go before the provider's."""
+    terms = organisations.select(payer_id="owner_id", terms=pl.col("payment_terms_days").fill_null(payment_terms_days))
+    due = numbered.join(terms, on="payer_id", how="left", maintain_order="left")
+    return due.with_columns(due_on=pl.col("issued_on") + pl.duration(days="terms"))

@@ -20,15 +20,14 @@ class Sale(NamedTuple):
 
 
 def find_sales(movements: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:
-    """Which documents sold the credits that reached prepaid balances: `number`, `payer_id` (who held them then),
-    `amount_cents`.
+    """The movements of credits that documents sold: `number`, `payer_id` (who held them then), `amount_cents`.
 
     A refill is named by the month of its invoice and a top-up by its reference, followed by `of` and the payer where
     another one took it over. Names are compared whole, as a reference may itself hold what stands between them.
 
     Args:
         movements: rows of `tables.credits.CreditMovements`.
-        documents: `number`, `payer_id`, `kind` of the movement with which its credits arrive, and `name` of the sale.
+        documents: `number`, `payer_id`, `kind` of the movement that is looked for, and `name` of the sale.
     """
     arrived = movements.select(
         "payer_id", pl.col("kind").cast(pl.String), "amount_cents", name="grant_id"

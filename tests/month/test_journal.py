@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "exports"))
 from bean_check import complaints, needs_beancount
 
 from billing_pipeline.books import IssueRequest
-from billing_pipeline.defs.credit_notes import publish_numbered
+from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES
+from billing_pipeline.defs.numbering import publish_numbered
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.corrections import IssuedCreditNotes
 
@@ -57,7 +58,7 @@ def issue_credit_note(home: ProviderHome, month: str) -> None:
     rows = IssuedCreditNotes.validate(
         pl.DataFrame([note], infer_schema_length=None).select(IssuedCreditNotes.column_names()), cast=True
     )
-    publish_numbered(billing, of, rows)
+    publish_numbered(billing, of, ISSUED_CREDIT_NOTES.key, IssuedCreditNotes, rows)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,53 @@
+"""Numbers for drafts: how the books take them, and how numbered documents join those of the month."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+from billing_pipeline.books import IssueRequest
+from billing_pipeline.defs.billing import Billing, partition
+from billing_pipeline.rules.period import Month
+
+#: What the books keep of every document beside its key.
+_FACTS = ("currency", "fees_cents", "subtotal_cents", "vat_cents", "payable_cents")
+
+
+def request_issue(
+    row: Mapping[str, Any], month: Month, content_hash: str, facts: Iterable[str] = (), reference: str = ""
+) -> IssueRequest:
+    """A draft as the books take it.
+
+    Args:
+        row: of a table of drafts.
+        month: with which it is issued.
+        content_hash: of all that it says and rests on.
+        facts: columns that the books keep beside those of every document.
+        reference: empty for the monthly invoice.
+    """
+    return IssueRequest(
+        payer_id=str(row["payer_id"]),
+        kind=str(row["kind"]),
+        billing_month=month,
+        period_start=row["period_start"],
+        period_end=row["period_end"],
+        content_hash=content_hash,
+        facts={fact: row[fact] for fact in (*_FACTS, *facts)},
+        reference=reference,
+    )
+
+
+def publish_numbered(
+    billing: Billing, month: Month, table: str, schema: type[dy.Schema], documents: dy.DataFrame
+) -> None:
+    """Publish issued documents together with those of the month that were published before."""
+    older = billing.warehouse.current(table, partition(month))
+    others = older.read().join(documents, on="number", how="anti") if older else documents.clear()
+    billing.warehouse.publish(
+        table,
+        partition(month),
+        schema.validate(pl.concat([schema.cast(others), documents]).sort("number"), cast=True),
+        as_of=billing.as_of(month),
+        inputs={"issued before": older.id} if older else {},
+    )
