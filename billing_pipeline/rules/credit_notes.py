@@ -11,8 +11,8 @@ all of one that never reached the prepaid balance, else what nobody spent of it.
 with what is left of its subtotal, so that nothing of it remains. To an invoice beside the monthly one no credits were
 paid, and the credits that it sells are what a refill is to the others.
 
-Prepaid credits and free lots come back when the month of the credit note opens. They pay nothing in it, as its fees are
-zero then. A free lot whose validity has ended, or whose organisation closed, lapses with that month's statement.
+Prepaid credits and free lots come back when the month of the credit note opens, and may pay its fees. A free lot whose
+validity has ended pays nothing any more; it lapses with that month's statement, as one of a closed organisation does.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

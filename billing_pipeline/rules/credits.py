@@ -45,7 +45,8 @@ def settle_credits(
     Free lots pay in the order priority, expiry (none last), start, id, each the lines whose slug it may pay; then the
     prepaid balance pays. Lines that fewer scoped lots may pay are paid first, so that a lot for everything leaves to a
     narrow one what that may pay; then by slug and id. A lot valid at any moment of the period pays the whole period;
-    what is left of it lapses if it ends by the period's end, or if the organisation closed. The statement of a payer
+    one that a credit note gave back after its end pays nothing. What is left of a lot lapses if it ends by the period's
+    end, or if the organisation closed. The statement of a payer
     that closed or whose bills another one pays by the period's end is final: nothing is estimated or refilled.
 
     Args:
@@ -58,15 +59,16 @@ def settle_credits(
         AccountMissing: a fee or lot belongs to a payer without an account.
     """
     _require_accounts(fees, lots, accounts)
+    valid = lots.filter(pl.col("expires_at").is_null() | (pl.col("expires_at") > period.start))
     unpaid = (
         fees.filter(pl.col("fee_cents") > 0)
         .select("payer_id", "line_id", "slug", unpaid_cents=pl.col("fee_cents").cast(pl.Int128))
-        .join(_scopes(lots), on=["payer_id", "slug"], how="left")
+        .join(_scopes(valid), on=["payer_id", "slug"], how="left")
         .sort("payer_id", pl.col("scoped_lots").fill_null(0), "slug", "line_id")
         .drop("scoped_lots")
     )
     free_uses = []
-    for lots_of_rank in _by_rank(lots):
+    for lots_of_rank in _by_rank(valid):
         uses = _pay(unpaid, lots_of_rank)
         unpaid = _less(unpaid, uses)
         free_uses.append(uses)

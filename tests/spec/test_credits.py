@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from billing_pipeline.rules.credits import AccountMissing, settle_credits
 
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def statement_of(settlement, payer="acme"):
@@ -154,13 +155,28 @@ def test_a_lot_that_ends_during_the_month_may_pay_all_of_it_and_then_lapses(give
     assert booked(settlement, "free_expired") == [("trial", "", -12_70)]
 
 
+def test_a_lot_that_ended_before_the_month_pays_nothing_of_it_and_lapses(given):
+    settlement = settle_credits(
+        given.fees({"fee_cents": 30_00, "slug": "apps.s"}),
+        given.lots(
+            {"grant_id": "ended", "left_before_cents": 20_00, "expires_at": given.period().start, "slugs": "apps.s"},
+            {"grant_id": "just not", "left_before_cents": 5_00, "expires_at": given.period().start + MICROSECOND},
+        ),
+        given.accounts({}),
+        given.period(),
+    )
+
+    assert used_by_lot(settlement) == {"ended": 0, "just not": -5_00}
+    assert booked(settlement, "free_expired") == [("ended", "", -20_00)]
+
+
 def test_a_lot_that_ends_exactly_with_the_month_lapses_and_one_a_microsecond_later_does_not(given):
     end = given.period().end
     settlement = settle_credits(
         given.fees(),
         given.lots(
             {"grant_id": "at_end", "left_before_cents": 1_00, "expires_at": end},
-            {"grant_id": "after_end", "left_before_cents": 1_00, "expires_at": end + timedelta(microseconds=1)},
+            {"grant_id": "after_end", "left_before_cents": 1_00, "expires_at": end + MICROSECOND},
         ),
         given.accounts({}),
         given.period(),
