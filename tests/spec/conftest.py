@@ -1,6 +1,8 @@
 """Builders of typed rows with sensible defaults, so that a test names only what its rule is about."""
 
+import sys
 from datetime import UTC, date, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -31,6 +33,8 @@ from billing_pipeline.tables.credits import (
 from billing_pipeline.tables.invoices import ParkedOrganisations
 from billing_pipeline.tables.journal import PostedDocuments
 from billing_pipeline.tables.rating import Charges
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 START, END = datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
 
