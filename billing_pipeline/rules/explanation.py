@@ -81,7 +81,7 @@ class MonthOfFigures:
     charge_shares: dy.DataFrame[ChargeShares]
     prices: dy.DataFrame[Prices]
     #: How many statements of a payer go without a refill.
-    provision_from_month: int = 0
+    provision_from_month: int
 
 
 def explain_month(month: MonthOfFigures) -> dy.DataFrame[Explanations]:

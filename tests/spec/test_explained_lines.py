@@ -13,7 +13,7 @@ from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.spending import InvoiceRules
 from billing_pipeline.tables.accounts import Prices, RefillAgreements, SpendRules
 from billing_pipeline.tables.corrections import CorrectionLines
-from billing_pipeline.tables.credits import Adjustments, AdjustmentShares, CreditMovements, OpenedGrants, Refills
+from billing_pipeline.tables.credits import CreditMovements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
 from billing_pipeline.tables.rating import ChargeShares, Segments
 
@@ -200,6 +200,7 @@ def steps(given) -> pl.DataFrame:
         commitments=InvoiceRules.create_empty(),
         free_quantities=_free(given),
         segments=_fill(Segments, segments),
+        provision_from_month=0,
         charge_shares=_fill(
             ChargeShares,
             [{"line_id": together, "resource_id": resource, "resource_name": name, "quantity": quantity,
@@ -405,28 +406,70 @@ def test_vat_is_shared_over_what_is_due_and_the_refill_by_largest_remainder(step
         ("rate", 63_00, Decimal("0.2"), None, "of the subtotal: home"),
         ("vat_on_lines", None, None, sum(shares.values()), None), ("vat_on_refill", None, None, 6_97, None),
     ]  # fmt: skip
+    assert _told(steps, "per", figure="vat", what="rate") == [(1,)]
 
 
-def test_equal_remainders_are_rounded_up_on_the_first_lines(given):
-    charges = given.charges(*({"payer_id": "acme", "charge_cents": 3, "resource_id": name} for name in "cab"))
-    settlement, drafted = given.bill(charges, given.lots(), given.accounts({}), vat_ppm=200_000)
-    none = {"adjustment_shares": AdjustmentShares, "adjustments": Adjustments, "opened_grants": OpenedGrants,
-            "pending": Refills, "agreements": RefillAgreements, "lifetimes_before": Lifetimes, "prices": Prices,
+def bill(given, charges, *rules, prices=(), held_cents=0, **account) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A small invoice of `acme` with 20 % VAT: its steps, and its draft."""
+    charged = given.charges(*({"payer_id": "acme"} | charge for charge in charges))
+    organisations = given.organisations({"owner_id": "acme"})
+    fees, adjustments, shares = given.adjust_and_share(charged, organisations, *rules)
+    settlement = settle_credits(fees, given.lots(), given.accounts(account), given.period())
+    drafted = draft_invoices(
+        charged, adjustments, settlement.statements, organisations,
+        given.vat({"payer_id": "acme", "vat_ppm": 200_000}), given.basis(["acme"]), given.period(),
+        CorrectionLines.create_empty(),
+    )  # fmt: skip
+    none = {"opened_grants": OpenedGrants, "pending": Refills, "agreements": RefillAgreements,
             "commitments": InvoiceRules, "free_quantities": SpendRules, "segments": Segments,
             "charge_shares": ChargeShares}  # fmt: skip
     steps = explain_month(
         MonthOfFigures(
             month=Month(2026, 10), drafts=drafted.drafts, lines=drafted.lines, statements=settlement.statements,
-            fees=given.fees(*({"fee_cents": 3, "line_id": line_id} for line_id in charges["line_id"])),
-            movements=settlement.movements, lots=settlement.lots,
-            **{name: table.create_empty() for name, table in none.items()},
+            fees=fees, adjustments=adjustments, adjustment_shares=shares, movements=settlement.movements,
+            lots=settlement.lots, prices=_fill(Prices, [_TERMS | price for price in prices]),
+            lifetimes_before=_fill(Lifetimes, [_LIFE | {"payer_id": "acme", "prepaid_cents": held_cents}]),
+            provision_from_month=0, **{name: table.create_empty() for name, table in none.items()},
         )
     )  # fmt: skip
+    return steps.join(drafted.lines.select("line_id", "line_number"), on="line_id", how="left"), drafted.drafts
+
+
+def test_equal_remainders_are_rounded_up_on_the_first_lines_and_on_the_refill_last(given):
+    steps, drafts = bill(given, [{"charge_cents": 3, "resource_id": name} for name in "cab"])
     # A VAT of 4 on lines of 3 each and a refill of 9: 0.67 a line, of which two can be rounded up.
-    assert drafted.drafts["vat_cents"].item() == 4
-    numbered = steps.filter(figure="vat_share").join(drafted.lines.select("line_id", "line_number"), on="line_id")
-    assert numbered.sort("line_number").select("line_number", "amount_cents").rows() == [(1, 1), (2, 1), (3, 0)]
+    assert drafts["vat_cents"].item() == 4
+    shares = steps.filter(figure="vat_share").sort("line_number").select("line_number", "amount_cents")
+    assert shares.rows() == [(1, 1), (2, 1), (3, 0)]
     assert _told(steps, "amount_cents", what="vat_on_refill") == [(2,)]
+
+    # A VAT of 1 on a line of 3 and a refill of 3: half a cent each.
+    steps, drafts = bill(given, [{"charge_cents": 3}])
+    assert drafts["vat_cents"].item() == 1
+    assert _told(steps, "amount_cents", figure="vat_share") == [(1,)]
+    assert _told(steps, "amount_cents", what="vat_on_refill") == [(0,)]
+
+
+def test_a_cent_and_a_millionth_are_told_like_any_other_amount(given):
+    version = {"price_id": "p", "slug": "apps.s", "basis": "runtime", "price_factor_ppm": 10**6, "tier_from": 0,
+               "per_quantity": 1, "per_seconds": 3600, "tier_price_e26": E26 // 4}  # fmt: skip
+    charge = {"charge_cents": 99, "price_id": "p", "tier_from": 0, "line_discount_ppm": 1}
+    least = {"rule_id": "least", "kind": "minimum", "amount_cents": 1_00, "owner_id": "acme"}
+
+    steps, _ = bill(given, [charge], least, prices=[version], held_cents=1, prepaid_before_cents=1)
+
+    assert _told(steps, "unit_price", "per", what="tier_entry") == [(Decimal("0.25"), 1)]
+    assert _told(steps, "unit_price", what="line_discount") == [(Decimal("-0.000001"),)]
+    assert sorted(_told(steps, "figure", "amount_cents", what="top_up")) == [("amount", 1), ("fees", 1)]
+    assert _told(steps, "amount_cents", what="carried") == [(1,)]
+
+
+def test_a_discount_of_all_there_is_takes_nothing_beyond_it(given):
+    all_of_it = {"rule_id": "all", "kind": "discount", "amount_cents": 2_00, "owner_id": "acme"}
+    steps, _ = bill(given, [{"charge_cents": 2_00}], all_of_it)
+
+    assert _told(steps, "quantity", what="limit") == [(2_00,)]
+    assert _told(steps, "quantity", what="beyond_base") == []
 
 
 FIGURES = {

@@ -35,7 +35,7 @@ def explained(given):
                 agreements=given.agreements(*agreements),
                 commitments=_rules(*commitments),
                 **empty,
-                **month,
+                **({"provision_from_month": 0} | month),
             )
         )
         return steps.filter(figure=figure).to_dicts()
@@ -131,6 +131,12 @@ def test_refills_that_were_taken_over_are_pending_under_who_holds_them(explained
     steps = explained("pending", {"pending_cents": 7_00}, refills=[taken])
 
     assert [(step["text"], step["amount_cents"]) for step in steps] == [("2026-09 of lab", 7_00)]
+
+
+def test_prepaid_credits_pay_no_more_than_free_ones_left_to_pay(explained):
+    figures = {"fees_cents": 100_00, "free_used_cents": -60_00, "prepaid_before_cents": 50_00}
+
+    assert amounts(explained("prepaid_used", figures))[-1] == ("prepaid_credit", -40_00)
 
 
 def test_the_parts_of_what_lowers_fees_add_up_to_it_and_to_the_discount_of_each_line(given):
