@@ -49,6 +49,19 @@ def test_a_first_month_has_nothing_to_differ_from(given):
     assert fees_are_steady(given.statements({"fees_cents": 100_00}), given.statements(), LIMITS).holds
 
 
+@pytest.mark.parametrize(("before", "flagged"), [(0, []), (1, ["drift"])])
+def test_fees_of_nothing_are_no_fees_to_differ_from_and_those_of_a_cent_are(given, before, flagged):
+    earlier = {"fees_cents": before}
+
+    assert reasons(given, {"fees_cents": 100_00}, earlier) == flagged
+    steady = fees_are_steady(given.statements({"fees_cents": 100_00}), given.statements(earlier), LIMITS)
+    assert steady.holds is not bool(flagged)
+
+
+def test_a_provision_of_a_cent_can_be_exceeded(given):
+    assert reasons(given, {"fees_cents": 1_02, "prepaid_before_cents": 1, "prepaid_used_cents": -1}) == ["regul_big"]
+
+
 def test_a_refused_payment_is_flagged_for_its_payer(given):
     refused = pl.DataFrame(
         [{"payer_id": "acme", "reason": "refund_excess", "detail": f"payment p{number}"} for number in (2, 1)]

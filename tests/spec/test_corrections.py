@@ -186,6 +186,62 @@ def test_fees_never_fall_below_zero_and_the_rest_is_left_over():
     assert booked.left_over["credit_cents"].sum() == 70 - 35
 
 
+def differing(billed, rated, *, owner="acme"):
+    """Differences of one line of January that were approved by entry 7."""
+    found = compared(lines({"n": 1, "seconds": billed}), lines({"n": 1, "seconds": rated}))
+    return found.with_columns(approval=pl.lit(7, pl.Int64), corrected_payer_id=pl.lit(owner))
+
+
+@pytest.mark.parametrize(("cents", "fee", "booked_cents", "credited"), [
+    (1, 1, [1], []), (-1, 1, [-1], []), (-2, 1, [-1], [1]), (-1, 0, [], [1]),
+])  # fmt: skip
+def test_a_cent_is_booked_and_left_over_like_any_other_amount(cents, fee, booked_cents, credited):
+    booked = book_corrections(due(cents), fees({"fee_cents": fee}), MARCH)
+
+    assert booked.lines["amount_cents"].to_list() == booked_cents
+    assert booked.left_over["credit_cents"].to_list() == credited
+    assert booked.shares["share_cents"].to_list() == [cents for cents in booked_cents if cents < 0]
+
+
+def test_a_correction_lowers_any_line_where_its_slug_has_none():
+    booked = book_corrections(
+        due(-30), fees({"fee_cents": 20, "slug": "disk"}, {"fee_cents": 20, "slug": "mail"}), MARCH
+    )
+
+    assert booked.fees["fee_cents"].to_list() == [0, 10]
+    assert booked.shares.select("line_id", "share_cents").rows() == [(key(100), -20), (key(101), -10)]
+
+
+def test_a_line_that_corrects_says_what_changes():
+    (line,) = book_corrections(differing(100, 70), fees({"fee_cents": 100}), MARCH).lines.to_dicts()
+
+    assert (line["quantity"], line["duration_s"], line["amount_cents"]) == (-30, -30, -30)
+
+
+@pytest.mark.parametrize(("sign", "seconds"), [(1, 30), (-1, -30)])
+def test_usage_that_is_new_or_gone_changes_by_all_of_it(sign, seconds):
+    (line,) = book_corrections(due(sign * 30), fees({"fee_cents": 100}), MARCH).lines.to_dicts()
+
+    assert (line["quantity"], line["duration_s"]) == (seconds, seconds)
+
+
+def test_as_much_usage_for_another_amount_is_a_price():
+    """A tier's entry price is charged once; its line has no quantity of its own."""
+    differences = compared(lines({"n": 1, "seconds": 100}), lines({"n": 1, "seconds": 100, "amount_cents": 120}))
+
+    assert told(differences) == {"1": ("price", 20)}
+
+
+def test_what_was_withdrawn_and_approved_was_billed_for_no_time():
+    billed = lines({"n": 1, "seconds": 100}, {"n": 2, "seconds": 5, "duration_s": None})
+    withdrawn = compared(billed, lines())
+
+    back = compared(billed, billed, withdrawn).sort("line_id")
+
+    said = ("billed_quantity", "billed_duration_s", "rated_duration_s", "billed_cents", "difference_cents")
+    assert back.select(said).rows() == [(0, 0, 100, 0, 100), (0, None, None, 0, 5)]
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(-200, 200).filter(bool), min_size=1, max_size=6), st.lists(st.integers(1, 150), max_size=4))
 def test_what_is_booked_and_left_over_is_what_was_due(cents, own):
@@ -257,6 +313,16 @@ def test_credits_are_given_back_in_the_reverse_order_of_use(cents, money, prepai
     given = dict(drafted.given_back.select("grant_id", "amount_cents").iter_rows())
     assert {name: c for name, c in given.items() if name not in ("", "prepaid")} == lots
     assert drafted.lines["amount_cents"].sum() == cents
+
+
+def test_a_credited_line_says_how_much_less_was_used():
+    left_over = book_corrections(differing(100, 70), fees(), MARCH).left_over
+
+    drafted = draft_credit_notes(left_over, paid_invoice(), GivenBack.create_empty(), MARCH)
+
+    (line,) = drafted.lines.to_dicts()
+    assert (line["quantity"], line["duration_s"], line["amount_cents"]) == (30, 30, 30)
+    assert (line["billed_cents"], line["rated_cents"]) == (100, 70)
 
 
 def test_what_was_given_back_is_not_given_back_again():

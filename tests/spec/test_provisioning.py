@@ -40,6 +40,15 @@ def test_one_off_charges_are_not_expected_again(given, strategy):
     assert statement["refill_cents"] == 10_00
 
 
+@pytest.mark.parametrize("strategy", list(Strategy))
+def test_corrections_of_older_months_are_not_expected_again(given, strategy):
+    lowered = {"fee_cents": 7_00, "charge_cents": 10_00, "correction_cents": -3_00}
+    statement = settled(given, {}, lowered, strategy=strategy, month="2026-07")
+
+    assert (statement["fees_cents"], statement["recurring_cents"]) == (7_00, 10_00)
+    assert statement["forecast_cents"] == -10_00
+
+
 def test_the_same_as_last_month_does_not_count_days(given):
     assert settled(given, {}, {"fee_cents": 31_00}, month="2026-01")["forecast_cents"] == -31_00
 
