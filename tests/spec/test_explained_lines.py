@@ -409,7 +409,9 @@ def test_vat_is_shared_over_what_is_due_and_the_refill_by_largest_remainder(step
     assert _told(steps, "per", figure="vat", what="rate") == [(1,)]
 
 
-def bill(given, charges, *rules, prices=(), held_cents=0, **account) -> tuple[pl.DataFrame, pl.DataFrame]:
+def bill(
+    given, charges, *rules, prices=(), corrections=None, held_cents=0, **account
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A small invoice of `acme` with 20 % VAT: its steps, and its draft."""
     charged = given.charges(*({"payer_id": "acme"} | charge for charge in charges))
     organisations = given.organisations({"owner_id": "acme"})
@@ -418,7 +420,7 @@ def bill(given, charges, *rules, prices=(), held_cents=0, **account) -> tuple[pl
     drafted = draft_invoices(
         charged, adjustments, settlement.statements, organisations,
         given.vat({"payer_id": "acme", "vat_ppm": 200_000}), given.basis(["acme"]), given.period(),
-        CorrectionLines.create_empty(),
+        CorrectionLines.create_empty() if corrections is None else corrections,
     )  # fmt: skip
     none = {"opened_grants": OpenedGrants, "pending": Refills, "agreements": RefillAgreements,
             "commitments": InvoiceRules, "free_quantities": SpendRules, "segments": Segments,
@@ -462,6 +464,30 @@ def test_a_cent_and_a_millionth_are_told_like_any_other_amount(given):
     assert _told(steps, "unit_price", what="line_discount") == [(Decimal("-0.000001"),)]
     assert sorted(_told(steps, "figure", "amount_cents", what="top_up")) == [("amount", 1), ("fees", 1)]
     assert _told(steps, "amount_cents", what="carried") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("billed", "rated", "amount", "credited"),
+    [(5_00, 7_00, 2_00, []), (5_00, 1_00, -4_00, []), (5_00, 1_00, -3_99, [1]), (5_00, 1_00, 0, [4_00])],
+)
+def test_a_correction_is_what_is_rated_now_less_what_was_billed_and_what_is_credited_apart(
+    given, billed, rated, amount, credited
+):
+    line = {
+        "line_id": "c" * 32, "payer_id": "acme", "owner_id": "acme", "owner_name": "Acme", "resource_id": "app",
+        "slug": "apps.s", "zone": "par", "price_factor_ppm": 10**6, "origin_month": "2026-08", "basis": "runtime",
+        "quantity": 0, "unit": "s", "unit_price": 1, "per_quantity": 1, "per_seconds": 3600, "line_discount_ppm": 0,
+        "currency": "EUR", "corrected_line_id": "d" * 32, "correction_cause": "late", "approval": 1,
+        "billed_cents": billed, "rated_cents": rated, "amount_cents": amount,
+    }  # fmt: skip
+
+    steps, _ = bill(given, [{"charge_cents": 9_00}], corrections=_fill(CorrectionLines, [line]))
+
+    told = steps.filter(line_id="c" * 32, figure="amount").select("what", "amount_cents", "text").rows()
+    assert told == [
+        ("rerated", rated, f"line {'d' * 32} of 2026-08, late"), ("billed", -billed, "for 2026-08 so far"),
+        *(("credited", cents, None) for cents in credited),
+    ]  # fmt: skip
 
 
 def test_a_discount_of_all_there_is_takes_nothing_beyond_it(given):
