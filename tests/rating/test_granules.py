@@ -50,6 +50,7 @@ COUNTED = [
     (ran("runner-10s", 10, None, 10), 10),
     (ran("runner-just-over", 10, None, 10.000001), 20),
     (ran("runner-many", 10, None, 1, 11, 20), 10 + 20 + 20),
+    (ran("minimum-0s", None, 60, 0), 0),
     (ran("minimum-1s", None, 60, 1), 60),
     (ran("minimum-60s", None, 60, 60), 60),
     (ran("minimum-61s", None, 60, 61), 61),

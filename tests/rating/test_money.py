@@ -83,6 +83,11 @@ def test_a_half_of_many_digits_is_rounded_away_and_the_least_below_it_is_not():
     assert money([(1, (u - 2) * d // 2, d, u, 1), (1, (u - 2) * d // 2 - 1, d, u, 1)]) == [1, 0]
 
 
+def test_a_half_that_only_the_last_digits_of_a_long_division_reach_is_rounded_away():
+    # 2 * 10^9 × 3 / 3 is half a unit of 4 * 10^9; 3 leaves a rest of the quantity.
+    assert money([(2 * 10**9, 3, 3, 4 * 10**9, 0), (2 * 10**9, 3, 3, 4 * 10**9 + 1, 0)]) == [1, 0]
+
+
 def test_an_entry_price_is_added_before_the_rounding():
     assert money([(1, 3, 10, 1, 0), (1, 3, 10, 10, 2), (0, 3, 10, 1, 7)]) == [0, 0, 7]
 
