@@ -770,9 +770,10 @@ def _waiting_decision(entries: Entries, number: str) -> Decision | None:
     decision = _as_decision(kept[0])
     noted = f"{_ISSUED} AND payload ->> '$.kind' = ? AND payload ->> '$.facts.decision' = ?"
     has_note = bool(entries.select(noted, CREDIT_NOTE, decision.seq))
+    ends = {State.CANCELED} if has_note else RECEIVED
     is_over = {
         DecisionKind.CANCEL: False,
-        DecisionKind.REISSUE: not has_note and follow(_history(entries, number))[-1].state in RECEIVED,
+        DecisionKind.REISSUE: follow(_history(entries, number))[-1].state in ends,
         DecisionKind.REFUND: has_note,
     }
     return None if is_over[decision.kind] else decision
