@@ -274,8 +274,8 @@ def sold_credits(billing: Billing, issued: Issued) -> int:
 def _lines_left(billing: Billing, issued: Issued, until: int | None) -> dy.DataFrame[InvoiceLines]:
     """The lines of an invoice, less what corrections that were approved before an entry took off them.
 
-    Corrections are of months' invoices alone. Credits that are sold have a line, but are no fees: they are credited as a
-    refill is.
+    Corrections are of invoices of months alone. Credits that are sold have a line, but are no fees: they are credited
+    as a refill is.
     """
     payer, month = issued.request.payer_id, issued.billed_month
     if issued.is_top_up:

@@ -385,7 +385,7 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame, besid
     Raises:
         MonthOutOfOrder: the month before is not issued, or the date precedes the period's end.
         DraftOutdated: what a draft was settled on has changed, another month has invoiced the same charge, or another
-            VAT is in force on the date of issue.
+            VAT is in force on the date of issue, or none is known.
     """
     first = billing.books.first_month()
     if first is not None and month > first and not billing.books.is_issued(month.previous):
@@ -423,7 +423,16 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame, besid
         raise DraftOutdated(message)
     taxed = DecidedVat.column_names()
     drafted = pl.concat([drafts.select(taxed), beside.select(taxed)])
-    taxes = decide_month_taxes(billing, month, _with_statement(current_organisations(organisations), drafted))
+    again = read_notes(billing, month).drop_nulls("reissue_reason").select("payer_id", number="refers_to")
+    payers = pl.concat([drafted.select("payer_id"), again.select("payer_id")])
+    taxes = decide_month_taxes(billing, month, _with_statement(current_organisations(organisations), payers))
+    untaxed = again.join(taxes.rates, on="payer_id", how="anti")["number"].sort().to_list()
+    if untaxed:
+        message = (
+            f"{len(untaxed)} invoices, e.g. {untaxed[0]}, cannot be issued again on {issued_on}: their VAT is unknown; "
+            f"run: billing bill {month} --issue-date {issued_on}"
+        )
+        raise DraftOutdated(message)
     retaxed = find_retaxed(drafted, taxes)
     if retaxed:
         message = (
@@ -434,22 +443,15 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame, besid
 
 
 def _require_decisions_counted(billing: Billing, month: Month) -> None:
-    """Every decision that is due is among the drafts, or its payer is held back; and no other one is.
+    """Every decision that is due is among the drafts, or its payer is held back.
 
     Raises:
-        DraftOutdated: one was decided since, or cannot be carried out any more.
+        DraftOutdated: one was decided since.
     """
-    given_back = billing.read("credits/credit_notes", month).read("given_back")
-    counted = set(given_back["decision"].drop_nulls())
-    due = due_decisions(billing, month)
-    of_month = given_back.filter(billing_month=str(month)).drop_nulls("decision").sort("refers_to")
-    for number, seq in of_month.select("refers_to", "decision").iter_rows():
-        if seq not in {entry.seq for entry, _ in due}:
-            message = f"{number} cannot be issued again as {month} drafted it; run: billing close {month}"
-            raise DraftOutdated(message)
+    counted = set(billing.read("credits/credit_notes", month).read("given_back")["decision"].drop_nulls())
     parked = set(billing.read("invoices/parked_organisations", month).read()["payer_id"])
     stated = set(billing.read("credits/credit_statements", month).read()["payer_id"])
-    for entry, issued in due:
+    for entry, issued in due_decisions(billing, month):
         payer = issued.request.payer_id
         if entry.seq not in counted and payer in stated and payer not in parked:
             message = (

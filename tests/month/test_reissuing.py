@@ -6,8 +6,13 @@ import polars as pl
 import pytest
 from provider_home import ProviderHome, at, grant, hourly, organisation, payment, ran
 
+from billing_pipeline.defs.billing import partition
+from billing_pipeline.defs.corrections import DIFFERENCES, NotCorrectable, approve_differences
+from billing_pipeline.defs.credits import open_month, read_month_before
+from billing_pipeline.defs.decisions import cancelled_differences
 from billing_pipeline.rules.equations import explanations_add_up
 from billing_pipeline.rules.explanation import explain_reissue, figures_to_explain
+from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.credits import CreditStatements
 from billing_pipeline.tables.explanations import Explanations
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ReissuedInvoices
@@ -48,6 +53,9 @@ class Story:
         self.decide("cancelled", number_of("moved"))
         self.said["waiting"] = home.command("state", number_of("moved")).output
         home.number(FEBRUARY)
+        home.redo(f"{JANUARY}..{FEBRUARY}", "exports")
+        home.print(FEBRUARY)
+        self.rebuilt = home.command("rebuild", FEBRUARY).output
         self.decide("paid", number_of("paid"), "--reissue")
         self.decide("replaced", number_of("twice"), "--reissue")
         self.decide("again", f"twice/{JANUARY}", "--reissue")
@@ -60,7 +68,8 @@ class Story:
             payment("named", f"named/{JANUARY}", "128.56", at("2026-03-20")),
         )
         home.number(MARCH)
-        home.redo(f"{JANUARY}..{MARCH}", "exports")
+        home.redo(MARCH, "exports")
+        self.decide("once more", f"unknown/{JANUARY}", "--reissue")
 
     def move(self, owner: str, day: str, **place: object) -> None:
         self.home.land("organisations", organisation(owner, valid_from=at(day), **place), known_at=at(day))
@@ -230,14 +239,43 @@ def test_its_figures_are_explained_by_steps_that_add_up(story):
     assert f"issued again as {new['number']}: billing explain {new['number']}" in old
 
 
+def test_nothing_is_corrected_of_an_invoice_that_waits_to_be_issued_again(story):
+    billing, january = story.home.billing, Month.parse(JANUARY)
+    assert f"{story.again('unknown', MARCH)['number']} is to be issued again" in story.said["once more"]
+    taken_off = cancelled_differences(billing, january)
+    of_unknown = taken_off.with_columns(payer_id=pl.lit("unknown"))
+    facts = {"follows": billing.books.last_decision(january)}
+    billing.warehouse.publish(DIFFERENCES, partition(january), of_unknown, as_of=at("2026-04-10"), facts=facts)
+
+    with pytest.raises(NotCorrectable, match=r"of unknown for 2026-01 is to be issued again .* that comes first"):
+        approve_differences(billing, january, "Ada")
+    billing.warehouse.publish(DIFFERENCES, partition(january), taken_off, as_of=at("2026-04-10"), facts=facts)
+    assert approve_differences(billing, january, "Ada") is not None
+
+
+def test_the_paper_names_what_it_replaces_and_why(story):
+    paper = " ".join(story.home.printed(story.again("moved")["number"]).split())
+
+    for told in ("Gent", "BE0403170701", "Autoliquidation", f"Replaces {number_of('moved')} of 2026-02-03", "98.80"):
+        assert told in paper, told
+    assert "which a credit note takes back: moved moved." in paper
+
+
+def test_a_month_with_new_issues_is_rebuilt_byte_for_byte(story):
+    assert story.rebuilt.endswith("made again, 0 differences.\n"), story.rebuilt
+
+
 def test_a_home_with_new_issues_is_verified_and_nobody_is_held_back(story):
     assert story.home.command("verify").output.endswith("everything is what was written\n")
     assert story.home.reasons(FEBRUARY) == {}
 
 
-def test_closing_an_issued_month_again_changes_none_of_it(story):
-    before = story.home.rows("credits/credit_statements", FEBRUARY)
-    story.home.draft(FEBRUARY)
+def test_a_month_opens_again_as_it_opened_when_it_was_issued(story):
+    billing, february = story.home.billing, Month.parse(FEBRUARY)
+    opened_grants = billing.read("credits/opened_grants", february).read()
+    opened = open_month(billing, february, read_month_before(billing, february), opened_grants)
 
-    assert story.home.rows("credits/credit_statements", FEBRUARY) == before
-    assert story.home.rows("invoices/flags", FEBRUARY, reason="already_issued") == []
+    statements = billing.settled("credits/credit_statements", february)
+    assert opened.refills.equals(statements.read("pending"))
+    stated = statements.read().select("payer_id", "pending_cents").sort("payer_id")
+    assert opened.accounts.select("payer_id", "pending_cents").sort("payer_id").equals(stated)
