@@ -18,7 +18,7 @@ from billing_pipeline.tables.explanations import Explanations
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ReissuedInvoices
 
 JANUARY, FEBRUARY, MARCH = "2026-01", "2026-02", "2026-03"
-OWNERS = ("gone", "meanwhile", "moved", "named", "paid", "twice", "unknown")
+OWNERS = ("gone", "held", "meanwhile", "moved", "named", "paid", "twice", "unknown")
 #: 744 hours at 0.10 and as much in advance, with VAT.
 ASKED = "178.56"
 GHENT = {"country": "BE", "postcode": "9000", "city": "Gent", "vat_number": "BE0403170701"}
@@ -39,6 +39,7 @@ class Story:
         home.land("price_tiers", hourly("apps.s", "0.10"))
         home.land("runtime_intervals", *(ran(owner, "apps.s", at("2026-01-01"), at("2026-02-01")) for owner in OWNERS))
         home.land("credit_grants", grant("moved", "COUPON", "20.00"), grant("moved", "had", "30.00", kind="prepaid"))
+        home.land("runtime_intervals", ran("held", "apps.rare", at("2026-02-10"), at("2026-02-11")))
         home.land("payments", payment("paid", f"paid/{JANUARY}", ASKED, at("2026-02-02")))
         home.number(JANUARY)
         home.land(
@@ -48,7 +49,7 @@ class Story:
         )
         self.move("moved", "2026-02-15", **GHENT)
         self.move("unknown", "2026-02-15", **BERLIN)
-        for owner in ("gone", "moved", "named", "twice", "unknown", "meanwhile"):
+        for owner in ("gone", "held", "moved", "named", "twice", "unknown", "meanwhile"):
             self.decide(owner, f"{owner}/{JANUARY}", "--reissue")
         self.decide("cancelled", number_of("moved"))
         self.said["waiting"] = home.command("state", number_of("moved")).output
@@ -56,6 +57,9 @@ class Story:
         home.redo(f"{JANUARY}..{FEBRUARY}", "exports")
         home.print(FEBRUARY)
         self.rebuilt = home.command("rebuild", FEBRUARY).output
+        self.parked = home.reasons(FEBRUARY)
+        home.land("price_tiers", hourly("apps.rare", "1.00"), known_at=at("2026-03-05"))
+        self.said["released"] = home.command("release", "held", FEBRUARY).output
         self.decide("paid", number_of("paid"), "--reissue")
         self.decide("replaced", number_of("twice"), "--reissue")
         self.decide("again", f"twice/{JANUARY}", "--reissue")
@@ -70,6 +74,8 @@ class Story:
         home.number(MARCH)
         home.redo(MARCH, "exports")
         self.decide("once more", f"unknown/{JANUARY}", "--reissue")
+        told = ("--reason", "left", "--author", "Ada")
+        self.said["refund"] = home.command("refund", f"moved/{JANUARY}", *told).output
 
     def move(self, owner: str, day: str, **place: object) -> None:
         self.home.land("organisations", organisation(owner, valid_from=at(day), **place), known_at=at(day))
@@ -174,6 +180,18 @@ def test_whoever_has_no_known_vat_waits_until_it_has(story):
     assert story.note("unknown", MARCH)["payable_cents"] == 178_56
 
 
+def test_whoever_is_held_back_waits_until_it_is_released(story):
+    assert story.parked == {"held": "price_missing"}
+    number = story.again("held")["number"]
+    # 24 hours of February at 1.00 and as much in advance, and the invoice of January.
+    assert f"{number} of held for 2026-02 asks for €178.56." in story.said["released"]
+    assert story.note("held")["refers_to"] == number_of("held")
+    assert story.home.billing.books.states()[number_of("held")] == "CANCELED"
+    assert "Replaces" in story.home.printed(number)
+    assert story.opening("held", MARCH)[2] == 74_40 + story.home.row(
+        "credits/credit_statements", FEBRUARY, payer_id="held")["refill_cents"]  # fmt: skip
+
+
 def test_an_invoice_that_was_issued_again_is_issued_again(story):
     first, second = story.again("twice"), story.again("twice", MARCH)
 
@@ -192,6 +210,12 @@ def test_an_invoice_that_was_issued_again_is_cancelled_like_any_other(story):
     assert story.home.billing.books.states()[new["number"]] == "CANCELED"
     assert story.opening("gone", MARCH) == (0, 0, 0)
     assert [row["kind"] for row in story.home.rows("credits/credit_movements", MARCH, payer_id="gone")] == ["given_up"]
+
+
+def test_credits_that_it_sold_are_refunded_under_its_number(story):
+    number = story.again("moved")["number"]
+
+    assert story.said["refund"].startswith(f"What nobody spent of the credits that {number} sold is to be refunded")
 
 
 def test_the_journal_takes_the_old_vat_back_and_books_the_new_one(story):
