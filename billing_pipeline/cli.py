@@ -173,7 +173,7 @@ Examples:
   billing explain 2026-10 --organisation orga_1 --figure h
   billing state INV-2026-000001                 what became of an invoice
   billing cancel INV-2026-000001 --reason TEXT --author NAME
-                                                credit all of it with the next month
+                                                credit all of it with the next month; --reissue asks anew
   billing refund INV-2026-000001 --reason TEXT --author NAME
                                                 give back what nobody spent of its refill
   billing verify                                that nothing was touched
@@ -400,16 +400,20 @@ def state(number: str, new_state: str | None, reason: str | None, author: str | 
 @main.command()
 @_folder_options
 @click.argument("number", metavar="NUMBER")
+@click.option("--reissue", is_flag=True, help="Issue it once more, with the address and VAT number of then.")
 @_decision_options
-def cancel(number: str, reason: str, author: str, at: datetime | None) -> None:
+def cancel(number: str, reissue: bool, reason: str, author: str, at: datetime | None) -> None:
     """Cancel the issued invoice NUMBER (or PAYER/MONTH) as a whole, by a credit note of the next month.
 
     What paid it is given back: money with its VAT, prepaid credits, then coupons. Its refill is asked for no more, or
-    what nobody spent of it is refunded. Credits sold on their own are cancelled until they are paid.
+    what nobody spent of it is refunded. Credits sold on their own are cancelled until they are paid. With --reissue an
+    invoice that nobody paid is issued once more in its stead, with the same lines; no credits move.
     """
     from billing_pipeline.console.deciding import cancel as cancel_document
+    from billing_pipeline.console.deciding import reissue as reissue_document
 
-    click.echo(cancel_document(_open(), number, reason=reason, author=author, at=at))
+    decide = reissue_document if reissue else cancel_document
+    click.echo(decide(_open(), number, reason=reason, author=author, at=at))
 
 
 @main.command()
@@ -463,17 +467,17 @@ def explain(what: tuple[str, ...], organisation: str | None, figure: str | None)
     """
     from rich.console import Console
 
-    from billing_pipeline.console.explaining import explain_beside, explain_figure, explain_invoice, explain_line
+    from billing_pipeline.console.explaining import explain_document, explain_figure, explain_invoice, explain_line
 
     billing = _open()
     invoice, line = _invoice_and_line(what, organisation)
     if line and figure:
         message = f"--figure {figure} is of the whole invoice; leave out the line {line}"
         raise click.UsageError(message)
-    beside = [issued for issued in billing.books.issued() if issued.is_specific and issued.number == invoice]
+    others = [issued for issued in billing.books.issued() if issued.number == invoice and not issued.is_monthly]
     payer, month = _find_invoice(billing, invoice)
-    if beside:
-        shown = explain_beside(billing, beside[0], line, figure)
+    if others:
+        shown = explain_document(billing, others[0], line, figure)
     elif line:
         shown = explain_line(billing, payer, month, line)
     elif figure:

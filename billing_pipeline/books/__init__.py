@@ -16,6 +16,7 @@ from billing_pipeline.books.register import (
     NotChronological,
     NotDecidable,
     NotIssued,
+    invoices_of_months,
 )
 from billing_pipeline.rules.numbering import MalformedNumber
 
@@ -39,4 +40,5 @@ __all__ = [
     "NotChronological",
     "NotDecidable",
     "NotIssued",
+    "invoices_of_months",
 ]

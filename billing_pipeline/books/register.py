@@ -1,8 +1,8 @@
 """The books: which documents were issued, with which number, in which state they are, which months are closed for good.
 
 Kinds of entry: `first_month`, `invoice_issued`, `month_issued`, `documents_recorded`, `state_changed`,
-`correction_approved`, `invoice_cancelled`, `credits_refunded`. An entry never changes; what follows from an issued
-document (payment, reminder, delivery) becomes an entry of its own kind.
+`correction_approved`, `invoice_cancelled`, `invoice_reissued`, `credits_refunded`. An entry never changes; what follows
+from an issued document (payment, reminder, delivery) becomes an entry of its own kind.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +17,7 @@ from billing_pipeline.rules.lifecycle import (
     CREDIT_NOTE,
     CREDITS,
     INVOICE,
+    RECEIVED,
     Change,
     Document,
     IllegalTransition,
@@ -31,7 +32,7 @@ from billing_pipeline.rules.period import Month
 _ISSUED = "kind = 'invoice_issued'"
 _CHANGED = "kind = 'state_changed'"
 _CANCELLED = "kind = 'invoice_cancelled'"
-_DECIDED = "kind IN ('invoice_cancelled', 'credits_refunded')"
+_DECIDED = "kind IN ('invoice_cancelled', 'invoice_reissued', 'credits_refunded')"
 # The keys are enforced by the store itself, on the entries' own text: there is no second table to disagree with it.
 _INDEXES = {
     "one_first_month": "CREATE UNIQUE INDEX one_first_month ON entries (kind) WHERE kind = 'first_month'",
@@ -81,7 +82,7 @@ class CorrectionOutdated(ValueError):
 
 
 class NotDecidable(ValueError):
-    """The document cannot be cancelled or refunded in its state, or at all."""
+    """The document cannot be cancelled, issued again or refunded in its state, or at all."""
 
 
 class DocumentChanged(ValueError):
@@ -106,7 +107,8 @@ class IssueRequest:
     content_hash: str
     #: Amounts and whatever else settling it needs, such as `payable_cents`; texts and whole numbers only.
     facts: Mapping[str, int | str | None]
-    #: Empty for the monthly invoice; an invoice beside it brings its own.
+    #: Empty for the monthly invoice; one that is issued in its stead has the number that it replaces; an invoice beside
+    #: it brings its own, which holds a `/`.
     reference: str = ""
 
 
@@ -125,8 +127,18 @@ class Issued:
 
     @property
     def is_monthly(self) -> bool:
-        """Whether it is the invoice of its month, which `<payer_id>/<month>` names, too."""
+        """Whether it was issued with its month as the invoice of it."""
         return self.request.kind == INVOICE and self.request.reference == ""
+
+    @property
+    def is_reissue(self) -> bool:
+        """Whether it was issued later in the stead of a month's invoice, whose number is its reference."""
+        return self.request.kind == INVOICE and self.request.reference != "" and "/" not in self.request.reference
+
+    @property
+    def bills_month(self) -> bool:
+        """Whether it asks for a month's fees and refill: the invoice of that month, or one in its stead."""
+        return self.is_monthly or self.is_reissue
 
     @property
     def is_specific(self) -> bool:
@@ -137,6 +149,16 @@ class Issued:
     def is_top_up(self) -> bool:
         """Whether it sells credits and nothing else."""
         return self.request.kind == CREDITS
+
+    @property
+    def billed_month(self) -> Month:
+        """The month that it is about; that of an invoice which is issued again, or corrected, is an older one."""
+        return Month(self.request.period_start.year, self.request.period_start.month)
+
+    @property
+    def sale(self) -> tuple[str, str, str]:
+        """Payer, month and reference by which statements know the credits that it sells."""
+        return self.request.payer_id, str(self.billed_month), "" if self.bills_month else self.request.reference
 
     @property
     def document(self) -> Document:
@@ -174,6 +196,8 @@ class DecisionKind(StrEnum):
 
     #: The whole invoice is credited.
     CANCEL = "invoice_cancelled"
+    #: The whole invoice is credited, and issued once more for the party and VAT of then.
+    REISSUE = "invoice_reissued"
     #: What nobody spent of the credits that it sold is credited.
     REFUND = "credits_refunded"
 
@@ -191,6 +215,15 @@ class Decision:
     author: str
     #: The next month that is closed as of then or later issues the credit note.
     at: datetime
+
+
+def invoices_of_months(issued: Iterable[Issued]) -> dict[tuple[str, Month], Issued]:
+    """The invoice of each payer and month, which `<payer_id>/<month>` names: the last one that stands in its stead.
+
+    Args:
+        issued: documents in the order of issue.
+    """
+    return {(document.request.payer_id, document.billed_month): document for document in issued if document.bills_month}
 
 
 class Books:
@@ -365,12 +398,14 @@ class Books:
             return _last_decision(entries, month)
 
     def decide(self, kind: DecisionKind, number: str, *, reason: str, author: str, at: datetime) -> Decision:
-        """Keep that an invoice is to be cancelled, or the credits that it sold refunded; once more changes nothing.
+        """Keep that an invoice is to be cancelled, issued again, or the credits that it sold refunded.
+
+        The same once more changes nothing.
 
         Raises:
             NotIssued: the number was never given.
-            NotDecidable: it is no invoice, or sold no credits, another decision about it waits for its credit note, or
-                its state does not allow it.
+            NotDecidable: it is no such invoice, another decision about it waits for its credit note, or its state does
+                not allow it.
             ChangeOutOfOrder: its state changed after `at` already.
             ValueError: `at` has no time zone, or reason or author is empty.
         """
@@ -400,7 +435,7 @@ class Books:
             return _as_decision(entries.append(kind.value, payload))
 
     def decisions(self) -> list[Decision]:
-        """Every decision to cancel an invoice or refund its credits, in the order of the books."""
+        """Every decision to cancel an invoice, issue it again or refund its credits, in the order of the books."""
         return [_as_decision(entry) for entry in self._select(_DECIDED, (), None)]
 
     def first_issue_seq(self, month: Month) -> int | None:
@@ -456,8 +491,8 @@ class Books:
 
         Raises:
             NotIssued: the number was never given.
-            IllegalTransition: the state cannot follow the one before, CANCELED has no credit note, or the document is
-                to be cancelled or refunded.
+            IllegalTransition: the state cannot follow the one before, CANCELED has no credit note, or a decision about
+                the document waits for its credit note.
             ChangeOutOfOrder: the document changed after `at` already.
             ValueError: `at` has no time zone, or reason or author is empty.
         """
@@ -671,7 +706,7 @@ def _require_after(number: str, last: Change, at: datetime) -> None:
         raise ChangeOutOfOrder(message)
 
 
-_DONE = {DecisionKind.CANCEL: "cancelled", DecisionKind.REFUND: "refunded"}
+_DONE = {DecisionKind.CANCEL: "cancelled", DecisionKind.REISSUE: "issued again", DecisionKind.REFUND: "refunded"}
 
 #: Why an invoice in this state is not cancelled, and what to do instead.
 _NOT_CANCELLED = {
@@ -680,15 +715,32 @@ _NOT_CANCELLED = {
     State.WONTPAY: "it was written off, so that nothing is asked for any more",
     State.CANCELED: "it is cancelled already",
 }
+#: The same of one that is to be issued again: only what is still to be paid can be asked for by another one.
+_NOT_REISSUED = _NOT_CANCELLED | {
+    State.PAID: (
+        "what it asked for was received, so that nothing is asked for again; cancel it and refund what was paid "
+        "(billing cancel {}), or leave it"
+    ),
+    State.REFUNDED: "what was paid for it was given back; nothing of it is asked for any more",
+}
 
 
 def _require_decidable(kind: DecisionKind, issued: Issued, state: State) -> None:
     number = issued.number
-    if not (issued.is_monthly or issued.is_specific):
+    if not (issued.bills_month or issued.is_specific):
         what = issued.request.kind.replace("_", " ")
         message = f"{number} ({what}) is no invoice, and only those are {_DONE[kind]}"
         raise NotDecidable(message)
-    if kind is DecisionKind.REFUND and not (issued.is_monthly or issued.is_top_up):
+    if kind is DecisionKind.REISSUE and not issued.bills_month:
+        message = (
+            f"{number} is no invoice of a month; cancel it (billing cancel {number}) and land what it asked for under "
+            f"another reference"
+        )
+        raise NotDecidable(message)
+    if kind is DecisionKind.REISSUE and state in _NOT_REISSUED:
+        message = f"{number} is {state}: {_NOT_REISSUED[state].format(number)}"
+        raise NotDecidable(message)
+    if kind is DecisionKind.REFUND and not (issued.bills_month or issued.is_top_up):
         message = f"{number} sold no credits; what is wrong with its service is cancelled: billing cancel {number}"
         raise NotDecidable(message)
     if kind is DecisionKind.CANCEL and issued.is_top_up and state is State.PAID:
@@ -708,14 +760,23 @@ def _require_decidable(kind: DecisionKind, issued: Issued, state: State) -> None
 
 
 def _waiting_decision(entries: Entries, number: str) -> Decision | None:
-    """The last decision about a document, unless it was a refund whose credit note is issued."""
+    """The last decision about a document, unless it was a refund whose credit note is issued, or came to nothing.
+
+    An invoice that is paid before it is issued again stays as it is.
+    """
     kept = entries.select(f"{_DECIDED} AND payload ->> '$.number' = ? ORDER BY seq DESC LIMIT 1", number)
     if not kept:
         return None
     decision = _as_decision(kept[0])
     noted = f"{_ISSUED} AND payload ->> '$.kind' = ? AND payload ->> '$.facts.decision' = ?"
-    is_done = decision.kind is DecisionKind.REFUND and entries.select(noted, CREDIT_NOTE, decision.seq)
-    return None if is_done else decision
+    has_note = bool(entries.select(noted, CREDIT_NOTE, decision.seq))
+    ends = {State.CANCELED} if has_note else RECEIVED
+    is_over = {
+        DecisionKind.CANCEL: False,
+        DecisionKind.REISSUE: follow(_history(entries, number))[-1].state in ends,
+        DecisionKind.REFUND: has_note,
+    }
+    return None if is_over[decision.kind] else decision
 
 
 def _as_decision(entry: Entry) -> Decision:

@@ -6,7 +6,7 @@ from datetime import datetime
 from billing_pipeline.books import NotDecidable
 from billing_pipeline.console.states import find_number
 from billing_pipeline.defs.billing import Billing
-from billing_pipeline.defs.decisions import cancel_invoice, find_issued, refund_credits
+from billing_pipeline.defs.decisions import cancel_invoice, find_issued, refund_credits, reissue_invoice
 
 
 def cancel(billing: Billing, name: str, *, reason: str, author: str, at: datetime | None) -> str:
@@ -27,6 +27,19 @@ def cancel(billing: Billing, name: str, *, reason: str, author: str, at: datetim
     return (
         f"{decided.number} is to be cancelled ({decided.author}: {decided.reason}; entry {decided.seq} of the books); "
         f"the next month that is closed as of {decided.at:%Y-%m-%dT%H:%M:%SZ} or later issues its credit note."
+    )
+
+
+def reissue(billing: Billing, name: str, *, reason: str, author: str, at: datetime | None) -> str:
+    """Decide that an invoice is issued again for the party, address and VAT of then, and say what follows.
+
+    Args and errors as of `cancel`; only the invoice of a month that nobody paid is issued again.
+    """
+    decided = reissue_invoice(billing, _number(billing, name), reason=reason, author=author, at=at)
+    return (
+        f"{decided.number} is to be issued again ({decided.author}: {decided.reason}; entry {decided.seq} of the "
+        f"books); the next month that is closed as of {decided.at:%Y-%m-%dT%H:%M:%SZ} or later issues its credit note "
+        f"and the new invoice, with the address and VAT number that have landed by then."
     )
 
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
+import dataframely as dy
 import polars as pl
 from rich.console import JustifyMethod, RenderableType
 from rich.padding import Padding
@@ -29,9 +30,12 @@ from billing_pipeline.rules.evidence import (
     series_of_line,
     usage_of_line,
 )
+from billing_pipeline.rules.explanation import explain_reissue
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.rounding import round_half_away
-from billing_pipeline.tables.explanations import INVOICE_FIGURES, STATEMENT_FIGURES
+from billing_pipeline.tables.credits import CreditStatements
+from billing_pipeline.tables.explanations import INVOICE_FIGURES, STATEMENT_FIGURES, Explanations
+from billing_pipeline.tables.invoices import InvoiceLines, ReissuedInvoices
 from billing_pipeline.warehouse import Generation
 
 _TITLES = {
@@ -141,11 +145,12 @@ def explain_line(billing: Billing, payer: str, month: Month, line: str) -> Itera
     return _Explained(billing, payer, month).line(line)
 
 
-def explain_beside(
+def explain_document(
     billing: Billing, document: Issued, line: str | None, figure: str | None
 ) -> Iterator[RenderableType]:
-    """An issued document beside the monthly invoice: what it asks for and why, one of its figures, or its line."""
-    explained = _ExplainedBeside(billing, document.request.payer_id, document.request.billing_month, document)
+    """An issued document beside the monthly invoice, or in its stead: what it asks for and why, a figure, or a line."""
+    kind = _ExplainedReissue if document.is_reissue else _ExplainedBeside
+    explained = kind(billing, document.request.payer_id, document.billed_month, document)
     if line:
         return explained.line(line)
     return explained.figure(figure) if figure else explained.overview()
@@ -223,6 +228,7 @@ class _Explained:
         invoice = self._draft
         name = invoice["number"] or "draft"
         yield f"{name}: {invoice['name']} ({self.payer}), {invoice['period_start']} – {invoice['period_end']}"
+        yield from self._replacement()
         figures = _grid("left", "left", "right", "left")
         for figure in (*STATEMENT_FIGURES, *INVOICE_FIGURES):
             figures.add_row(
@@ -239,6 +245,12 @@ class _Explained:
             what = line["resource_name"] or line["description"] or line["resource_id"]
             lines.add_row(str(line["line_number"]), what[:40], line["slug"], self._money(line["amount_cents"]))
         yield _indented(lines)
+
+    def _replacement(self) -> Iterator[str]:
+        """Which invoice stands in the stead of this one, or is replaced by it."""
+        for document in self.billing.books.issued():
+            if document.is_reissue and document.request.reference == self._draft["number"]:
+                yield f"  issued again as {document.number}: billing explain {document.number}"
 
     def _value(self, figure: str) -> int:
         source = self._statement if figure in STATEMENT_FIGURES else self._draft
@@ -559,10 +571,52 @@ _BESIDE = ("subtotal", "vat", "payable")
 
 
 @dataclass(frozen=True)
-class _ExplainedBeside(_Explained):
-    """A document beside the monthly invoice; what explains it stands under its line."""
+class _ExplainedDocument(_Explained):
+    """A document that its number alone names."""
 
     document: Issued
+
+    def _command(self, *options: str, month: Month | None = None, payer: str = "") -> str:
+        if month or payer:
+            return super()._command(*options, month=month, payer=payer)
+        return " ".join(["billing explain", self.document.number, *options])
+
+
+@dataclass(frozen=True)
+class _ExplainedReissue(_ExplainedDocument):
+    """An invoice that was issued again: explained like the one that it replaces, but for its own VAT."""
+
+    @cached_property
+    def _draft(self) -> dict[str, Any]:
+        return self._invoice.row(0, named=True)
+
+    @cached_property
+    def _invoice(self) -> dy.DataFrame[ReissuedInvoices]:
+        issued = self.billing.read("invoices/reissued_invoices", self.document.request.billing_month).read()
+        return ReissuedInvoices.validate(issued.filter(number=self.document.number), cast=True)
+
+    @cached_property
+    def _steps(self) -> pl.DataFrame:
+        return explain_reissue(
+            Explanations.validate(self._own(self._explanations), cast=True),
+            self._invoice,
+            InvoiceLines.validate(self._lines, cast=True),
+            CreditStatements.validate(self._own(self._made_from("credits/credit_statements")), cast=True),
+        )
+
+    def _replacement(self) -> Iterator[str]:
+        invoice = self._draft
+        yield (
+            f"  it replaces {invoice['replaces']} of {invoice['replaces_issued_on']}: {invoice['reason']} (entry "
+            f"{invoice['decision']} of the books); lines and credits are the same, party and VAT those of "
+            f"{invoice['issued_on']}"
+        )
+        yield from super()._replacement()
+
+
+@dataclass(frozen=True)
+class _ExplainedBeside(_ExplainedDocument):
+    """A document beside the monthly invoice; what explains it stands under its line."""
 
     @cached_property
     def _lines(self) -> pl.DataFrame:
@@ -573,11 +627,6 @@ class _ExplainedBeside(_Explained):
     def _draft(self) -> dict[str, Any]:
         issued = self.billing.read("invoices/specific_invoices", self.month).read()
         return issued.row(by_predicate=pl.col("number") == self.document.number, named=True)
-
-    def _command(self, *options: str, month: Month | None = None, payer: str = "") -> str:
-        if month or payer:
-            return super()._command(*options, month=month, payer=payer)
-        return " ".join(["billing explain", self.document.number, *options])
 
     def overview(self) -> Iterator[RenderableType]:
         asked = self._draft

@@ -10,6 +10,7 @@ from billing_pipeline.definitions import defs
 from billing_pipeline.defs.billing import Billing, as_of, partition
 from billing_pipeline.defs.releases import release, require_held_back, require_mended, rerate
 from billing_pipeline.documents.formatting import format_money
+from billing_pipeline.rules.lifecycle import CREDIT_NOTE
 from billing_pipeline.rules.period import Month
 
 
@@ -42,7 +43,7 @@ def release_organisation(
         documents += [
             (issued.number, issued.document.payable_cents, issued.request.facts["currency"])
             for issued in billing.books.issued(month)
-            if issued.is_specific and issued.request.payer_id == payer
+            if not issued.is_monthly and issued.request.kind != CREDIT_NOTE and issued.request.payer_id == payer
         ]
         for number, cents, currency in documents:
             yield f"{number} of {payer} for {month} asks for {format_money(cents, str(currency))}."
@@ -65,7 +66,7 @@ def newest_arrivals(billing: Billing, month: Month) -> datetime:
 def _resumed(home: Billing, payer: str, month: Month) -> Billing:
     """If a release got as far as the number, the same again: with its `as_of` and date."""
     for issued in home.books.issued(month):
-        if issued.request.payer_id == payer and (issued.is_monthly or issued.is_specific):
+        if issued.request.payer_id == payer and issued.request.kind != CREDIT_NOTE:
             return replace(home, chosen_as_of=issued.as_of, chosen_issue_date=issued.issued_on)
     return home
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from billing_pipeline.books import NotIssued
+from billing_pipeline.books import DecisionKind, NotIssued, invoices_of_months
 from billing_pipeline.defs.billing import Billing, partition
-from billing_pipeline.rules.lifecycle import Change, State, follow
+from billing_pipeline.rules.lifecycle import RECEIVED, Change, State, follow
 from billing_pipeline.rules.period import Month
 
 
@@ -23,11 +23,18 @@ def tell_history(billing: Billing, name: str) -> Iterator[str]:
     if number is None:
         yield f"{name}  {State.DRAFT}"
         return
-    for change in follow(billing.books.histories()[number]):
+    history = follow(billing.books.histories()[number])
+    for change in history:
         yield f"{number}  {tell_change(change)}"
-    done = {document.request.facts.get("decision") for document in billing.books.issued()}
+    issued = billing.books.issued()
+    for document in issued:
+        if document.is_reissue and document.request.reference == number:
+            yield f"{number}  {document.as_of:%Y-%m-%dT%H:%M:%SZ}  REPLACED  by {document.number}"
+    done = {document.request.facts.get("decision") for document in issued}
     for entry in billing.books.decisions():
-        if entry.number == number and entry.seq not in done:
+        # One that was paid is not issued again.
+        is_over = entry.kind is DecisionKind.REISSUE and history[-1].state in RECEIVED
+        if entry.number == number and entry.seq not in done and not is_over:
             told = f"{entry.reason} ({entry.author}), by a credit note of the next month"
             yield f"{number}  {entry.at:%Y-%m-%dT%H:%M:%SZ}  {entry.kind.name}  {told}"
 
@@ -60,10 +67,10 @@ def find_number(billing: Billing, name: str) -> str | None:
         NotIssued: nothing is called so.
     """
     issued = billing.books.issued()
-    for document in issued:
-        by_month = f"{document.request.payer_id}/{document.request.billing_month}"
-        if document.number == name or (document.is_monthly and by_month == name):
-            return document.number
+    names = {document.number: document.number for document in issued}
+    names |= {f"{payer}/{month}": document.number for (payer, month), document in invoices_of_months(issued).items()}
+    if name in names:
+        return names[name]
     payer, _, month = name.rpartition("/")
     if payer and _is_drafted(billing, payer, Month.parse(month)):
         return None

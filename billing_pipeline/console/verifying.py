@@ -67,14 +67,15 @@ def _register_problems(billing: Billing, issued: list[Issued]) -> Iterator[str]:
         numbers = {
             "invoices/invoices": {document.number for document in of_month if document.is_monthly},
             "invoices/specific_invoices": {document.number for document in of_month if document.is_specific},
+            "invoices/reissued_invoices": {document.number for document in of_month if document.is_reissue},
         }
         for table, registered in numbers.items():
             try:
                 rows = billing.read(table, month.month).read()
             except (NotPublished, DamagedGeneration) as damage:
                 is_absent = isinstance(damage, NotPublished) and not registered
-                # Issued before there were documents beside the invoices.
-                if not (is_absent and table == "invoices/specific_invoices"):
+                # Issued before there were documents beside the invoices, or new issues.
+                if not (is_absent and table != "invoices/invoices"):
                     yield f"register: {table} of {month.month} cannot be read: {damage}"
                 continue
             published = {row["number"]: row for row in rows.iter_rows(named=True)}

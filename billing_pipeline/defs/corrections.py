@@ -10,11 +10,12 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.books import ApprovedCorrection
+from billing_pipeline.books import ApprovedCorrection, DecisionKind
 from billing_pipeline.defs.billing import Billing, as_of, partition
 from billing_pipeline.defs.monthly import Report, Table
 from billing_pipeline.rules.corrections import BookedMonth
 from billing_pipeline.rules.issuing import hash_rows
+from billing_pipeline.rules.lifecycle import RECEIVED
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.accounts import Organisations
@@ -31,7 +32,8 @@ CORRECTIONS = Table(
 
 
 class NotCorrectable(RuntimeError):
-    """The month has nothing that could be corrected or approved: it is not issued, or was not rated again."""
+    """The month has nothing that could be corrected or approved now: it is not issued, was not rated again, or an
+    invoice of it is to be issued again first."""
 
 
 class DifferencesChanged(RuntimeError):
@@ -42,7 +44,7 @@ def approve_differences(billing: Billing, month: Month, author: str) -> Approved
     """Keep in the books that the published differences of a month are to be booked; None where there are none.
 
     Raises:
-        NotCorrectable: the month was not rated again.
+        NotCorrectable: the month was not rated again, or an invoice that is corrected is to be issued again.
         CorrectionOutdated: another correction of the month was approved since.
     """
     published = billing.warehouse.current(DIFFERENCES, partition(month))
@@ -52,6 +54,7 @@ def approve_differences(billing: Billing, month: Month, author: str) -> Approved
     rows = published.read()
     if rows.is_empty():
         return None
+    _require_none_reissued(billing, month, rows)
     return billing.books.approve_correction(
         month,
         published.id,
@@ -60,6 +63,25 @@ def approve_differences(billing: Billing, month: Month, author: str) -> Approved
         as_of=as_of(published),
         follows=int(str(published.manifest["facts"]["follows"])),
     )
+
+
+def _require_none_reissued(billing: Billing, month: Month, rows: pl.DataFrame) -> None:
+    """Check that no invoice which these differences correct waits for being issued again: it would not stay as it is.
+
+    Raises:
+        NotCorrectable: one does.
+    """
+    issued, states = {document.number: document for document in billing.books.issued()}, billing.books.states()
+    noted = {document.request.facts.get("decision") for document in issued.values()}
+    for entry in billing.books.decisions():
+        document = issued[entry.number]
+        waits = entry.kind is DecisionKind.REISSUE and entry.seq not in noted and states[entry.number] not in RECEIVED
+        if waits and document.billed_month == month and document.request.payer_id in rows["payer_id"]:
+            message = (
+                f"{entry.number} of {document.request.payer_id} for {month} is to be issued again ({entry.author}: "
+                f"{entry.reason}); that comes first: issue the next month, then approve"
+            )
+            raise NotCorrectable(message)
 
 
 class DueCorrections(NamedTuple):

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.books import IssueRequest
+from billing_pipeline.books import IssueRequest, invoices_of_months
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.corrections import DueCorrections, postpone
 from billing_pipeline.defs.decisions import CreditedMonth, given_before
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.defs.numbering import request_issue
+from billing_pipeline.defs.reissues import read_invoices
 from billing_pipeline.rules.corrections import BookedMonth, book_corrections
 from billing_pipeline.rules.credit_notes import (
     CorrectedInvoice,
@@ -24,11 +25,12 @@ from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.corrections import CreditNotes, IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditLots, CreditStatements, Fees
-from billing_pipeline.tables.invoices import Invoices, ParkedOrganisations, SpecificInvoices
+from billing_pipeline.tables.invoices import ParkedOrganisations, SpecificInvoices
 
 CREDIT_NOTES = Table(
     "credits/credit_notes",
-    "What corrections and cancellations take off issued invoices, and who gets it back. One row per credit note.",
+    "What corrections, cancellations and new issues take off issued invoices, and who gets it back. "
+    "One row per credit note.",
     deps=["credits/corrections"],
 )
 CREDIT_NOTE_LINES = Table(
@@ -66,37 +68,28 @@ def book_due(
 def draft_notes(
     billing: Billing, month: Month, left_over: pl.DataFrame, cancelled: CreditedMonth
 ) -> DraftedCreditNotes:
-    """The credit notes of what a month's invoices have no room for, and of the invoices that it cancels."""
+    """The credit notes of what a month's invoices have no room for, and of the invoices that it takes back."""
     invoices: dict[str, CorrectedInvoice] = {}
     corrected = {*left_over.select("corrected_payer_id", "origin_month").iter_rows()}
     decided = {one.number for one in cancelled.invoices}
-    concerned = [
-        issued
-        for issued in (billing.books.issued() if corrected or decided else [])
-        if issued.number in decided
-        or (issued.is_monthly and (issued.request.payer_id, str(issued.request.billing_month)) in corrected)
-    ]
-    for origin in sorted({issued.request.billing_month for issued in concerned}):
-        of_month = [issued for issued in concerned if issued.request.billing_month == origin]
+    everything = billing.books.issued() if corrected or decided else []
+    standing = invoices_of_months(everything).items()
+    decided |= {issued.number for (payer, origin), issued in standing if (payer, str(origin)) in corrected}
+    concerned = [issued for issued in everything if issued.number in decided]
+    for origin in sorted({issued.billed_month for issued in concerned}):
+        of_month = [issued for issued in concerned if issued.billed_month == origin]
         beside = [issued.number for issued in of_month if issued.is_specific]
         if beside:
             documents = billing.read("invoices/specific_invoices", origin).read()
             documents = documents.filter(pl.col("number").is_in(beside))
             invoices |= corrected_documents(SpecificInvoices.validate(documents, cast=True))
-        payers = pl.DataFrame(
-            {"payer_id": [issued.request.payer_id for issued in of_month if issued.is_monthly]},
-            schema={"payer_id": pl.String},
-        )
-        rows, statements, lots = (
-            generation.read().join(payers, on="payer_id", how="semi")
-            for generation in (
-                billing.read("invoices/invoices", origin),
-                billing.settled("credits/credit_statements", origin),
-                billing.settled("credits/credit_lots", origin),
-            )
+        rows = read_invoices(billing, [issued for issued in of_month if issued.bills_month])
+        statements, lots = (
+            billing.settled(table, origin).read().join(rows, on="payer_id", how="semi")
+            for table in ("credits/credit_statements", "credits/credit_lots")
         )
         invoices |= corrected_invoices(
-            Invoices.validate(rows, cast=True),
+            rows,
             CreditStatements.validate(statements, cast=True),
             CreditLots.validate(lots, cast=True),
         )
@@ -154,7 +147,7 @@ def _request(row: Mapping[str, object], lines: pl.DataFrame, month: Month) -> Is
     """A credit note as the books take it; its reference is the invoice and the month that has no room for more."""
     facts = (
         "prepaid_given_back_cents", "free_given_back_cents", "refill_cancelled_cents", "prepaid_refunded_cents",
-        "decision", "holder_id", "refers_to", "refers_to_issued_on",
+        "decision", "reissue_reason", "holder_id", "refers_to", "refers_to_issued_on",
     )  # fmt: skip
     own = lines.filter(payer_id=row["payer_id"], refers_to=row["refers_to"])
     content_hash = hash_rows([row, *own.iter_rows(named=True)])

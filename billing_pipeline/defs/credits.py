@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from billing_pipeline.books import invoices_of_months
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.corrections import CORRECTIONS, due_corrections, publish_corrections
 from billing_pipeline.defs.credit_notes import CREDIT_NOTE_LINES, CREDIT_NOTES, book_due, draft_notes, publish_notes
@@ -104,12 +105,12 @@ def open_month(billing: Billing, month: Month, before: MonthBefore, grants_by_no
     """The accounts of the month, from its predecessor, the payments that it read and the states as of then."""
     organisations = _accounts_table(billing, month, "organisations")
     agreements = _accounts_table(billing, month, "refill_agreements")
-    states = billing.books.states(known_by(billing, month)) | cancelled_states(billing, month)
+    until, everything = known_by(billing, month), billing.books.issued()
+    states = billing.books.states(until) | cancelled_states(billing, month)
+    standing = invoices_of_months(invoice for invoice in everything if not invoice.is_reissue or invoice.as_of <= until)
     issued = [
-        (request.payer_id, str(request.billing_month), request.reference, invoice.number, states.get(invoice.number))
-        for invoice in billing.books.issued()
-        if invoice.is_monthly or invoice.is_specific
-        for request in (invoice.request,)
+        (*invoice.sale, invoice.number, states.get(invoice.number))
+        for invoice in (*standing.values(), *(invoice for invoice in everything if invoice.is_specific))
     ]
     return open_accounts(
         before.statements,

@@ -1,4 +1,5 @@
-"""Invoices that are cancelled, and credits that are refunded: the decision in the books, the credit note, the state.
+"""Invoices that are cancelled or issued again, and credits that are refunded: the decision in the books, the credit
+note, the state.
 
 The credit note is drafted and issued with the next month that is closed as of the decision or later, as corrections are
 that were approved. Until then the document stays what it is, and nobody moves its state but payments.
@@ -11,14 +12,18 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.books import Decision, DecisionKind, Issued, NotDecidable
+from billing_pipeline.books import Decision, DecisionKind, Issued, NotDecidable, invoices_of_months
 from billing_pipeline.defs.billing import Billing
 from billing_pipeline.defs.corrections import approved_rows, settled_before, with_later_columns, without_held_back
+from billing_pipeline.defs.states import known_by
+from billing_pipeline.defs.taxes import decide_month_taxes
+from billing_pipeline.rules.balances import current_organisations
 from billing_pipeline.rules.credit_notes import CreditedInvoice, HeldPrepaid, uncredited_lines
-from billing_pipeline.rules.lifecycle import State
+from billing_pipeline.rules.lifecycle import CREDIT_NOTE, RECEIVED, State
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.refunds import Sale, find_sales, find_unspent
+from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.corrections import Differences, GivenBack
 from billing_pipeline.tables.credits import CreditAccounts, CreditMovements, Refills
 from billing_pipeline.tables.invoices import InvoiceLines
@@ -27,7 +32,7 @@ _CREDIT_NOTES = "credits/credit_notes"
 
 
 class CreditedMonth(NamedTuple):
-    """The invoices that a month's credit notes cancel or refund, and what is prepaid by who holds their credits."""
+    """The invoices that a month's credit notes take back or refund, and what is prepaid by who holds their credits."""
 
     invoices: Sequence[CreditedInvoice] = ()
     prepaid: Mapping[str, HeldPrepaid] = {}
@@ -48,9 +53,29 @@ def cancel_invoice(billing: Billing, number: str, *, reason: str, author: str, a
         NotDecidable: it cannot be in its state, or nothing of it is left to credit.
     """
     issued = find_issued(billing, number)
-    if issued is not None and (issued.is_monthly or issued.is_specific):
+    if issued is not None and (issued.bills_month or issued.is_specific):
         _require_something_left(billing, issued)
     return _decide(billing, DecisionKind.CANCEL, number, reason, author, at)
+
+
+def reissue_invoice(billing: Billing, number: str, *, reason: str, author: str, at: datetime | None = None) -> Decision:
+    """Keep in the books that an invoice is to be issued again, for the party, address and VAT of then.
+
+    Args:
+        billing: the home.
+        number: of the invoice of a month, not paid yet.
+        reason: why; printed on the credit note and on the new invoice.
+        author: who decides it.
+        at: as for `cancel_invoice`.
+
+    Raises:
+        NotIssued, ChangeOutOfOrder: see `Books.decide`.
+        NotDecidable: it cannot be in its state, or something of it was credited or corrected.
+    """
+    issued = find_issued(billing, number)
+    if issued is not None and issued.bills_month and billing.books.states()[number] is State.PENDING:
+        _require_untouched(billing, issued)
+    return _decide(billing, DecisionKind.REISSUE, number, reason, author, at)
 
 
 def refund_credits(
@@ -146,17 +171,17 @@ def _prepaid_after(billing: Billing, last: Month, holder: str) -> tuple[int, lis
 
 def _refundable(billing: Billing, issued: Issued, unspent: Mapping[str, int], holder: str, last: Month) -> list[str]:
     """The invoice, if what it sold was paid and something of it is left; one that was paid since is all left."""
-    payer, month = issued.request.payer_id, issued.request.billing_month
     refills = Refills.validate(billing.settled("invoices/refills", last).read(), cast=True)
-    pending = refills.filter(payer_id=payer, billing_month=str(month), reference=issued.request.reference)
+    payer, month, reference = issued.sale
+    pending = refills.filter(payer_id=payer, billing_month=month, reference=reference)
     is_paid = billing.books.states()[issued.number] is State.PAID
-    sells = issued.is_monthly or issued.is_top_up
+    sells = issued.bills_month or issued.is_top_up
     if sells and is_paid and not unspent.get(issued.number) and pending.is_empty():
         message = (
             f"nothing that {issued.number} sold is left: what {holder} has prepaid after {last} is of other sales, or "
             f"was spent"
         )
-        if issued.is_monthly:
+        if issued.bills_month:
             message += (
                 f"; a charge that is wrong is corrected (billing correct {month}) or cancelled "
                 f"(billing cancel {issued.number})"
@@ -203,7 +228,7 @@ def _require_something_left(billing: Billing, issued: Issued) -> None:
     Raises:
         NotDecidable: they took off all of it or more, or it never asked for or used anything.
     """
-    month = issued.request.billing_month
+    month = issued.billed_month
     lines = _lines_left(billing, issued, None)
     left = int(lines["amount_cents"].cast(pl.Int128).sum())
     if left < 0 or left + sold_credits(billing, issued) == 0:
@@ -214,23 +239,45 @@ def _require_something_left(billing: Billing, issued: Issued) -> None:
         raise NotDecidable(message)
 
 
+def _require_untouched(billing: Billing, issued: Issued) -> None:
+    """Check that nothing of an invoice was credited or corrected: what is issued again is what was issued.
+
+    Raises:
+        NotDecidable: it was; the message says what to do.
+    """
+    notes = [
+        document.number
+        for document in billing.books.issued()
+        if document.request.kind == CREDIT_NOTE and document.request.facts.get("refers_to") == issued.number
+    ]
+    month = issued.billed_month
+    approved = approved_rows(billing, billing.books.approved_corrections(month))
+    if notes or not approved.filter(payer_id=issued.request.payer_id).is_empty():
+        what = f"{', '.join(notes)} credits it" if notes else f"a correction of {month} was approved for its payer"
+        message = (
+            f"{issued.number} cannot be issued again as it was: {what}; cancel what is left of it: "
+            f"billing cancel {issued.number}"
+        )
+        raise NotDecidable(message)
+
+
 def sold_credits(billing: Billing, issued: Issued) -> int:
-    """The prepaid credits that a document asks money for: the refill of a monthly invoice, or what it sells."""
+    """The prepaid credits that a document asks money for: the refill of a month's invoice, or what it sells."""
     if issued.is_specific:
         return int(issued.request.facts["used_credits_cents"] or 0)
-    if not issued.is_monthly:
+    if not issued.bills_month:
         return 0
-    statements = billing.settled("credits/credit_statements", issued.request.billing_month).read()
+    statements = billing.settled("credits/credit_statements", issued.billed_month).read()
     return int(statements.filter(payer_id=issued.request.payer_id)["refill_cents"].sum())
 
 
 def _lines_left(billing: Billing, issued: Issued, until: int | None) -> dy.DataFrame[InvoiceLines]:
     """The lines of an invoice, less what corrections that were approved before an entry took off them.
 
-    Corrections are of monthly invoices alone. Credits that are sold have a line, but are no fees: they are credited as
-    a refill is.
+    Corrections are of invoices of months alone. Credits that are sold have a line, but are no fees: they are credited
+    as a refill is.
     """
-    payer, month = issued.request.payer_id, issued.request.billing_month
+    payer, month = issued.request.payer_id, issued.billed_month
     if issued.is_top_up:
         return InvoiceLines.create_empty()
     if issued.is_specific:
@@ -248,7 +295,8 @@ def _lines_left(billing: Billing, issued: Issued, until: int | None) -> dy.DataF
 def due_decisions(billing: Billing, month: Month) -> list[tuple[Decision, Issued]]:
     """What was decided by the run's `as_of` and that no month before carried out.
 
-    An issued month carries out what had been decided when it was issued first, however often it is closed again.
+    An issued month carries out what had been decided when it was issued first, however often it is closed again. An
+    invoice is issued again if it is not paid by then, and once its payer is known and which VAT it pays.
     """
     decided = billing.books.decisions()
     if not decided:
@@ -256,7 +304,7 @@ def due_decisions(billing: Billing, month: Month) -> list[tuple[Decision, Issued
     done = set(given_before(billing, month)["decision"].drop_nulls())
     issued_at = billing.books.first_issue_seq(month)
     numbered = {document.number: document for document in billing.books.issued()}
-    return [
+    due = [
         (entry, numbered[entry.number])
         for entry in decided
         if entry.seq not in done
@@ -264,6 +312,23 @@ def due_decisions(billing: Billing, month: Month) -> list[tuple[Decision, Issued
         and entry.at <= billing.as_of(month)
         and (issued_at is None or entry.seq < issued_at)
     ]
+    again = [issued for entry, issued in due if entry.kind is DecisionKind.REISSUE]
+    ready = _ready_to_reissue(billing, month, again) if again else set()
+    return [(entry, issued) for entry, issued in due if entry.kind is not DecisionKind.REISSUE or entry.number in ready]
+
+
+def _ready_to_reissue(billing: Billing, month: Month, invoices: Sequence[Issued]) -> set[str]:
+    """The numbers of those that are not paid and whose payers are known in the month, and their VAT."""
+    states = billing.books.states(known_by(billing, month))
+    organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
+    payers = {issued.request.payer_id for issued in invoices}
+    current = current_organisations(organisations).filter(pl.col("owner_id").is_in(payers))
+    taxed = set(decide_month_taxes(billing, month, Organisations.validate(current)).rates["payer_id"])
+    return {
+        issued.number
+        for issued in invoices
+        if issued.request.payer_id in taxed and states.get(issued.number) not in RECEIVED
+    }
 
 
 def cancelled_states(billing: Billing, month: Month) -> dict[str, State]:
@@ -279,7 +344,7 @@ def find_credited(
     accounts: dy.DataFrame[CreditAccounts],
     arrivals: dy.DataFrame[CreditMovements],
 ) -> CreditedMonth:
-    """The invoices that a month's credit notes cancel or refund; those of payers without an account wait.
+    """The invoices that a month's credit notes take back or refund; those of payers without an account wait.
 
     Args:
         billing: the home.
@@ -299,10 +364,12 @@ def find_credited(
         payer = issued.request.payer_id
         holder = held_by.get(payer, payer)
         if holder in balances:
-            is_whole = entry.kind is DecisionKind.CANCEL
+            is_whole = entry.kind is not DecisionKind.REFUND
+            reissue_reason = entry.reason if entry.kind is DecisionKind.REISSUE else None
             lines = _lines_left(billing, issued, entry.seq) if is_whole else InvoiceLines.create_empty()
             has_arrived = not settled.filter(number=entry.number).is_empty()
-            credited.append(CreditedInvoice(entry.seq, entry.number, holder, lines, has_arrived or not is_whole))
+            is_settled = has_arrived or not is_whole
+            credited.append(CreditedInvoice(entry.seq, entry.number, holder, lines, is_settled, reissue_reason))
     given = given_before(billing, month)
     prepaid = {
         holder: HeldPrepaid(balances[holder], _sales_of(holder, settled, held_by, given))
@@ -320,8 +387,9 @@ def _settled_sales(billing: Billing, month: Month, arrivals: pl.DataFrame) -> pl
         moved = billing.settled("credits/credit_movements", earlier).read()
         months[str(earlier)] = without(moved, billing.settled("invoices/parked_organisations", earlier).read())
         earlier = earlier.next
-    issued = [document for document in billing.books.issued() if document.is_monthly or document.is_top_up]
-    documents = named_in_movements(issued, refill="settled", top_up="topped_up")
+    issued = billing.books.issued()
+    sold = [*invoices_of_months(issued).values(), *(document for document in issued if document.is_top_up)]
+    documents = named_in_movements(sold, refill="settled", top_up="topped_up")
     return pl.concat(
         find_sales(movements, documents).with_columns(arrived=pl.lit(arrived)) for arrived, movements in months.items()
     )
@@ -332,7 +400,7 @@ def named_in_movements(sold: Sequence[Issued], *, refill: str, top_up: str) -> p
     rows = [
         (document.number, document.request.payer_id, top_up, document.request.reference)
         if document.is_top_up
-        else (document.number, document.request.payer_id, refill, str(document.request.billing_month))
+        else (document.number, document.request.payer_id, refill, str(document.billed_month))
         for document in sold
     ]
     return pl.DataFrame(rows, schema=dict.fromkeys(("number", "payer_id", "kind", "name"), pl.String), orient="row")
@@ -352,7 +420,7 @@ def cancelled_differences(billing: Billing, month: Month) -> dy.DataFrame[Differ
     found = [Differences.create_empty()]
     numbered = {document.number: document for document in billing.books.issued()}
     for entry in billing.books.decisions():
-        if entry.kind is not DecisionKind.CANCEL or not numbered[entry.number].is_monthly:
+        if entry.kind is not DecisionKind.CANCEL or not numbered[entry.number].bills_month:
             continue
         lines = _lines_left(billing, numbered[entry.number], entry.seq).filter(pl.col("origin_month") == str(month))
         found.append(
@@ -375,21 +443,22 @@ def cancelled_differences(billing: Billing, month: Month) -> dy.DataFrame[Differ
 
 
 def cancel_documents(billing: Billing, month: Month, notes: pl.DataFrame) -> None:
-    """Move the invoices that a month's credit notes cancel: one that is not paid is cancelled from its `as_of` on.
+    """Move the invoices that a month's credit notes take back: one that is not paid is cancelled from its `as_of` on.
 
-    One that is paid stays paid until what was received is given back.
+    One that is paid, be it later, stays paid until what was received is given back.
 
     Args:
         billing: the home.
         month: the issued month.
         notes: its issued credit notes.
     """
-    states = billing.books.states(billing.as_of(month))
-    decided = {entry.seq: entry for entry in billing.books.decisions() if entry.kind is DecisionKind.CANCEL}
+    states, last = billing.books.states(billing.as_of(month)), billing.books.states()
+    decided = {entry.seq: entry for entry in billing.books.decisions() if entry.kind is not DecisionKind.REFUND}
     for number, decision in notes.drop_nulls("decision").sort("number").select("number", "decision").iter_rows():
         entry = decided.get(decision)
-        if entry is not None and states[entry.number] is State.PENDING:
-            reason = f"cancelled by {number}: {entry.reason}"
+        if entry is not None and states[entry.number] is last[entry.number] is State.PENDING:
+            what = "cancelled" if entry.kind is DecisionKind.CANCEL else "to be issued again, taken back"
+            reason = f"{what} by {number}: {entry.reason}"
             billing.books.move(
                 entry.number, State.CANCELED, reason=reason, author=entry.author, at=billing.as_of(month)
             )

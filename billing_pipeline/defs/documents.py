@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import dagster as dg
+import dataframely as dy
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.corrections import with_later_columns
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.defs.partitions import month_and_organisation
+from billing_pipeline.defs.reissues import REISSUED_INVOICES
 from billing_pipeline.defs.specific import SPECIFIC_DRAFTS, SPECIFIC_INVOICES, SPECIFIC_LINES
 from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.documents.pool import render_all
@@ -31,6 +34,7 @@ from billing_pipeline.tables.invoices import (
     Drafts,
     InvoiceLines,
     Invoices,
+    ReissuedInvoices,
     SpecificDrafts,
     SpecificInvoices,
     SpecificLines,
@@ -67,6 +71,7 @@ class _Place(NamedTuple):
             "invoices/invoices",
             "invoices/specific_invoices",
             "invoices/credit_notes",
+            "invoices/reissued_invoices",
         ],
         checks={"every_invoice_has_its_document": "Documents = invoices of the month."},
     ),
@@ -92,10 +97,12 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
         publication.write("rows", rows.sort("payer_id"))
         beside = _write_beside(billing, month, publication)
         notes = _write_credit_notes(billing, month, publication)
+        reissued = _write_reissued(billing, month, publication)
     generation = billing.warehouse.require("documents/month_documents", partition(month))
     folder = _link(billing, month, generation, rows)
     _link_beside(billing, month, generation, beside)
     _link_credit_notes(billing, generation, notes)
+    _link_reissued(billing, month, generation, reissued)
     _record(context, billing, month, rows)
     sentence = f"every invoice has its document: {invoices.height} invoices, {len(made)} documents"
     figures = {"invoices": invoices.height, "documents": len(made)}
@@ -117,7 +124,7 @@ def add_document(billing: Billing, month: Month, payer: str) -> Path:
     read, invoices = _invoices(billing, month)
     older = billing.warehouse.current("documents/month_documents", partition(month))
     has_invoice = not invoices.filter(pl.col("payer_id") == payer).is_empty()
-    if has_invoice or not _is_asked_beside(billing, month, payer):
+    if has_invoice or not _is_asked_otherwise(billing, month, payer):
         invoice, outcome = _render_one(billing, month, read, invoices, payer)
     else:
         invoice, outcome = invoices.clear(), None
@@ -135,8 +142,10 @@ def add_document(billing: Billing, month: Month, payer: str) -> Path:
         publication.write("rows", pl.concat([others, rows]).sort("payer_id"))
         beside = _write_beside(billing, month, publication)
         notes = _write_credit_notes(billing, month, publication)
+        reissued = _write_reissued(billing, month, publication)
     folder = _link_beside(billing, month, publication.generation, beside)
     _link_credit_notes(billing, publication.generation, notes)
+    _link_reissued(billing, month, publication.generation, reissued)
     if outcome is None:
         return folder
     return _link(billing, month, publication.generation, rows) / _name(rows.row(0, named=True))
@@ -183,8 +192,9 @@ def _beside(billing: Billing, month: Month) -> pl.DataFrame:
     return (SpecificInvoices if is_issued else SpecificDrafts).create_empty() if not generation else generation.read()
 
 
-def _is_asked_beside(billing: Billing, month: Month, payer: str) -> bool:
-    return not _beside(billing, month).filter(pl.col("payer_id") == payer).is_empty()
+def _is_asked_otherwise(billing: Billing, month: Month, payer: str) -> bool:
+    asked = (rows.filter(payer_id=payer) for rows in (_beside(billing, month), _reissued(billing, month)))
+    return not all(rows.is_empty() for rows in asked)
 
 
 def _write_beside(billing: Billing, month: Month, publication: Publication) -> pl.DataFrame:
@@ -226,7 +236,7 @@ def _write_credit_notes(billing: Billing, month: Month, publication: Publication
     issued = billing.warehouse.current(key, partition(month)) if billing.books.is_issued(month) else None
     if issued is None:
         return []
-    notes = IssuedCreditNotes.validate(issued.read(), cast=True).sort("number")
+    notes = IssuedCreditNotes.validate(with_later_columns(issued.read(), IssuedCreditNotes), cast=True).sort("number")
     lines = CreditNoteLines.validate(billing.settled("credits/credit_note_lines", month).read(), cast=True)
     views = build_credit_note_views(notes, lines, billing.settings.invoicing_seller)
     for number, outcome in zip(notes["number"], render_all(views, 1), strict=True):
@@ -243,8 +253,38 @@ def _link_credit_notes(billing: Billing, generation: Generation, numbers: Sequen
     _link_places(billing, generation, [_Place(number, folder / number, number) for number in numbers])
 
 
-def _invoices(billing: Billing, month: Month) -> tuple[dict[str, Generation], pl.DataFrame]:
-    """What documents are made from: the issued invoices and what they were issued from, or else the drafts."""
+def _reissued(billing: Billing, month: Month) -> dy.DataFrame[ReissuedInvoices]:
+    """The invoices that were issued again with the month."""
+    issued = billing.warehouse.current(REISSUED_INVOICES.key, partition(month))
+    return ReissuedInvoices.validate(issued.read(), cast=True) if issued else ReissuedInvoices.create_empty()
+
+
+def _write_reissued(billing: Billing, month: Month, publication: Publication) -> list[str]:
+    """Make the documents of the invoices that were issued again, and return their numbers.
+
+    Raises:
+        RuntimeError: one could not be made.
+    """
+    reissued = _reissued(billing, month).sort("payer_id").partition_by("period_start", maintain_order=True)
+    for invoices in reissued:
+        start = invoices["period_start"][0]
+        views = _views(billing, _said_of(billing, Month(start.year, start.month)), invoices)
+        for row, outcome in zip(invoices.iter_rows(named=True), render_all(views, 1), strict=True):
+            if isinstance(outcome, DocumentFailure):
+                message = f"no document for {row['number']} of {row['payer_id']}: {outcome.detail}"
+                raise RuntimeError(message)
+            _write(publication, row["number"], outcome)
+    return [number for invoices in reissued for number in invoices["number"]]
+
+
+def _link_reissued(billing: Billing, month: Month, generation: Generation, numbers: Sequence[str]) -> None:
+    """Link invoices that were issued again under their numbers, and keep their checksums in the books."""
+    places = [_Place(number, _folder(billing, month, number) / number, number) for number in numbers]
+    _link_places(billing, generation, places)
+
+
+def _said_of(billing: Billing, month: Month) -> dict[str, Generation]:
+    """What a month's invoices say beside who is asked for how much."""
     tables = (
         "credits/credit_statements",
         "credits/credit_lots",
@@ -252,9 +292,14 @@ def _invoices(billing: Billing, month: Month) -> tuple[dict[str, Generation], pl
         "rating/unusable",
         "invoices/explanations",
     )
+    return {table: billing.settled(table, month) for table in tables}
+
+
+def _invoices(billing: Billing, month: Month) -> tuple[dict[str, Generation], pl.DataFrame]:
+    """What documents are made from: the issued invoices and what they were issued from, or else the drafts."""
     is_issued = billing.books.is_issued(month)
     source = "invoices/invoices" if is_issued else "invoices/drafts"
-    read = {table: billing.settled(table, month) for table in tables}
+    read = _said_of(billing, month)
     read[source] = billing.read(source, month)
     schema = Invoices if is_issued else Drafts
     return read, schema.validate(read[source].read(), cast=True)

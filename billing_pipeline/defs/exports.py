@@ -11,7 +11,7 @@ import dagster as dg
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.books import Issued
+from billing_pipeline.books import Issued, invoices_of_months
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, as_of, inputs_of, partition
 from billing_pipeline.defs.corrections import with_later_columns
 from billing_pipeline.defs.decisions import named_in_movements, sold_credits
@@ -50,8 +50,10 @@ from billing_pipeline.warehouse import Generation
 
 JOURNAL = "exports/journal"
 
-#: Issued credit notes of corrections, and documents beside the monthly invoices, where the month has any.
+#: Issued credit notes, invoices that are issued again, and documents beside the monthly invoices, where the month has
+#: any.
 _CREDIT_NOTES = "invoices/credit_notes"
+_REISSUED = "invoices/reissued_invoices"
 _SPECIFIC = "invoices/specific_invoices"
 
 _SETTLED = (
@@ -75,6 +77,7 @@ _SETTLED = (
             "invoices/invoices",
             _SPECIFIC,
             _CREDIT_NOTES,
+            _REISSUED,
         ],
         checks={
             "entries_are_balanced": "Debits = credits, entry by entry and in all.",
@@ -181,7 +184,7 @@ def known_balances(billing: Billing, month: Month) -> dy.DataFrame[HeldBalances]
         (
             str(document.request.facts["refers_to"]) if document.request.kind == "credit_note" else document.number,
             document.request.payer_id,
-            str(document.request.billing_month),
+            str(document.billed_month),
             str(document.request.facts["currency"]),
             int(str(document.request.facts["payable_cents"])) * (-1 if document.request.kind == "credit_note" else 1),
         )
@@ -208,8 +211,14 @@ def known_balances(billing: Billing, month: Month) -> dy.DataFrame[HeldBalances]
 
 
 def _numbers_beside(billing: Billing) -> list[str]:
-    """The numbers of invoices beside the monthly ones."""
-    return [document.number for document in billing.books.issued() if document.is_specific]
+    """The numbers of invoices beside the monthly ones, and of those in whose stead another one was issued."""
+    issued = billing.books.issued()
+    by_month = {document.number for document in invoices_of_months(issued).values()}
+    return [
+        document.number
+        for document in issued
+        if document.is_specific or (document.bills_month and document.number not in by_month)
+    ]
 
 
 @dataclass(frozen=True)
@@ -224,7 +233,7 @@ class _MonthIssued:
     def read_from(cls, billing: Billing, month: Month) -> "_MonthIssued":
         tables = {table: billing.settled(table, month) for table in _SETTLED}
         tables["invoices/invoices"] = billing.read("invoices/invoices", month)
-        for table in (_SPECIFIC, _CREDIT_NOTES):
+        for table in (_SPECIFIC, _CREDIT_NOTES, _REISSUED):
             published = billing.warehouse.current(table, partition(month))
             if published is not None:
                 tables[table] = published
@@ -267,6 +276,10 @@ class _MonthIssued:
                     refill_cents="used_credits_cents",
                 )
             )
+        if _REISSUED in self.tables:
+            again = self.tables[_REISSUED].read()
+            billed_month = pl.col("period_start").dt.strftime("%Y-%m")
+            rows.append(again.with_columns(billing_month=billed_month, refers_to=pl.lit(None, pl.String)))
         if _CREDIT_NOTES in self.tables:
             rows.append(
                 with_later_columns(self.tables[_CREDIT_NOTES].read(), IssuedCreditNotes).with_columns(

@@ -6,13 +6,13 @@ import dagster as dg
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.adapters.vat_rates import read_vat_rates
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
 from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes, read_notes
 from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
 from billing_pipeline.defs.decisions import cancel_documents, due_decisions
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
 from billing_pipeline.defs.numbering import publish_numbered, request_issue
+from billing_pipeline.defs.reissues import REISSUED_INVOICES, number_reissues
 from billing_pipeline.defs.specific import (
     SPECIFIC_DRAFTS,
     SPECIFIC_INVOICES,
@@ -25,6 +25,7 @@ from billing_pipeline.defs.specific import (
     report_beside,
 )
 from billing_pipeline.defs.states import STATES, known_by, publish_states, record_payments
+from billing_pipeline.defs.taxes import decide_month_taxes
 from billing_pipeline.rules.balances import BasisHashes, basis_hash, carry_refills, current_organisations
 from billing_pipeline.rules.bill_flags import flag_reissues
 from billing_pipeline.rules.equations import (
@@ -43,7 +44,7 @@ from billing_pipeline.rules.lifetimes import extend_lifetimes
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.succession import find_takeovers, first_organisations
-from billing_pipeline.rules.tax import DecidedVat, VatDecisions, decide_taxes, find_retaxed
+from billing_pipeline.rules.tax import DecidedVat, find_retaxed
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.corrections import CorrectionLines, CreditNotes, IssuedCreditNotes
 from billing_pipeline.tables.credits import Adjustments, CreditMovements, CreditStatements, OpenedGrants, Refills
@@ -54,6 +55,7 @@ from billing_pipeline.tables.invoices import (
     InvoiceLines,
     Invoices,
     ParkedOrganisations,
+    ReissuedInvoices,
     SpecificDrafts,
     SpecificInvoices,
 )
@@ -85,6 +87,7 @@ ISSUED = (
     ["invoices", "invoices"],
     ["invoices", "specific_invoices"],
     ["invoices", "credit_notes"],
+    ["invoices", "reissued_invoices"],
     ["invoices", "states"],
 )
 
@@ -167,7 +170,7 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
     organisations = Organisations.validate(read["accounts/organisations"].read(), cast=True)
     current = current_organisations(organisations)
     statements = CreditStatements.validate(settled.read(), cast=True)
-    taxes = _decide_taxes(billing, month, _with_statement(current, statements))
+    taxes = decide_month_taxes(billing, month, _with_statement(current, statements))
     month_drafted = draft_invoices(
         Charges.validate(without(read["rating/charges"].read(), parked), cast=True),
         Adjustments.validate(read["credits/adjustments"].read(), cast=True),
@@ -242,11 +245,6 @@ def _flag_bills(
     return BillFlags.validate(flags.sort("payer_id", "reason"), cast=True)
 
 
-def _decide_taxes(billing: Billing, month: Month, payers: dy.DataFrame[Organisations]) -> VatDecisions:
-    """The VAT of the month's invoices: its tax point is the date of issue."""
-    return decide_taxes(payers, billing.settings.invoicing_seller, read_vat_rates(), billing.issue_date(month))
-
-
 def _extend_lifetimes(
     billing: Billing,
     month: Month,
@@ -295,6 +293,7 @@ def _with_statement(
     ),
     SPECIFIC_INVOICES,
     ISSUED_CREDIT_NOTES,
+    REISSUED_INVOICES,
     STATES,
 )
 def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
@@ -302,9 +301,12 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     del context
     if not billing.books.is_issued(month):
         _number_and_freeze(billing, month)
+    if billing.warehouse.current(REISSUED_INVOICES.key, partition(month)) is None:
+        # Issued before there were any.
+        publish_numbered(billing, month, REISSUED_INVOICES.key, ReissuedInvoices, ReissuedInvoices.create_empty())
     invoices = Invoices.validate(billing.read("invoices/invoices", month).read(), cast=True)
     notes = billing.read(ISSUED_CREDIT_NOTES.key, month).read()
-    beside = billing.read(SPECIFIC_INVOICES.key, month).read()
+    beside, again = (billing.read(table.key, month).read() for table in (SPECIFIC_INVOICES, REISSUED_INVOICES))
     drafts = Drafts.validate(billing.settled("invoices/drafts", month).read(), cast=True)
     series, year = billing.settings.series, billing.issue_date(month).year
     serials = [i.serial for i in billing.books.issued() if i.series == series and i.issued_on.year == year]
@@ -321,6 +323,7 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
         ISSUED_CREDIT_NOTES.key: Report(
             {"dagster/row_count": notes.height} | total_amounts(notes, "fees", "payable"),
         ),
+        REISSUED_INVOICES.key: Report({"dagster/row_count": again.height} | total_amounts(again, *_TOTALS)),
         STATES.key: publish_states(billing, month),
     }
 
@@ -336,7 +339,10 @@ def _number_and_freeze(billing: Billing, month: Month) -> None:
     as_of = billing.as_of(month)
     billing.warehouse.publish("invoices/invoices", partition(month), invoices, as_of=as_of, inputs=inputs_of(read))
     publish_numbered(billing, month, SPECIFIC_INVOICES.key, SpecificInvoices, number_beside(billing, month))
-    publish_numbered(billing, month, ISSUED_CREDIT_NOTES.key, IssuedCreditNotes, number_notes(billing, month))
+    notes = number_notes(billing, month)
+    publish_numbered(billing, month, ISSUED_CREDIT_NOTES.key, IssuedCreditNotes, notes)
+    reissued = number_reissues(billing, month, notes)
+    publish_numbered(billing, month, REISSUED_INVOICES.key, ReissuedInvoices, reissued)
     billing.books.record_month_issued(month, inputs_of(read), as_of=as_of)
 
 
@@ -379,7 +385,7 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame, besid
     Raises:
         MonthOutOfOrder: the month before is not issued, or the date precedes the period's end.
         DraftOutdated: what a draft was settled on has changed, another month has invoiced the same charge, or another
-            VAT is in force on the date of issue.
+            VAT is in force on the date of issue, or none is known.
     """
     first = billing.books.first_month()
     if first is not None and month > first and not billing.books.is_issued(month.previous):
@@ -417,7 +423,16 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame, besid
         raise DraftOutdated(message)
     taxed = DecidedVat.column_names()
     drafted = pl.concat([drafts.select(taxed), beside.select(taxed)])
-    taxes = _decide_taxes(billing, month, _with_statement(current_organisations(organisations), drafted))
+    again = read_notes(billing, month).drop_nulls("reissue_reason").select("payer_id", number="refers_to")
+    payers = pl.concat([drafted.select("payer_id"), again.select("payer_id")])
+    taxes = decide_month_taxes(billing, month, _with_statement(current_organisations(organisations), payers))
+    untaxed = again.join(taxes.rates, on="payer_id", how="anti")["number"].sort().to_list()
+    if untaxed:
+        message = (
+            f"{len(untaxed)} invoices, e.g. {untaxed[0]}, cannot be issued again on {issued_on}: their VAT is unknown; "
+            f"run: billing bill {month} --issue-date {issued_on}"
+        )
+        raise DraftOutdated(message)
     retaxed = find_retaxed(drafted, taxes)
     if retaxed:
         message = (
@@ -428,7 +443,7 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame, besid
 
 
 def _require_decisions_counted(billing: Billing, month: Month) -> None:
-    """Every cancellation and refund that is due is among the drafts, or its payer is held back.
+    """Every decision that is due is among the drafts, or its payer is held back.
 
     Raises:
         DraftOutdated: one was decided since.

@@ -8,6 +8,7 @@ import polars as pl
 
 from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, partition
+from billing_pipeline.defs.corrections import with_later_columns
 from billing_pipeline.rules.period import Month
 
 #: What the books keep of every document beside its key.
@@ -24,7 +25,7 @@ def request_issue(
         month: with which it is issued.
         content_hash: of all that it says and rests on.
         facts: columns that the books keep beside those of every document.
-        reference: empty for the monthly invoice.
+        reference: empty for the monthly invoice, the number that is replaced for one in its stead.
     """
     return IssueRequest(
         payer_id=str(row["payer_id"]),
@@ -43,7 +44,9 @@ def publish_numbered(
 ) -> None:
     """Publish issued documents together with those of the month that were published before."""
     older = billing.warehouse.current(table, partition(month))
-    others = older.read().join(documents, on="number", how="anti") if older else documents.clear()
+    others = documents.clear()
+    if older:
+        others = with_later_columns(older.read(), schema).join(documents, on="number", how="anti")
     billing.warehouse.publish(
         table,
         partition(month),

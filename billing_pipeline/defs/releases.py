@@ -18,13 +18,21 @@ from billing_pipeline.defs.exports import JOURNAL, write_journal
 from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, number_drafts, require_issuable
 from billing_pipeline.defs.monthly import materialise_aside
 from billing_pipeline.defs.numbering import publish_numbered
+from billing_pipeline.defs.reissues import REISSUED_INVOICES, number_reissues
 from billing_pipeline.defs.specific import SPECIFIC_INVOICES, number_beside, read_beside
 from billing_pipeline.defs.states import publish_states
 from billing_pipeline.rules.admission import ORG_UNKNOWN
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.corrections import IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditStatements
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations, SpecificInvoices
+from billing_pipeline.tables.invoices import (
+    Drafts,
+    InvoiceLines,
+    Invoices,
+    ParkedOrganisations,
+    ReissuedInvoices,
+    SpecificInvoices,
+)
 from billing_pipeline.warehouse import Generation
 
 #: What is computed anew; `invoices/invoices` and documents are made for the payer alone.
@@ -122,6 +130,8 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     publish_numbered(billing, month, SPECIFIC_INVOICES.key, SpecificInvoices, beside)
     notes = number_notes(aside, month, payer)
     publish_numbered(billing, month, ISSUED_CREDIT_NOTES.key, IssuedCreditNotes, notes)
+    reissued = number_reissues(aside, month, notes)
+    publish_numbered(billing, month, REISSUED_INVOICES.key, ReissuedInvoices, reissued)
     cancel_documents(billing, month, notes)
     before = billing.books.issued_month(month)
     generations = {
@@ -134,7 +144,7 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     publish_states(billing, month)
     if billing.warehouse.current(JOURNAL, partition(month)):
         write_journal(billing, month)
-    if numbered.is_empty() and beside.is_empty():
+    if numbered.is_empty() and beside.is_empty() and reissued.is_empty():
         return None
     add_document(billing, month, payer)
     return None if numbered.is_empty() else numbered.row(0, named=True)

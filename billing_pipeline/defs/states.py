@@ -5,7 +5,7 @@ from datetime import datetime
 
 import polars as pl
 
-from billing_pipeline.books import Issued
+from billing_pipeline.books import Issued, invoices_of_months
 from billing_pipeline.defs.billing import Billing, as_of, partition
 from billing_pipeline.defs.monthly import Report, Table
 from billing_pipeline.rules.balances import may_pay
@@ -43,9 +43,9 @@ def record_payments(billing: Billing, month: Month, refills: pl.DataFrame, until
     payments = Payments.validate(billing.read("accounts/payments", month).read(), cast=True)
     organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
     issued = [document for document in billing.books.issued() if document.as_of <= until]
-    documents = Receivables.validate(
-        pl.DataFrame([_receivable(document) for document in issued], schema=Receivables.create_empty().schema)
-    )
+    by_month = {document.number for document in invoices_of_months(issued).values()}
+    rows = [_receivable(document, is_named_by_month=document.number in by_month) for document in issued]
+    documents = Receivables.validate(pl.DataFrame(rows, schema=Receivables.create_empty().schema))
     takeovers = find_takeovers(first_organisations(organisations))
     payers = [
         may_pay(organisations, taken_over(refills, takeovers, "holder_id")),
@@ -89,14 +89,14 @@ def _list_states(billing: Billing, issued: Sequence[Issued], as_of: datetime) ->
     return pl.DataFrame(rows, schema=States.create_empty().schema).sort("number", "change_number")
 
 
-def _receivable(document: Issued) -> dict[str, object]:
+def _receivable(document: Issued, *, is_named_by_month: bool) -> dict[str, object]:
     request = document.request
     is_note = request.kind == CREDIT_NOTE
     return {
         "number": document.number,
         "kind": request.kind,
         "payer_id": request.payer_id,
-        "billing_month": str(request.billing_month) if document.is_monthly else None,
+        "billing_month": str(document.billed_month) if is_named_by_month else None,
         "payable_cents": document.document.payable_cents,
         "currency": request.facts["currency"],
         "refers_to": request.facts.get("refers_to") if is_note else None,

@@ -62,6 +62,16 @@ TEXTS: Final[Mapping[str, str]] = {
         "This credit note cancels invoice {number} of {day}, which need not be paid any more. Credits that had paid it "
         "are back on your balance; free credits whose validity has ended lapse."
     ),
+    "terms_reissue": (
+        "This credit note takes back invoice {number} of {day}, which is issued again: {reason}. Your credits stay as "
+        "they are."
+    ),
+    "prepaid_kept": "Prepaid credits that had paid it",
+    "free_kept": "Free credits that had paid it",
+    "refill_kept": "Prepaid credits that the new invoice asks for",
+    # Invoice that is issued again
+    "replaces": "Replaces",
+    "terms_replaces": "This invoice replaces {number} of {day}, which a credit note takes back: {reason}.",
     "terms_refund": (
         "This credit note refunds prepaid credits that invoice {number} of {day} sold and that were not used; they are "
         "no longer on your balance."

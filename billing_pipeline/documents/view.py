@@ -268,7 +268,7 @@ def build_views(
     """The invoices of a month as text, in the order of `payer_id`; a payer that cannot be printed is a failure.
 
     Args:
-        drafts: `tables.invoices.Drafts` or `Invoices`; a null number makes it a draft.
+        drafts: `tables.invoices.Drafts`, `Invoices` or `ReissuedInvoices`; a null number makes it a draft.
         lines: `tables.invoices.InvoiceLines`.
         statements: `tables.credits.CreditStatements`.
         lots: `tables.credits.CreditLots`.
@@ -473,9 +473,13 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         ("cost_centre", note["cost_centre"]),
     )
     message = TEXTS["credited" if note["payable_cents"] else "nothing_in_money"]
-    given_back = (("prepaid_given_back", -note["prepaid_given_back_cents"]),)
-    given_back += (("free_given_back", -note["free_given_back_cents"]),)
-    given_back += tuple((name, note[f"{name}_cents"]) for name in ("refill_cancelled", "prepaid_refunded"))
+    is_reissue = note["reissue_reason"] is not None
+    given_back = (
+        ("prepaid_kept" if is_reissue else "prepaid_given_back", -note["prepaid_given_back_cents"]),
+        ("free_kept" if is_reissue else "free_given_back", -note["free_given_back_cents"]),
+        ("refill_kept" if is_reissue else "refill_cancelled", note["refill_cancelled_cents"]),
+        ("prepaid_refunded", note["prepaid_refunded_cents"]),
+    )
     credited = TEXTS["credited_fees_note"].format(period=period)
     totals = (
         TotalView(TEXTS["credited_fees"], credited, money(note["fees_cents"]), is_total=True),
@@ -497,7 +501,7 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         amount_label=TEXTS["amount_in_favour"],
         panel=PanelView(amount=money(note["payable_cents"]), message=message, bank=()),
         totals=totals,
-        terms=TEXTS[_credit_terms(note)].format(**corrected),
+        terms=TEXTS[_credit_terms(note)].format(**corrected, reason=note["reissue_reason"]),
         legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         details=_details(note, lines, money),
         details_title=TEXTS["usage_details"],
@@ -507,9 +511,11 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
 
 
 def _credit_terms(note: _Row) -> str:
-    """What a credit note is for: corrections, unspent credits, or a whole invoice."""
+    """What a credit note is for: corrections, unspent credits, or a whole invoice, that is issued again or not."""
     if note["decision"] is None:
         return "terms_credit_note"
+    if note["reissue_reason"] is not None:
+        return "terms_reissue"
     return "terms_cancellation" if note["fees_cents"] or note["refill_cancelled_cents"] else "terms_refund"
 
 
@@ -575,6 +581,7 @@ def _facts(draft: _Row, period: str) -> tuple[FactView, ...]:
             ("issued", _day(draft["issued_on"]) if draft["number"] else TEXTS["not_yet"]),
             ("due", _day(draft["due_on"]) if draft["number"] else ""),
             ("period", period),
+            ("replaces", TEXTS["corrected_invoice"].format(**_replaced(draft)) if "replaces" in draft else ""),
             ("status", _status(draft)),
             ("operation", TEXTS["services_supplied"]),
             ("purchase_order", draft["purchase_order"]),
@@ -582,6 +589,11 @@ def _facts(draft: _Row, period: str) -> tuple[FactView, ...]:
         )
         if value
     )
+
+
+def _replaced(invoice: _Row) -> Mapping[str, str]:
+    """The invoice in whose stead this one is issued."""
+    return {"number": invoice["replaces"], "day": _day(invoice["replaces_issued_on"]), "reason": invoice["reason"]}
 
 
 def _status(draft: _Row) -> str:
@@ -720,7 +732,9 @@ def _terms(draft: _Row, seller: Seller) -> str:
         terms = TEXTS["terms_paid"]
     else:
         terms = TEXTS[f"terms_{draft['party_kind']}"].format(day=_day(draft["due_on"]))
-    return " ".join(_present(terms, TEXTS["questions"].format(email=seller.email) if seller.email else None))
+    replaces = TEXTS["terms_replaces"].format(**_replaced(draft)) if "replaces" in draft else None
+    questions = TEXTS["questions"].format(email=seller.email) if seller.email else None
+    return " ".join(_present(replaces, terms, questions))
 
 
 def _steps(statement: _Row, money: _Money) -> StepsView | None:

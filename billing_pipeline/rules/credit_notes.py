@@ -11,6 +11,9 @@ all of one that never reached the prepaid balance, else what nobody spent of it.
 with what is left of its subtotal, so that nothing of it remains. To an invoice beside the monthly one no credits were
 paid, and the credits that it sells are what a refill is to the others.
 
+An invoice that is issued again is credited like one that is cancelled, but no credits move: those that paid it pay the
+new one, which asks for its refill. That no credit note refers to it yet is required before.
+
 Prepaid credits and free lots come back when the month of the credit note opens, and may pay its fees. A free lot whose
 validity has ended pays nothing any more; it lapses with that month's statement, as one of a closed organisation does.
 """
@@ -36,7 +39,7 @@ _MONEY, _PREPAID, _UNPAID_REFILL, _UNSPENT_REFILL = "", "prepaid", "unpaid refil
 class CorrectedInvoice(NamedTuple):
     """An issued invoice, and what paid it."""
 
-    #: A row of `tables.invoices.Invoices`, or of `SpecificInvoices` with an empty `basis_hash`.
+    #: A row of `tables.invoices.Invoices` or `ReissuedInvoices`, or of `SpecificInvoices` with an empty `basis_hash`.
     invoice: Mapping[str, Any]
     #: A row of `tables.credits.CreditStatements`, or what stands for it beside the monthly invoice.
     statement: Mapping[str, Any]
@@ -60,6 +63,8 @@ class CreditedInvoice(NamedTuple):
     lines: dy.DataFrame[InvoiceLines]
     #: Whether its refill, or what it sold, reached the prepaid balance.
     is_refill_settled: bool
+    #: Why it is issued again; None where it is not.
+    reissue_reason: str | None = None
 
 
 class HeldPrepaid(NamedTuple):
@@ -177,18 +182,22 @@ def draft_credit_notes(
         before = given_before.filter(pl.col("refers_to") == number)
         parts = dict(_give_back(int(credited.get(number, 0)), corrected, before))
         refill = _credit_refill(cancellation, corrected, before, held.get(holder)) if cancellation else {}
-        if holder in held:
+        if holder in held and not (cancellation and cancellation.reissue_reason):
             held[holder] = _held_after(held[holder], number, parts[_PREPAID], refill.get(_UNSPENT_REFILL, 0))
         decision = cancellation.decision if cancellation else None
         about = {
             "refers_to": number, "billing_month": str(month), "payer_id": corrected.invoice["payer_id"],
             "holder_id": holder, "decision": decision,
+            "reissue_reason": cancellation.reissue_reason if cancellation else None,
         }  # fmt: skip
         both = {grant: cents for grant, cents in (parts | refill).items() if cents}
-        given += [about | {"grant_id": grant, "amount_cents": cents} for grant, cents in both.items()]
         if both:
             notes.append({**corrected.invoice, **about, **_amounts(both, corrected.invoice, before)})
-        else:
+        if about["reissue_reason"] is not None:
+            given.append(about | {"grant_id": _MONEY, "amount_cents": 0})
+            continue
+        given += [about | {"grant_id": grant, "amount_cents": cents} for grant, cents in both.items()]
+        if not both:
             # All was spent since it was decided: that is done, too.
             given.append(about | {"grant_id": _UNSPENT_REFILL, "amount_cents": 0})
         returned = [grant for grant in both if grant in corrected.lots["grant_id"]]
@@ -205,8 +214,8 @@ def draft_credit_notes(
 
 
 def _key(corrected: CorrectedInvoice) -> tuple[str, str]:
-    """Month and payer of an invoice."""
-    return corrected.invoice["billing_month"], corrected.invoice["payer_id"]
+    """The month that an invoice is about, and its payer."""
+    return f"{corrected.invoice['period_start']:%Y-%m}", corrected.invoice["payer_id"]
 
 
 def _credit_refill(

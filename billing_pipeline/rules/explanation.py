@@ -14,7 +14,7 @@ What a line still asks for (`due`) is its amount less its share of each discount
 of an invoice is shared over these and the refill by largest remainder.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -41,7 +41,7 @@ from billing_pipeline.tables.explanations import (
     Explanations,
     Lifetimes,
 )
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ReissuedInvoices
 from billing_pipeline.tables.rating import ChargeShares, Segments
 
 _LINE_KEY = ("payer_id", "owner_id", "resource_id", "slug", "zone", "price_id", "price_factor_ppm")
@@ -87,11 +87,43 @@ class MonthOfFigures:
 def explain_month(month: MonthOfFigures) -> dy.DataFrame[Explanations]:
     """Take every figure of every invoice of a month apart, in steps that add up to it."""
     due = pl.concat(_due(month))
-    shares = _share_vat(month, due)
-    steps = [*_amounts(month), due, *_vat(month, shares), *_statement_figures(month), *_totals(month)]
+    taxed = _taxed(month.drafts, month.lines, month.statements, due)
+    return _in_order([*_amounts(month), due, *_statement_figures(month), *_totals(month), *taxed], month.drafts)
+
+
+def explain_reissue(
+    told: dy.DataFrame[Explanations],
+    invoice: dy.DataFrame[ReissuedInvoices],
+    lines: dy.DataFrame[InvoiceLines],
+    statements: dy.DataFrame[CreditStatements],
+) -> dy.DataFrame[Explanations]:
+    """The steps of an invoice that was issued again: those of the one that it replaces, but for its own VAT.
+
+    Args:
+        told: the steps of the invoice of that month.
+        invoice: the one that stands in its stead.
+        lines: its lines.
+        statements: its statement.
+    """
+    of_vat = pl.col("figure").cast(pl.String).is_in(["vat", "vat_share", "payable"])
+    due = told.filter(pl.col("figure").cast(pl.String) == "due")
+    taxed = _in_order(_taxed(invoice, lines, statements, due), invoice)
+    return Explanations.validate(pl.concat([told.filter(~of_vat), taxed]).sort("payer_id", "line_id", "figure", "step"))
+
+
+def _taxed(
+    drafts: pl.DataFrame, lines: pl.DataFrame, statements: pl.DataFrame, due: pl.DataFrame
+) -> Iterator[pl.DataFrame]:
+    """The steps of VAT, and of what it is part of."""
+    yield from _vat(drafts, _share_vat(drafts, lines, statements, due))
+    yield from _terms(drafts, "payable", "subtotal", "vat")
+
+
+def _in_order(steps: Iterable[pl.DataFrame], drafts: pl.DataFrame) -> dy.DataFrame[Explanations]:
+    """Steps with the currencies of their invoices, counted from 1 for each figure."""
     whole = (
         pl.concat(steps)
-        .join(month.drafts.select("payer_id", "currency"), on="payer_id")
+        .join(drafts.select("payer_id", "currency"), on="payer_id")
         .sort("payer_id", "line_id", "figure", "what", "rank", "text")
         .with_columns(step=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("payer_id", "line_id", "figure"))
     )
@@ -439,17 +471,17 @@ def _name_of_reduction() -> pl.Expr:
     return pl.when(is_correction).then(corrected).otherwise(named)
 
 
-def _share_vat(month: MonthOfFigures, due: pl.DataFrame) -> pl.DataFrame:
+def _share_vat(drafts: pl.DataFrame, lines: pl.DataFrame, statements: pl.DataFrame, due: pl.DataFrame) -> pl.DataFrame:
     """The VAT of each invoice over what its lines still ask for, and over its refill (`line_id` empty).
 
     By largest remainder, equal remainders in the order of the lines, the refill last.
     """
-    taxed = month.drafts.filter(pl.col("vat_cents") != 0).select("payer_id", "vat_cents", "subtotal_cents")
-    numbers = month.lines.select("payer_id", "line_id", "line_number")
+    taxed = drafts.filter(pl.col("vat_cents") != 0).select("payer_id", "vat_cents", "subtotal_cents")
+    numbers = lines.select("payer_id", "line_id", "line_number")
     weights = pl.concat(
         [
             due.group_by("payer_id", "line_id").agg(weight=pl.col("amount_cents").cast(pl.Int128).sum()),
-            month.statements.select("payer_id", line_id=pl.lit(""), weight=pl.col("refill_cents").cast(pl.Int128)),
+            statements.select("payer_id", line_id=pl.lit(""), weight=pl.col("refill_cents").cast(pl.Int128)),
         ]
     ).filter(pl.col("weight") != 0)
     scaled = pl.col("vat_cents").cast(pl.Int128) * pl.col("weight")
@@ -467,10 +499,10 @@ def _share_vat(month: MonthOfFigures, due: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _vat(month: MonthOfFigures, shares: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def _vat(drafts: pl.DataFrame, shares: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """VAT: the rate, and whose part it is."""
     yield _steps(
-        month.drafts,
+        drafts,
         "vat",
         "rate",
         quantity=pl.col("subtotal_cents"),
@@ -531,11 +563,10 @@ def _statement_figures(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
 
 
 def _totals(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
-    """The figures of page 1 beside F and VAT."""
+    """The figures of page 1 beside F, VAT and what that is part of."""
     statements, drafts = month.statements, month.drafts
     yield from _terms(statements, "used_credits", "change", "-free_expired")
     yield from _terms(drafts, "subtotal", "fees", "used_credits")
-    yield from _terms(drafts, "payable", "subtotal", "vat")
 
 
 def _terms(rows: pl.DataFrame, figure: str, *terms: str) -> Iterator[pl.DataFrame]:

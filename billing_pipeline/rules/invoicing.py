@@ -13,18 +13,18 @@ import polars as pl
 from billing_pipeline.rules.balances import BasisHashes
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.period import Period
-from billing_pipeline.rules.rounding import rounded_half_away
-from billing_pipeline.rules.tax import VatDecisions
+from billing_pipeline.rules.tax import VatDecisions, add_vat
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.credits import Adjustments, CreditStatements
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
 
-_ADDRESS = [
+#: Who is invoiced, as of today, and what it wants to read on its invoice.
+PARTY = (
     "name", "legal_name", "address_line1", "address_line2", "postcode", "city", "country", "vat_number", "legal_id",
-    "language", "purchase_order", "cost_centre", "discount_ppm", "discount_reason",
-]  # fmt: skip
+    "language", "purchase_order", "cost_centre",
+)  # fmt: skip
 
 
 class DraftedMonth(NamedTuple):
@@ -133,9 +133,8 @@ def _park(due: pl.DataFrame, charges: pl.DataFrame, vat: VatDecisions) -> dy.Dat
 def _draft(
     drafted: pl.DataFrame, organisations: pl.DataFrame, vat: VatDecisions, basis: pl.DataFrame, period: Period
 ) -> dy.DataFrame[Drafts]:
-    parties = organisations.select("owner_id", *_ADDRESS, party_kind="kind")
+    parties = organisations.select("owner_id", *PARTY, "discount_ppm", "discount_reason", party_kind="kind")
     successors = organisations.select(successor_id="owner_id", successor_name="name")
-    subtotal, tax = pl.col("subtotal_cents"), pl.col("vat_cents")
     drafts = (
         drafted.join(parties, left_on="payer_id", right_on="owner_id", how="left")
         .join(successors, on="successor_id", how="left")
@@ -152,10 +151,8 @@ def _draft(
             used_credits_cents=pl.col("change_cents") - pl.col("free_expired_cents"),
         )
         .with_columns(subtotal_cents=pl.col("fees_cents") + pl.col("used_credits_cents"))
-        .with_columns(vat_cents=rounded_half_away(subtotal.cast(pl.Int128) * pl.col("vat_ppm"), 10**6).cast(pl.Int64))
-        .with_columns(payable_cents=subtotal + tax)
     )
-    return Drafts.validate(drafts.select(Drafts.column_names()).sort("payer_id"), cast=True)
+    return Drafts.validate(add_vat(drafts).select(Drafts.column_names()).sort("payer_id"), cast=True)
 
 
 def print_lines(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 
 import dataframely as dy
@@ -51,11 +51,32 @@ def issue_drafts(
         orient="row",
     )
     numbered = drafts.drop("number", "issued_on").join(given, on="payer_id", how="left")
-    invoices = with_due_dates(numbered, organisations, payment_terms_days)
+    invoices = _with_due_dates(numbered, organisations, payment_terms_days)
     return Invoices.validate(invoices.select(Invoices.column_names()).sort("number"))
 
 
-def with_due_dates(
+def number_documents(
+    drafts: pl.DataFrame,
+    numbers: Sequence[tuple[str, date]],
+    organisations: dy.DataFrame[Organisations],
+    payment_terms_days: int,
+) -> pl.DataFrame:
+    """The drafts of documents with their numbers and dates.
+
+    Args:
+        drafts: of any kind.
+        numbers: number and date of issue of each, in their order.
+        organisations: current versions, one row per owner.
+        payment_terms_days: days from issue to payment, unless an organisation has its own.
+    """
+    numbered = drafts.with_columns(
+        number=pl.Series([number for number, _ in numbers], dtype=pl.String),
+        issued_on=pl.Series([day for _, day in numbers], dtype=pl.Date),
+    )
+    return _with_due_dates(numbered, organisations, payment_terms_days)
+
+
+def _with_due_dates(
     numbered: pl.DataFrame, organisations: dy.DataFrame[Organisations], payment_terms_days: int
 ) -> pl.DataFrame:
     """Numbered documents with `due_on`; an organisation's own payment terms go before the provider's."""

@@ -231,7 +231,7 @@ def post_write_offs(
         payments: every payment that is known.
         journal: every posting so far.
         organisations: every version of the month.
-        beside: numbers of invoices beside the monthly ones.
+        beside: as for `assign_payments`.
     """
     invoices = _invoices(pl.concat([_signed(journal), documents]))
     received = (
@@ -304,7 +304,8 @@ def post_payments(
         chart: where VAT goes.
         billing_month: the month in which the payments are known.
         zone: the day of a payment is the one there.
-        beside: numbers of invoices beside the monthly ones: payments name these by nothing else.
+        beside: numbers of invoices that payments name by nothing else: those beside the monthly ones, and those in
+            whose stead another one was issued.
     """
     invoices = _invoices(pl.concat([_signed(journal), documents]))
     booked = _signed(journal).filter(pl.col("payment_id").is_not_null())
@@ -349,15 +350,16 @@ def assign_payments(
     """Which invoice each payment pays: one row per payment with its amount in `received_cents` and its `place`.
 
     A payment names an invoice as `rules.payments` says, in its currency, and comes from the payer, one of its
-    organisations, or whoever pays for it now. Once matched, it stays so, and what was written down before
-    comes first. A refund takes back; a failed payment is none.
+    organisations, or whoever pays for it now. Once matched, it stays so, unless it names a month whose invoice was
+    issued again; what was written down before comes first. A refund takes back; a failed payment is none.
 
     Args:
         payments: every payment that is known.
         invoices: `invoice_number`, `payer_id`, `billing_month`, `currency`.
         journal: every posting so far.
         organisations: every version of the month: `owner_id`, `payer_id`.
-        beside: numbers of invoices beside the monthly ones: payments name these by nothing else.
+        beside: numbers of invoices that payments name by nothing else: those beside the monthly ones, and those in
+            whose stead another one was issued.
 
     Returns:
         `place`, `payment_id`, `received_cents`, `currency`, `payer_id`, `sender_id` (under whom the bank has it) and,
@@ -399,7 +401,11 @@ def assign_payments(
         rows.drop("invoice_number")
         .join(kept, on="payment_id", how="left")
         .join(named, on="payment_id", how="left")
-        .with_columns(invoice_number=pl.coalesce("kept_number", "named_number"))
+        .with_columns(
+            invoice_number=pl.when(pl.col("kept_number").is_in(list(beside)))
+            .then(pl.coalesce("named_number", "kept_number"))
+            .otherwise(pl.coalesce("kept_number", "named_number"))
+        )
         .join(whose, on="invoice_number", how="left")
         .join(waits_for, on="payment_id", how="left")
         .join(pays_for, on="owner_id", how="left")
@@ -507,7 +513,7 @@ def held_balances(
         organisations: every version of the month.
         takeovers: whose credits another payer holds in the month: they hold nothing.
         billing_month: the month; who has no statement in it may hold more by now, which it does not tell.
-        beside: numbers of invoices beside the monthly ones.
+        beside: as for `assign_payments`.
     """
     written = journal.filter(pl.col("kind").cast(pl.String) == "write_off").with_columns(
         amount_cents=pl.col("debit_cents") - pl.col("credit_cents")

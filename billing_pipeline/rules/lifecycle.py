@@ -48,6 +48,9 @@ TRANSITIONS: Mapping[State, tuple[State, ...]] = {
 #: Asked for and not paid yet: a refill of such an invoice is pending (g).
 OPEN = frozenset({State.PENDING, State.PROCESSING, State.PAYMENTHELD})
 
+#: Paid, be it given back since: nothing is asked for any more.
+RECEIVED = frozenset({State.PAID, State.REFUNDED})
+
 #: Kinds of documents; `credits` sells prepaid credits outside the monthly cycle.
 INVOICE, CREDITS, CREDIT_NOTE = "invoice", "credits", "credit_note"
 

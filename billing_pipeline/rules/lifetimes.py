@@ -35,7 +35,8 @@ def extend_lifetimes(
         opened: every grant that counts, for the kind of those that enter.
         takeovers: whose credits another payer holds from this month on; its life goes on in that payer's.
         month: the billed month.
-        credit_notes: those that are issued with the month; what they credit was never invoiced, nor given up.
+        credit_notes: those that are issued with the month; what they credit was never invoiced, nor given up. What is
+            issued again stays invoiced.
         beside: the month's documents beside the invoices: their fees and the credits that they sell.
         refills: what is pending after the month, for the top-ups among it.
     """
@@ -58,14 +59,18 @@ def extend_lifetimes(
         .join(_pending_top_ups(refills), on="payer_id", how="left")
         .with_columns(pl.col("pending_top_ups_cents").fill_null(0))
     )
-    unbilled = credit_notes.select(
-        payer_id="holder_id",
-        subtotal_cents=0 - pl.col("subtotal_cents"),
-        fees_cents=0 - pl.col("fees_cents"),
-        free_used_cents="free_given_back_cents",
-        opening_cents=pl.lit(0, pl.Int64),
-        given_up_cents=0 - pl.col("refill_cancelled_cents"),
-    ).join(lived, on="payer_id", how="semi")
+    unbilled = (
+        credit_notes.filter(pl.col("reissue_reason").is_null())
+        .select(
+            payer_id="holder_id",
+            subtotal_cents=0 - pl.col("subtotal_cents"),
+            fees_cents=0 - pl.col("fees_cents"),
+            free_used_cents="free_given_back_cents",
+            opening_cents=pl.lit(0, pl.Int64),
+            given_up_cents=0 - pl.col("refill_cancelled_cents"),
+        )
+        .join(lived, on="payer_id", how="semi")
+    )
     asked = beside.select(
         "payer_id",
         "subtotal_cents",

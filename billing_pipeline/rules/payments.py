@@ -19,7 +19,8 @@ class Receivables(dy.Schema):
     #: `invoice` or `credit_note`.
     kind = dy.String()
     payer_id = organisation_id()
-    #: The month whose monthly invoice it is; null for any other document, which only its number names.
+    #: The month whose invoice it is; null for any other document, and for an invoice in whose stead another one was
+    #: issued: only its number names it.
     billing_month = dy.String(nullable=True)
     payable_cents = dy.Int64(min=0)
     currency = dy.String(min_length=3, max_length=3)

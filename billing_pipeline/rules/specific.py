@@ -12,7 +12,7 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.rules.issuing import with_due_dates
+from billing_pipeline.rules.issuing import number_documents
 from billing_pipeline.rules.period import Period
 from billing_pipeline.rules.rounding import rounded_half_away
 from billing_pipeline.rules.tax import VatDecisions
@@ -150,11 +150,7 @@ def issue_documents(
         organisations: current versions, one row per owner.
         payment_terms_days: days from issue to payment.
     """
-    numbered = drafts.with_columns(
-        number=pl.Series([number for number, _ in numbers], dtype=pl.String),
-        issued_on=pl.Series([day for _, day in numbers], dtype=pl.Date),
-    )
-    invoices = with_due_dates(numbered, organisations, payment_terms_days)
+    invoices = number_documents(drafts, numbers, organisations, payment_terms_days)
     return SpecificInvoices.validate(invoices.select(SpecificInvoices.column_names()).sort("number"), cast=True)
 
 

@@ -43,6 +43,7 @@ import polars as pl
 
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.rules.registrations import EU, is_vat_number_of
+from billing_pipeline.rules.rounding import rounded_half_away
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.columns import organisation_id
 from billing_pipeline.tables.invoices import ParkedOrganisations, vat_category, vat_scheme
@@ -266,6 +267,13 @@ def find_retaxed(drafts: pl.DataFrame, decisions: VatDecisions) -> list[str]:
     decided = decisions.rates.with_columns(pl.col(pl.Enum).cast(pl.String))
     drafted = drafts.with_columns(pl.col(pl.Enum).cast(pl.String)).select(decided.columns)
     return drafted.join(decided, on=decided.columns, how="anti", nulls_equal=True)["payer_id"].sort().to_list()
+
+
+def add_vat(documents: pl.DataFrame) -> pl.DataFrame:
+    """Documents with `vat_cents`, rounded once on `subtotal_cents` at `vat_ppm`, and `payable_cents`."""
+    subtotal = pl.col("subtotal_cents")
+    vat = rounded_half_away(subtotal.cast(pl.Int128) * pl.col("vat_ppm"), 10**6).cast(pl.Int64)
+    return documents.with_columns(vat_cents=vat).with_columns(payable_cents=subtotal + pl.col("vat_cents"))
 
 
 def _frame(table: type[dy.Schema], rows: list[tuple]) -> pl.DataFrame:

@@ -115,7 +115,7 @@ class WaitingCorrections(dy.Schema):
 
 class CreditNotes(Drafts):
     """One row per credit note: what negative corrections take off an issued invoice beyond the fees of the next one,
-    or all of an invoice that was cancelled.
+    or all of an invoice that was cancelled or is issued again.
 
     Amounts are positive. Fees are what is credited; what of it had been paid by credits is given back to them, the
     rest with its VAT is in the payer's favour, and so is what is credited of a refill. The party is that of the
@@ -136,8 +136,11 @@ class CreditNotes(Drafts):
     refill_cancelled_cents = cents(lowest=0)
     #: What nobody spent of a refill or of sold credits that had reached it.
     prepaid_refunded_cents = cents(lowest=0)
-    #: The entry of the books that cancels the invoice, or refunds its credits; null where corrections are credited.
+    #: The entry of the books that cancels the invoice, has it issued again or refunds its credits; null where
+    #: corrections are credited.
     decision = dy.Int64(min=1, nullable=True)
+    #: Why the invoice is issued again, so that its credits stay with the new one; null where it is not.
+    reissue_reason = dy.String(nullable=True)
 
     @dy.rule()
     def credits_are_given_back(cls) -> pl.Expr:
@@ -176,7 +179,7 @@ class GivenBack(dy.Schema):
     grant_id = dy.String(primary_key=True)
     payer_id = organisation_id()
     holder_id = organisation_id()
-    #: 0 where nothing was left of what was to be refunded.
+    #: 0 where nothing was left of what was to be refunded, or an invoice is issued again.
     amount_cents = cents(lowest=0)
-    #: The entry of the books that cancels the invoice, or refunds its credits; null for corrections.
+    #: The entry of the books that the credit note carries out; null for corrections.
     decision = dy.Int64(min=1, nullable=True)

@@ -143,6 +143,44 @@ class Invoices(Drafts):
     due_on = dy.Date()
 
 
+class ReissueDrafts(Drafts):
+    """One row per invoice that is issued once more for the party, address and VAT of today.
+
+    Fees and credits are those of the invoice that it replaces, and so is the period; the billing month is the one with
+    whose invoices it is issued.
+    """
+
+    #: Number and date of the invoice that a credit note takes back in its stead.
+    replaces = dy.String(primary_key=True)
+    replaces_issued_on = dy.Date()
+    #: The entry of the books that decides it, and why.
+    decision = dy.Int64(min=1)
+    reason = dy.String()
+    #: Who holds the credits that it uses and asks for: the payer, or whoever pays for it now.
+    holder_id = organisation_id()
+    #: c
+    free_used_cents = cents(highest=0)
+    #: e
+    prepaid_used_cents = cents(highest=0)
+    #: h
+    refill_cents = cents(lowest=0)
+
+    @dy.rule()
+    def the_credits_are_those_of_its_statement(cls) -> pl.Expr:
+        """Used credits = c + e + h."""
+        return cls.used_credits_cents.col == pl.sum_horizontal(
+            cls.free_used_cents.col, cls.prepaid_used_cents.col, cls.refill_cents.col
+        )
+
+
+class ReissuedInvoices(ReissueDrafts):
+    """One row per invoice that was issued in the stead of another one; never changed again."""
+
+    number = dy.String(regex=r"^[A-Za-z0-9+_-]{1,35}$")
+    issued_on = dy.Date()
+    due_on = dy.Date()
+
+
 class SpecificDrafts(Documents):
     """One row per document beside the monthly invoice: a one-off charge that is invoiced on its own.
 

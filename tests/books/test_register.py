@@ -20,6 +20,7 @@ from billing_pipeline.books import (
     NotChronological,
     NotDecidable,
     NotIssued,
+    invoices_of_months,
 )
 from billing_pipeline.rules.lifecycle import Change, IllegalTransition, State
 from billing_pipeline.rules.numbering import check_format
@@ -340,7 +341,7 @@ def test_an_invoice_is_cancelled_only_by_a_credit_note(books):
     assert books.states() == {"CN-2026-000001": "PENDING", issued.number: "CANCELED"}
 
 
-CANCEL, REFUND = DecisionKind
+CANCEL, REISSUE, REFUND = DecisionKind
 DECISION = {"reason": "billed twice", "author": "Ada", "at": AS_OF + timedelta(days=1)}
 
 
@@ -408,6 +409,54 @@ def test_beside_the_monthly_invoice_services_are_cancelled_and_sold_credits_unti
         for kind, number in ((CANCEL, audit.number), (REFUND, paid.number), (CANCEL, unpaid.number))
     ]
     assert decided == books.decisions()
+
+
+def test_only_the_unpaid_invoice_of_a_month_is_issued_again(books):
+    monthly = monthly_invoice("orga_a")
+    paid, waiting, service = books.issue(
+        [monthly, monthly_invoice("orga_b"), replace(monthly, reference="shop/audit")], "F", NOV_3, as_of=AS_OF
+    )
+    books.record_changes([Change(paid.number, State.PAID, AS_OF, "covered by payments", payment_id="p1")])
+
+    with pytest.raises(NotDecidable, match=f"is PAID: .*billing cancel {paid.number}"):
+        books.decide(REISSUE, paid.number, **DECISION)
+    with pytest.raises(NotDecidable, match=f"{service.number} is no invoice of a month.*another reference"):
+        books.decide(REISSUE, service.number, **DECISION)
+    decided = books.decide(REISSUE, waiting.number, **DECISION)
+
+    assert books.decide(REISSUE, waiting.number, **DECISION) == decided
+    with pytest.raises(NotDecidable, match="is to be issued again already"):
+        books.decide(CANCEL, waiting.number, **DECISION)
+    with pytest.raises(IllegalTransition, match="issued again once its credit note is issued"):
+        books.move(waiting.number, State.WONTPAY, **DECISION)
+    books.verify()
+
+
+def test_a_decision_to_issue_again_an_invoice_that_is_paid_meanwhile_comes_to_nothing(books):
+    [issued] = books.issue([monthly_invoice("orga_a")], "F", NOV_3, as_of=AS_OF)
+    books.decide(REISSUE, issued.number, **DECISION)
+
+    books.record_changes([Change(issued.number, State.PAID, DECISION["at"], "covered by payments", payment_id="p1")])
+
+    assert books.decide(REFUND, issued.number, **DECISION).kind is REFUND
+
+
+def test_the_invoice_of_a_month_is_the_last_one_that_stands_in_its_stead(books):
+    monthly = monthly_invoice("orga_a")
+    [first] = books.issue([monthly], "F", NOV_3, as_of=AS_OF)
+    [service] = books.issue([replace(monthly, reference="shop/audit")], "F", NOV_3, as_of=AS_OF)
+    again = replace(monthly, billing_month=NOVEMBER, reference=first.number)
+    [second] = books.issue([again], "F", DEC_3, as_of=AS_OF)
+    [note] = books.issue([replace(again, kind="credit_note")], "CN", DEC_3, as_of=AS_OF)
+    [third] = books.issue([replace(again, reference=second.number)], "F", DEC_3, as_of=AS_OF)
+
+    assert invoices_of_months([first, service]) == {("orga_a", OCTOBER): first}
+    assert invoices_of_months(books.issued()) == {("orga_a", OCTOBER): third}
+    assert [document.is_reissue for document in (first, service, second, note, third)] == [
+        False, False, True, False, True,
+    ]  # fmt: skip
+    assert third.sale == first.sale == ("orga_a", "2026-10", "")
+    assert service.sale == ("orga_a", "2026-10", "shop/audit")
 
 
 def test_credits_are_refunded_once_they_were_paid_and_again_once_that_is_done(books):

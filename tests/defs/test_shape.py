@@ -16,7 +16,13 @@ from billing_pipeline.settings import REPOSITORY
 from billing_pipeline.tables import rating as tables
 
 STAGES = ("accounts", "usage", "rating", "credits", "invoices", "documents", "exports", "corrections")
-ISSUED = {"invoices/invoices", "invoices/specific_invoices", "invoices/credit_notes", "invoices/states"}
+ISSUED = {
+    "invoices/invoices",
+    "invoices/specific_invoices",
+    "invoices/credit_notes",
+    "invoices/reissued_invoices",
+    "invoices/states",
+}
 JOURNAL = {"exports/journal"}
 MONTH_DOCUMENTS = {"documents/month_documents"}
 ONE_DOCUMENT = {"documents/invoice_documents"}

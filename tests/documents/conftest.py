@@ -14,7 +14,7 @@ import pytest
 from billing_pipeline.documents.view import DocumentFailure, InvoiceView, build_views
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.tables.credits import CreditLots, CreditStatements
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ReissuedInvoices
 
 SELLER = Seller(
     name="Nimbus Cloud SAS",
@@ -95,7 +95,7 @@ class InvoiceMonth:
 
     def views(self, seller=SELLER, zone=ZoneInfo("UTC"), **how) -> list[InvoiceView | DocumentFailure]:  # noqa: B008
         frames = (
-            _rows_of(Drafts, self.drafts),
+            _rows_of(ReissuedInvoices if "replaces" in self.drafts[0] else Drafts, self.drafts),
             _rows_of(InvoiceLines, self.lines),
             _rows_of(CreditStatements, self.statements),
             _rows_of(CreditLots, self.lots),

@@ -92,6 +92,19 @@ def test_a_cancellation_says_so_and_credits_the_refill():
     assert line.origin == "Correction of 2026-01, cancelled: €60.00 billed, €0.00 now"
 
 
+def test_an_invoice_that_is_issued_again_is_taken_back_and_credits_are_not_given_back():
+    amounts = {"used_credits_cents": 6_00, "refill_cancelled_cents": 15_00, "subtotal_cents": 51_00}
+    amounts |= {"vat_cents": 10_20, "payable_cents": 61_20, "decision": 9, "reissue_reason": "moved to Ghent"}
+    (view,) = views(NOTE | amounts, LINE | {"correction_cause": "cancelled", "rated_cents": 0})
+
+    assert "takes back invoice INV-2026-000007 of 2026-02-03, which is issued again: moved to Ghent." in view.terms
+    assert {row.label: row.amount for row in view.totals if row.label.startswith(("Prepaid", "Free"))} == {
+        "Prepaid credits that had paid it": "−€5.00",
+        "Free credits that had paid it": "−€4.00",
+        "Prepaid credits that the new invoice asks for": "€15.00",
+    }
+
+
 @pytest.mark.parametrize("amount", [1, 45_01])
 def test_lines_that_do_not_add_up_to_what_is_credited_are_not_printed(amount):
     (failure,) = views(line=LINE | {"amount_cents": amount})

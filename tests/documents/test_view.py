@@ -47,6 +47,18 @@ def test_the_published_statement_prints_used_credits_and_the_refill(month):
     assert view.panel.amount == "€682.43"
 
 
+def test_an_invoice_that_is_issued_again_says_what_it_replaces_and_why(month):
+    replaced = {"replaces": "INV-2026-000001", "replaces_issued_on": date(2026, 9, 3), "reason": "moved to Ghent"}
+    letters = {"free_used_cents": 0, "prepaid_used_cents": 0, "refill_cents": 100_00}
+    view = month.bill(
+        usage=[{"amount_cents": 100_00}], **replaced, **letters, decision=9, holder_id="orga_1", basis_hash="x"
+    ).view()
+
+    assert {fact.label: fact.value for fact in view.facts}["Replaces"] == "INV-2026-000001 of 2026-09-03"
+    assert "This invoice replaces INV-2026-000001 of 2026-09-03, which a credit note takes back: moved to Ghent." in (
+        view.terms)  # fmt: skip
+
+
 def test_credits_that_grow_are_credits_to_add(month):
     view = month.bill(usage=[{"amount_cents": 11463}], prepaid=2000).view()
     assert _amounts(view)["Credits to add"] == "€94.63"

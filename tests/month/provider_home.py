@@ -27,7 +27,13 @@ from billing_pipeline.warehouse import Generation, code_version
 
 _UP_TO_INVOICES = ("accounts", "usage", "rating", "credits", "invoices")
 #: What is made when numbers are given, not before.
-ISSUED = ("invoices/invoices", "invoices/specific_invoices", "invoices/credit_notes", "invoices/states")
+ISSUED = (
+    "invoices/invoices",
+    "invoices/specific_invoices",
+    "invoices/credit_notes",
+    "invoices/reissued_invoices",
+    "invoices/states",
+)
 
 _FORGOTTEN_EVENTS = """\
 event_log_storage:

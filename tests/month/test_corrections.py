@@ -278,6 +278,16 @@ def test_what_an_invoice_has_no_room_for_is_a_credit_note_that_gives_back_what_h
     assert (entry.number, entry.request.facts["refers_to"]) == (note["number"], invoice["number"])
 
 
+def test_an_invoice_whose_month_was_corrected_is_not_issued_again(corrected):
+    told = ("--reissue", "--reason", "moved", "--author", "Ada")
+    number = corrected.late.row("invoices/invoices", "2026-01", payer_id="zeta")["number"]
+
+    refused = corrected.late.command("cancel", number, *told).output
+
+    assert f"{number} cannot be issued again as it was: a correction of 2026-01 was approved for its payer" in refused
+    assert f"billing cancel {number}" in refused
+
+
 def test_credits_that_come_back_to_who_closed_lapse_or_stay_prepaid(corrected):
     statement = corrected.late.row("credits/credit_statements", str(corrected.booking), payer_id="gone")
 

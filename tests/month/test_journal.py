@@ -53,7 +53,7 @@ def issue_credit_note(home: ProviderHome, month: str) -> None:
         "number": issued.number, "kind": "credit_note", "billing_month": month, "issued_on": day, "due_on": day,
         "refers_to_issued_on": invoice["issued_on"], "subtotal_cents": 10_00, "used_credits_cents": 0,
         "free_given_back_cents": 0, "prepaid_given_back_cents": 0,
-        "refill_cancelled_cents": 0, "prepaid_refunded_cents": 0, "decision": None,
+        "refill_cancelled_cents": 0, "prepaid_refunded_cents": 0, "decision": None, "reissue_reason": None,
     }  # fmt: skip
     rows = IssuedCreditNotes.validate(
         pl.DataFrame([note], infer_schema_length=None).select(IssuedCreditNotes.column_names()), cast=True

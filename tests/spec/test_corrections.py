@@ -1,6 +1,7 @@
 """How an issued month differs from what was billed, how an invoice books that, and what a credit note gives back.
 
-Also of an invoice that is cancelled: all of it, but what was taken off it before.
+Also of an invoice that is cancelled: all of it, but what was taken off it before; and of one that is issued again for
+the party of today: all of it, and no credits move.
 """
 
 from datetime import UTC, date, datetime
@@ -20,13 +21,19 @@ from billing_pipeline.rules.credit_notes import (
     prepaid_given_back,
     uncredited_lines,
 )
+from billing_pipeline.rules.parties import Seller
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.refunds import Sale, find_sales, find_unspent
+from billing_pipeline.rules.reissuing import draft_reissues, issue_reissues
+from billing_pipeline.rules.tax import VatRate, decide_taxes
+from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.corrections import Differences, GivenBack
 from billing_pipeline.tables.credits import CreditLots, CreditStatements, Fees
 from billing_pipeline.tables.invoices import InvoiceLines, Invoices
 
 JANUARY, MARCH = Month(2026, 1), Month(2026, 3)
+OLD = "INV-2026-000001"
+RATES = [VatRate("FR", "standard", 200_000, date(2014, 1, 1), None)]
 
 
 def table(schema, rows, defaults):
@@ -334,11 +341,11 @@ def test_what_was_given_back_is_not_given_back_again():
     assert (note["vat_cents"], note["payable_cents"]) == (0, 0)
 
 
-def cancelled(refill=0, *, off=0, is_settled=False, held=None, before=None):
+def cancelled(refill=0, *, off=0, is_settled=False, held=None, before=None, reissue_reason=None):
     """The invoice of `paid_invoice` cancelled, after corrections took something off its only line."""
     issued = lines({"n": 1, "seconds": 100_00})
     approved = compared(issued, lines({"n": 1, "seconds": 100_00 - off})) if off else Differences.create_empty()
-    one = CreditedInvoice(9, "INV-2026-000001", "acme", uncredited_lines(issued, approved), is_settled)
+    one = CreditedInvoice(9, "INV-2026-000001", "acme", uncredited_lines(issued, approved), is_settled, reissue_reason)
     nothing = book_corrections(due(), fees(), MARCH).left_over
     return draft_credit_notes(
         nothing,
@@ -514,3 +521,81 @@ def test_a_refund_of_what_was_spent_since_makes_no_credit_note_and_is_done():
 
     assert drafted.notes.is_empty()
     assert drafted.given_back.select("decision", "amount_cents").rows() == [(9, 0)]
+
+
+def reissued(refill=0, **party):
+    """The note and the drafts of `paid_invoice`, issued again with March for the party of today."""
+    drafted = cancelled(refill, reissue_reason="moved to Ghent")
+    invoice = paid_invoice(refill)[OLD].invoice
+    fees, credits_used = 100_00, refill - 60_00
+    figures = {"fees_cents": fees, "used_credits_cents": credits_used, "due_on": date(2026, 3, 5)}
+    figures |= {"payable_cents": invoice["subtotal_cents"] + invoice["vat_cents"]}
+    today = {"owner_id": "acme", "payer_id": "acme", "valid_from": datetime(2025, 1, 1, tzinfo=UTC)}
+    today |= {"valid_to": datetime(2026, 4, 1, tzinfo=UTC), "currency": "EUR"}
+    today |= {"name": "Acme", "kind": "business", "address_line1": "2 kaai", "postcode": "9000", "city": "Gent"}
+    today |= {"country": "BE", "vat_number": "BE0403170701", "language": "en", "is_trusted": False}
+    today |= {"price_factor_ppm": 10**6, "discount_ppm": 5, "opened_on": date(2025, 1, 1), "billing_emails": "a@b.c"}
+    organisations = table(Organisations, [today | party], {})
+    seller = Seller(name="Cloud", address=("1 quai",), country="FR", vat_number="FR44732829320")
+    vat = decide_taxes(organisations, seller, RATES, date(2026, 4, 3))
+    replaced = table(Invoices, [invoice | figures], {})
+    return drafted, draft_reissues(drafted.notes, replaced, organisations, vat, MARCH), organisations
+
+
+def test_party_address_and_vat_are_those_of_today_and_all_else_is_that_of_the_old_invoice():
+    _, drafts, _ = reissued(60_00)
+
+    (draft,) = drafts.to_dicts()
+    assert (draft["city"], draft["country"], draft["vat_number"]) == ("Gent", "BE", "BE0403170701")
+    assert (draft["vat_reason"], draft["vat_ppm"], draft["vat_cents"]) == ("reverse_charge", 0, 0)
+    assert (draft["fees_cents"], draft["subtotal_cents"], draft["payable_cents"]) == (100_00, 100_00, 100_00)
+    assert (draft["replaces"], draft["replaces_issued_on"], draft["reason"]) == (
+        OLD,
+        date(2026, 2, 3),
+        "moved to Ghent",
+    )
+    assert (draft["billing_month"], draft["period_start"], draft["period_end"]) == (
+        "2026-03", date(2026, 1, 1), date(2026, 1, 31),
+    )  # fmt: skip
+    # Discounts are no matter of the party: they are in the lines.
+    assert draft["discount_ppm"] == 0
+
+
+def test_the_note_takes_back_all_of_the_old_invoice_and_moves_no_credits():
+    drafted, _, _ = reissued(60_00)
+
+    (note,) = drafted.notes.to_dicts()
+    assert [note[f"{name}_cents"] for name in ("fees", "subtotal", "vat", "payable")] == [100_00, 100_00, 20_00, 120_00]
+    assert (note["decision"], note["reissue_reason"]) == (9, "moved to Ghent")
+    assert drafted.given_back.select("decision", "amount_cents").rows() == [(9, 0)]
+    assert drafted.lots.is_empty()
+
+
+@pytest.mark.parametrize(("refill", "country"), [(60_00, "FR"), (0, "BE"), (123_45, "CH")])
+def test_old_invoice_note_and_new_invoice_add_up_letter_by_letter(refill, country):
+    place = {"FR": {"postcode": "44000", "vat_number": None}, "BE": {}, "CH": {"vat_number": None}}
+    drafted, drafts, _ = reissued(refill, country=country, **place[country])
+    invoice, statement, _ = paid_invoice(refill)[OLD]
+    (note,), (draft,) = drafted.notes.to_dicts(), drafts.to_dicts()
+
+    taken_back = {
+        "fees_cents": note["fees_cents"],
+        "free_used_cents": -note["free_given_back_cents"],
+        "prepaid_used_cents": -note["prepaid_given_back_cents"],
+        "refill_cents": note["refill_cancelled_cents"],
+    }
+    assert taken_back == {letter: statement[letter] for letter in taken_back}
+    assert {letter: draft[letter] for letter in taken_back} == taken_back
+    assert draft["subtotal_cents"] == note["subtotal_cents"] == invoice["subtotal_cents"]
+    assert note["vat_cents"] == invoice["vat_cents"]
+    assert draft["vat_cents"] == (invoice["vat_cents"] if country == "FR" else 0)
+
+
+def test_it_has_the_payment_terms_of_today():
+    _, drafts, organisations = reissued(payment_terms_days=10)
+
+    (issued,) = issue_reissues(drafts, [("INV-2026-000007", date(2026, 4, 3))], organisations, 30).to_dicts()
+
+    assert (issued["number"], issued["issued_on"], issued["due_on"]) == (
+        "INV-2026-000007", date(2026, 4, 3), date(2026, 4, 13),
+    )  # fmt: skip

@@ -374,6 +374,21 @@ def test_a_matched_payment_stays_with_its_invoice_when_its_sender_moves_away(giv
     assert books.write(payments=[paid], on=DECEMBER).journal.height == before
 
 
+@pytest.mark.parametrize(("name", "paid"), [("acme/2026-10", "INV-2"), ("INV-1", "INV-1")])
+def test_a_payment_of_a_month_whose_invoice_is_issued_again_goes_to_the_new_one(given, name, paid):
+    told = payment(50_00, invoice_number=None, reference=name)
+    before = Books(given).write(PLAIN, payments=[told])
+    taken_back = PLAIN | {"number": "CN-1", "kind": "credit_note", "refers_to": "INV-1"}
+    new = PLAIN | {"number": "INV-2", "vat_cents": 0}
+    journal = before.write(taken_back, new, month="2026-11", on=DECEMBER).journal
+    invoices = journal.filter(kind="invoice").select("invoice_number", "payer_id", "billing_month", "currency").unique()
+
+    versions = given.organisations({"owner_id": "acme"})
+    assigned = assign_payments(given.payments(told), invoices, journal, versions, ["INV-1"])
+
+    assert assigned["invoice_number"].to_list() == [paid]
+
+
 def test_a_payment_is_booked_on_its_day_in_the_billing_time_zone(given, books):
     late = datetime(2026, 11, 9, 23, 30, tzinfo=UTC)
     paid = given.payments(payment(1_00, received_at=late))
