@@ -176,6 +176,8 @@ Examples:
                                                 credit all of it with the next month
   billing refund INV-2026-000001 --reason TEXT --author NAME
                                                 give back what nobody spent of its refill
+  billing interim 2026-10 --as-of 2026-10-12T02:00:00Z
+                                                invoice who is invoiced by the day or week
   billing verify                                that nothing was touched
   billing release orga_1 2026-10                bill who was parked, once that is mended
   billing whatif 2026-10 --prices FILE.csv      the month under another price list
@@ -265,6 +267,23 @@ def bill(
     """Close every month of a range, then issue every month."""
     _run("bill_month", months, as_of, issue_date, without_sources)
     _print_totals(months)
+
+
+@main.command()
+@_folder_options
+@click.argument("month", type=MonthType())
+@click.option(
+    "--as-of", type=InstantType(), required=True, help="Periods that have ended by then, and what has landed."
+)
+@_issue_date_option
+def interim(month: Month, as_of: datetime, issue_date: datetime | None) -> None:
+    """Ask those who are invoiced by the day or week for what MONTH to date lacks, while it runs."""
+    from billing_pipeline.console.reporting import interim_sentences
+
+    known = {document.number for document in _open().books.issued(month)}
+    _run("bill_periods", [month], as_of, issue_date)
+    for sentence in interim_sentences(_open(), month, known):
+        click.echo(sentence)
 
 
 @main.command()
@@ -463,16 +482,24 @@ def explain(what: tuple[str, ...], organisation: str | None, figure: str | None)
     """
     from rich.console import Console
 
-    from billing_pipeline.console.explaining import explain_beside, explain_figure, explain_invoice, explain_line
+    from billing_pipeline.console.explaining import (
+        explain_beside,
+        explain_figure,
+        explain_interim,
+        explain_invoice,
+        explain_line,
+    )
 
     billing = _open()
     invoice, line = _invoice_and_line(what, organisation)
     if line and figure:
         message = f"--figure {figure} is of the whole invoice; leave out the line {line}"
         raise click.UsageError(message)
-    beside = [issued for issued in billing.books.issued() if issued.is_specific and issued.number == invoice]
+    beside = [issued for issued in billing.books.issued() if issued.is_beside and issued.number == invoice]
     payer, month = _find_invoice(billing, invoice)
-    if beside:
+    if beside and beside[0].is_interim:
+        shown = explain_interim(billing, beside[0], line, figure)
+    elif beside:
         shown = explain_beside(billing, beside[0], line, figure)
     elif line:
         shown = explain_line(billing, payer, month, line)

@@ -9,7 +9,7 @@ from billing_pipeline.adapters.landing import Landing
 from billing_pipeline.books import Books
 from billing_pipeline.intake.engine import EngineLimits
 from billing_pipeline.intake.gathering import Window
-from billing_pipeline.rules.period import Month, Period
+from billing_pipeline.rules.period import Month, Period, midnight
 from billing_pipeline.settings import Settings
 from billing_pipeline.warehouse import Generation, Warehouse
 
@@ -32,6 +32,8 @@ class Billing:
     chosen_issue_date: date | None = None
     #: Needed sources that the run goes on without.
     without_sources: frozenset[str] = frozenset()
+    #: The first day of its month that the run does not look at; None: it looks at whole months.
+    chosen_end: date | None = None
 
     @property
     def limits(self) -> EngineLimits:
@@ -39,8 +41,11 @@ class Billing:
         return EngineLimits(self.settings.workers, self.settings.memory_mb)
 
     def period(self, month: Month) -> Period:
-        """The instants of a month in the billing time zone."""
-        return month.period(self.settings.zone)
+        """The instants of a month in the billing time zone, or of the part of it that the run looks at."""
+        whole = month.period(self.settings.zone)
+        if self.chosen_end is None or not month.first_day < self.chosen_end <= month.last_day:
+            return whole
+        return replace(whole, end=midnight(self.chosen_end, self.settings.zone))
 
     def as_of(self, month: Month) -> datetime:
         """The instant up to which the run sees arrivals, reference rows and book entries."""

@@ -24,6 +24,7 @@ from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.corrections import CreditNotes, IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditLots, CreditStatements, Fees
+from billing_pipeline.tables.interim import InterimInvoices
 from billing_pipeline.tables.invoices import Invoices, ParkedOrganisations, SpecificInvoices
 
 CREDIT_NOTES = Table(
@@ -83,10 +84,14 @@ def draft_notes(
             documents = billing.read("invoices/specific_invoices", origin).read()
             documents = documents.filter(pl.col("number").is_in(beside))
             invoices |= corrected_documents(SpecificInvoices.validate(documents, cast=True))
-        payers = pl.DataFrame(
-            {"payer_id": [issued.request.payer_id for issued in of_month if issued.is_monthly]},
-            schema={"payer_id": pl.String},
-        )
+        interim = [issued.number for issued in of_month if issued.is_interim]
+        if interim:
+            documents = billing.read("interim/invoices", origin).read().filter(pl.col("number").is_in(interim))
+            invoices |= corrected_documents(InterimInvoices.validate(documents, cast=True))
+        monthly = [issued.request.payer_id for issued in of_month if issued.is_monthly]
+        if not monthly:
+            continue
+        payers = pl.DataFrame({"payer_id": monthly}, schema={"payer_id": pl.String})
         rows, statements, lots = (
             generation.read().join(payers, on="payer_id", how="semi")
             for generation in (

@@ -11,7 +11,7 @@ import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
-from billing_pipeline.defs.partitions import month_and_organisation
+from billing_pipeline.defs.partitions import month_and_organisation, running_month
 from billing_pipeline.defs.specific import SPECIFIC_DRAFTS, SPECIFIC_INVOICES, SPECIFIC_LINES
 from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.documents.pool import render_all
@@ -20,6 +20,7 @@ from billing_pipeline.documents.view import (
     DocumentFailure,
     InvoiceView,
     build_credit_note_views,
+    build_interim_views,
     build_specific_views,
     build_views,
 )
@@ -27,6 +28,7 @@ from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.corrections import CreditNoteLines, IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditLots, CreditStatements
+from billing_pipeline.tables.interim import InterimInvoices, InterimLines
 from billing_pipeline.tables.invoices import (
     Drafts,
     InvoiceLines,
@@ -168,6 +170,47 @@ def invoice_documents(context: dg.AssetExecutionContext, billing: dg.ResourcePar
     for name, content in files.items():
         _replace(folder / name, content)
     return dg.MaterializeResult(metadata=_document_metadata(folder, invoice.row(0, named=True)))
+
+
+@monthly_assets(
+    Table(
+        "documents/interim_documents",
+        "The documents of the month's interim invoices. One row per document.",
+        deps=["interim/lines", "interim/invoices"],
+        months=running_month,
+    ),
+    kind="weasyprint",
+)
+def interim_documents(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Make the documents of interim invoices that have none yet, and link all under their numbers.
+
+    Raises:
+        RuntimeError: one could not be made.
+    """
+    del context
+    key = "documents/interim_documents"
+    read = {table: billing.read(table, month) for table in ("interim/lines", "interim/invoices")}
+    issued = InterimInvoices.validate(read["interim/invoices"].read(), cast=True).sort("number")
+    older = billing.warehouse.current(key, partition(month))
+    made = older.read() if older else issued.select("number").clear()
+    lacking = issued.join(made, on="number", how="anti")
+    lines = InterimLines.validate(read["interim/lines"].read(), cast=True)
+    views = build_interim_views(lacking, lines, billing.settings.invoicing_seller)
+    with billing.warehouse.publishing(
+        key, partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
+    ) as publication:
+        for name in (f"{number}.{kind}" for number in made["number"] for kind in _FORMATS):
+            os.link(older.file(name), publication.path(name))
+        for number, outcome in zip(lacking["number"], render_all(views, billing.settings.workers), strict=True):
+            if isinstance(outcome, DocumentFailure):
+                message = f"no document for {number}: {outcome.detail}"
+                raise RuntimeError(message)
+            _write(publication, number, outcome)
+        publication.write("rows", issued.select("number", "payer_id", "payable_cents", "currency"))
+    folder = billing.settings.home.resolve() / "documents" / billing.settings.series
+    places = [_Place(number, folder / number, number) for number in issued["number"]]
+    _link_places(billing, publication.generation, places)
+    return {key: Report({"dagster/row_count": issued.height})}
 
 
 def _write(publication: Publication, stem: str, document: RenderedInvoice) -> None:

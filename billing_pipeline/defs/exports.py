@@ -53,6 +53,7 @@ JOURNAL = "exports/journal"
 #: Issued credit notes of corrections, and documents beside the monthly invoices, where the month has any.
 _CREDIT_NOTES = "invoices/credit_notes"
 _SPECIFIC = "invoices/specific_invoices"
+_INTERIM = "interim/invoices"
 
 _SETTLED = (
     "credits/credit_statements",
@@ -75,6 +76,7 @@ _SETTLED = (
             "invoices/invoices",
             _SPECIFIC,
             _CREDIT_NOTES,
+            _INTERIM,
         ],
         checks={
             "entries_are_balanced": "Debits = credits, entry by entry and in all.",
@@ -209,7 +211,7 @@ def known_balances(billing: Billing, month: Month) -> dy.DataFrame[HeldBalances]
 
 def _numbers_beside(billing: Billing) -> list[str]:
     """The numbers of invoices beside the monthly ones."""
-    return [document.number for document in billing.books.issued() if document.is_specific]
+    return [document.number for document in billing.books.issued() if document.is_beside]
 
 
 @dataclass(frozen=True)
@@ -224,7 +226,7 @@ class _MonthIssued:
     def read_from(cls, billing: Billing, month: Month) -> "_MonthIssued":
         tables = {table: billing.settled(table, month) for table in _SETTLED}
         tables["invoices/invoices"] = billing.read("invoices/invoices", month)
-        for table in (_SPECIFIC, _CREDIT_NOTES):
+        for table in (_SPECIFIC, _INTERIM, _CREDIT_NOTES):
             published = billing.warehouse.current(table, partition(month))
             if published is not None:
                 tables[table] = published
@@ -242,7 +244,8 @@ class _MonthIssued:
         return cls(month, tables, accounts)
 
     def organisations(self) -> dy.DataFrame[Organisations]:
-        return Organisations.validate(self.accounts["accounts/organisations"].read(), cast=True)
+        rows = with_later_columns(self.accounts["accounts/organisations"].read(), Organisations)
+        return Organisations.validate(rows, cast=True)
 
     def payments(self) -> dy.DataFrame[Payments]:
         return Payments.validate(self.accounts["accounts/payments"].read(), cast=True)
@@ -253,20 +256,21 @@ class _MonthIssued:
         letters = statements.select("payer_id", "free_used_cents", "prepaid_used_cents", "refill_cents")
         invoices = self.tables["invoices/invoices"].read().join(letters, on="payer_id", how="left")
         rows = [invoices.with_columns(holder_id="payer_id", refers_to=pl.lit(None, pl.String))]
-        if _SPECIFIC in self.tables:
-            # An invoice to the accounts, whatever it sells: credits are what the advances are raised by.
-            rows.append(
-                self.tables[_SPECIFIC]
-                .read()
-                .with_columns(
-                    kind=pl.lit("invoice"),
-                    holder_id="payer_id",
-                    refers_to=pl.lit(None, pl.String),
-                    free_used_cents=pl.lit(0, pl.Int64),
-                    prepaid_used_cents=pl.lit(0, pl.Int64),
-                    refill_cents="used_credits_cents",
-                )
+        # An invoice to the accounts, whatever it sells: credits are what the advances are raised by.
+        rows += [
+            self.tables[table]
+            .read()
+            .with_columns(
+                kind=pl.lit("invoice"),
+                holder_id="payer_id",
+                refers_to=pl.lit(None, pl.String),
+                free_used_cents=pl.lit(0, pl.Int64),
+                prepaid_used_cents=pl.lit(0, pl.Int64),
+                refill_cents="used_credits_cents",
             )
+            for table in (_SPECIFIC, _INTERIM)
+            if table in self.tables
+        ]
         if _CREDIT_NOTES in self.tables:
             rows.append(
                 with_later_columns(self.tables[_CREDIT_NOTES].read(), IssuedCreditNotes).with_columns(
@@ -334,10 +338,12 @@ def _written_off(billing: Billing, issued: "_MonthIssued") -> dy.DataFrame[Writt
             continue
         refill, holder = sold_credits(billing, document), document.request.payer_id
         if refill:
-            found = _given_up_by(billing, document, issued.month)
-            if found is None:
+            gave_up = _holder_of(billing, document, issued.month, "given_up", "top_up_given_up")
+            # What its month counted paid for usage: it is lost, as fees are.
+            counted = document.is_interim and _holder_of(billing, document, issued.month, "settled", "topped_up")
+            if not (gave_up or counted):
                 continue
-            holder = found
+            refill, holder = (refill, gave_up) if gave_up else (0, holder)
         rows.append(
             {
                 "number": document.number,
@@ -350,10 +356,13 @@ def _written_off(billing: Billing, issued: "_MonthIssued") -> dy.DataFrame[Writt
     return WrittenOff.validate(pl.DataFrame(rows, schema=WrittenOff.create_empty().schema))
 
 
-def _given_up_by(billing: Billing, document: Issued, until: Month) -> str | None:
-    """Whose account gave up the credits that a document asks money for, up to a month; None as long as none did."""
-    named = named_in_movements([document], refill="given_up", top_up="top_up_given_up")
-    month = document.request.billing_month.next
+def _holder_of(billing: Billing, document: Issued, until: Month, refill: str, top_up: str) -> str | None:
+    """In whose account the credits that a document sold have a movement, up to a month; None as long as none has.
+
+    Those of an interim invoice have one in its own month, all others in a later one.
+    """
+    named = named_in_movements([document], refill=refill, top_up=top_up)
+    month = document.request.billing_month if document.is_interim else document.request.billing_month.next
     while not until < month:
         moved = billing.settled("credits/credit_movements", month).read()
         billed = without(moved, billing.settled("invoices/parked_organisations", month).read())

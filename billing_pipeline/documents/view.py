@@ -440,6 +440,73 @@ def _build_specific(document: _Row, line: _Row, seller: Seller) -> InvoiceView:
     )
 
 
+def build_interim_views(
+    documents: pl.DataFrame, lines: pl.DataFrame, seller: Seller
+) -> Iterator[InvoiceView | DocumentFailure]:
+    """Interim invoices as text, in the order of their numbers.
+
+    Args:
+        documents: `tables.interim.InterimInvoices`.
+        lines: `tables.interim.InterimLines`.
+        seller: whose invoices these are.
+    """
+    own_lines: dict[tuple[str, str], list[_Row]] = {}
+    for line in _cut_texts(lines.sort("line_number")).iter_rows(named=True):
+        own_lines.setdefault((line["payer_id"], line["reference"]), []).append(line)
+    for document in _cut_texts(documents).sort("number").iter_rows(named=True):
+        said = own_lines.get((document["payer_id"], document["reference"]), [])
+        if _total(said) != document["fees_to_date_cents"]:
+            yield DocumentFailure(
+                document["payer_id"], f"the lines of {document['number']} do not add up to its fees to date"
+            )
+        else:
+            yield _build_interim(document, said, seller)
+
+
+def _build_interim(document: _Row, lines: Sequence[_Row], seller: Seller) -> InvoiceView:
+    money = partial(formatting.format_money, currency=document["currency"])
+    number, heading = document["number"], TEXTS["interim_invoice"]
+    period = formatting.format_period(document["period_start"], document["period_end"])
+    to_date = formatting.format_period(document["period_start"].replace(day=1), document["period_end"])
+    usage = [line for line in lines if line["basis"] != "discount"]
+    title = f"{heading} {number}"
+    less = ("free_used", "prepaid_used", "earlier", "pending")
+    totals = (
+        *_fee_totals(lines, to_date, money),
+        TotalView(TEXTS["fees_to_date"], "", money(document["fees_to_date_cents"]), is_total=True),
+        *(
+            TotalView(TEXTS[f"less_{name}"], "", money(document[f"{name}_cents"]), is_total=False)
+            for name in less
+            if document[f"{name}_cents"]
+        ),
+        *_subtotal_and_vat(document, TEXTS["interim_note"], money),
+    )
+    return InvoiceView(
+        payer_id=document["payer_id"],
+        is_draft=False,
+        number=number,
+        title=title,
+        heading=heading,
+        running_title=f"{title} · {period}",
+        issued_on=_day(document["issued_on"]),
+        seller=_seller(seller),
+        seller_initial=seller.name[:1].upper(),
+        buyer=_buyer(document),
+        facts=_facts(document, period),
+        amount_label=TEXTS["amount_to_pay"],
+        panel=_panel(document, seller, money),
+        totals=totals,
+        terms=_terms(document, seller),
+        legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
+        details=_details(document, usage, money),
+        details_title=TEXTS["usage_details"],
+        details_note=TEXTS["usage_details_note"],
+        details_total=FactView(
+            TEXTS["fees_before_discount" if len(usage) < len(lines) else "fees_to_date"], money(_total(usage))
+        ),
+    )
+
+
 def build_credit_note_views(
     notes: pl.DataFrame, lines: pl.DataFrame, seller: Seller
 ) -> Iterator[InvoiceView | DocumentFailure]:
@@ -608,9 +675,19 @@ def _panel(draft: _Row, seller: Seller, money: _Money) -> PanelView:
 
 
 def _totals(draft: _Row, statement: _Row, lines: Sequence[_Row], period: str, money: _Money) -> tuple[TotalView, ...]:
+    credits_label = TEXTS["credits_to_add"] if draft["used_credits_cents"] > 0 else TEXTS["used_credits"]
+    return (
+        *_fee_totals(lines, period, money),
+        TotalView(TEXTS["total_fees"], "", money(draft["fees_cents"]), is_total=True),
+        TotalView(credits_label, TEXTS["credits_note"], money(draft["used_credits_cents"]), is_total=False),
+        *_subtotal_and_vat(draft, _over_consumption(statement, money), money),
+    )
+
+
+def _fee_totals(lines: Sequence[_Row], period: str, money: _Money) -> tuple[TotalView, ...]:
+    """What was used, and what discounts and least amounts make of it."""
     rules = [line for line in lines if line["basis"] in _RULES]
     usage_cents = _total(lines) - _total(rules)
-    credits_label = TEXTS["credits_to_add"] if draft["used_credits_cents"] > 0 else TEXTS["used_credits"]
     return (
         TotalView(TEXTS["fees"], TEXTS["fees_note"].format(period=period), money(usage_cents), is_total=False),
         *(
@@ -622,9 +699,6 @@ def _totals(draft: _Row, statement: _Row, lines: Sequence[_Row], period: str, mo
             )
             for line in rules
         ),
-        TotalView(TEXTS["total_fees"], "", money(draft["fees_cents"]), is_total=True),
-        TotalView(credits_label, TEXTS["credits_note"], money(draft["used_credits_cents"]), is_total=False),
-        *_subtotal_and_vat(draft, _over_consumption(statement, money), money),
     )
 
 
@@ -672,7 +746,7 @@ def _explanations(draft: _Row, statement: _Row, lines: Sequence[_Row], money: _M
         used = money(fees_cents - uncovered_cents)
         yield TEXTS["regularisation"].format(fees=money(fees_cents), used=used, amount=money(uncovered_cents))
     basis, recurring_cents = str(statement["estimate_basis"]), statement["recurring_cents"]
-    if fees_cents or statement["forecast_cents"] or basis == "final":
+    if fees_cents or statement["forecast_cents"] or basis in ("final", "interim"):
         lately = (recurring_cents, statement["recurring_1_before_cents"], statement["recurring_2_before_cents"])
         sentence = TEXTS[f"estimate_{basis}"].format(
             recurring=money(recurring_cents),

@@ -48,8 +48,11 @@ TRANSITIONS: Mapping[State, tuple[State, ...]] = {
 #: Asked for and not paid yet: a refill of such an invoice is pending (g).
 OPEN = frozenset({State.PENDING, State.PROCESSING, State.PAYMENTHELD})
 
-#: Kinds of documents; `credits` sells prepaid credits outside the monthly cycle.
-INVOICE, CREDITS, CREDIT_NOTE = "invoice", "credits", "credit_note"
+#: Asked for no more, or given back: what such an invoice sold never counts.
+GIVEN_UP = frozenset({State.WONTPAY, State.CANCELED, State.REFUNDED})
+
+#: Kinds of documents; `credits` sells prepaid credits outside the monthly cycle, `interim` while their month runs.
+INVOICE, CREDITS, INTERIM, CREDIT_NOTE = "invoice", "credits", "interim", "credit_note"
 
 
 class IllegalTransition(ValueError):

@@ -104,7 +104,7 @@ def parse_months(text: str) -> list[Month]:
 
 @dataclass(frozen=True)
 class Period:
-    """A billed month as instants: ``[start, end)``, both UTC."""
+    """A billed month, or the beginning of one, as instants: ``[start, end)``, both UTC."""
 
     month: Month
     start: datetime
