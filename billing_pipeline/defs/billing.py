@@ -9,7 +9,7 @@ from billing_pipeline.adapters.landing import Landing
 from billing_pipeline.books import Books
 from billing_pipeline.intake.engine import EngineLimits
 from billing_pipeline.intake.gathering import Window
-from billing_pipeline.rules.period import Month, Period, midnight
+from billing_pipeline.rules.period import Month, Period
 from billing_pipeline.settings import Settings
 from billing_pipeline.warehouse import Generation, Warehouse
 
@@ -43,9 +43,7 @@ class Billing:
     def period(self, month: Month) -> Period:
         """The instants of a month in the billing time zone, or of the part of it that the run looks at."""
         whole = month.period(self.settings.zone)
-        if self.chosen_end is None or not month.first_day < self.chosen_end <= month.last_day:
-            return whole
-        return replace(whole, end=midnight(self.chosen_end, self.settings.zone))
+        return whole.until(self.chosen_end) if self.chosen_end else whole
 
     def as_of(self, month: Month) -> datetime:
         """The instant up to which the run sees arrivals, reference rows and book entries."""
