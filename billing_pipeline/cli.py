@@ -794,6 +794,9 @@ def _print_month(billing: "Billing", month: Month) -> None:
     from billing_pipeline.intake.reasons import ROWS
 
     _print_totals([month])
+    asked = billing.warehouse.current("interim/invoices", partition(month))
+    if asked is not None:
+        _print_section("Interim invoices", asked.read(), ["number", "payer_id", "reference", "payable_cents"])
     if billing.warehouse.current("invoices/drafts", partition(month)) is None:
         click.echo(f"{month} is not closed; run: billing close {month}")
         return
@@ -813,12 +816,17 @@ def _print_month(billing: "Billing", month: Month) -> None:
         rows = (billing.settled if title in ("Parked", "Beside the invoices") else billing.read)(name, month).read()
         if "refused_reason" in columns:
             rows = rows.drop_nulls("refused_reason")
-        click.echo(f"\n{title}: {rows.height:,}")
-        for row in rows.select(columns).head(20).iter_rows():
-            click.echo("  " + "  ".join(str(value) for value in row))
+        _print_section(title, rows, columns)
         if name == "usage/quarantine":
             for reason in sorted(ROWS.keys() & set(rows["reason"])):
                 click.echo(f"  {reason}: {ROWS[reason]}")
+
+
+def _print_section(title: str, rows: Any, columns: Sequence[str]) -> None:
+    """How many rows there are, and the first of them."""
+    click.echo(f"\n{title}: {rows.height:,}")
+    for row in rows.select(columns).head(20).iter_rows():
+        click.echo("  " + "  ".join(str(value) for value in row))
 
 
 def _write_seller(file: Path, seller: Any) -> None:

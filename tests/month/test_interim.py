@@ -14,12 +14,14 @@ from billing_pipeline.tables.interim import InterimDrafts, InterimLines
 
 JANUARY = "2026-01"
 WEEKLY = ("debtor", "payer", "wrong")
+#: Parked at the end of the month, after its interim invoices.
+LOST = "lost"
 WHO = ("--reason", "by mistake", "--author", "Ada")
 
 
 @dataclass
 class Story:
-    """One pays its interim invoice and has a coupon, one pays nothing, and that of one is cancelled."""
+    """One pays its interim invoice and has a coupon, one pays nothing, that of one is cancelled, one is released."""
 
     home: ProviderHome
     printed: dict[str, Result] = field(default_factory=dict)
@@ -35,35 +37,48 @@ class Story:
 def story(new_home: Callable[..., ProviderHome]) -> Story:
     home = new_home("interim")
     story = Story(home)
-    home.land("organisations", *(organisation(who, billing_period="week") for who in WEEKLY), organisation("monthly"))
+    home.land(
+        "organisations",
+        *(organisation(who, billing_period="week") for who in (*WEEKLY, LOST)),
+        organisation("monthly"),
+    )
     home.land("price_tiers", hourly("apps.s", "0.10"))
     home.land("credit_grants", grant("payer", "WELCOME", "5.00"))
-    home.land("runtime_intervals", *(ran(who, "apps.s", at("2026-01-01"), None) for who in (*WEEKLY, "monthly")))
+    home.land(
+        "runtime_intervals",
+        *(ran(who, "apps.s", at("2026-01-01"), None) for who in (*WEEKLY, LOST, "monthly")),
+        ran(LOST, "apps.unpriced", at("2026-01-20"), at("2026-01-21")),
+    )
     # Nobody asked on the 5th, so that the first two weeks are one period.
     story.ask("2026-01-12", "ask")
     story.ask("2026-01-12", "ask again")
-    story.run("cancel", "cancel", "INV-2026-000003", *WHO)
-    home.land("payments", payment("payer", "INV-2026-000002", "25.68", at("2026-01-15")))
+    story.run("cancel", "cancel", "INV-2026-000004", *WHO)
+    home.land("payments", payment("payer", "INV-2026-000003", "25.68", at("2026-01-15")))
+    story.run("status of the running month", "status", JANUARY)
     home.draft(JANUARY)
     story.ask("2026-01-19", "ask for the third week")
     story.run("issue what knows nothing of it", "issue", JANUARY)
+    story.run("ask for the month after", "interim", "2026-02", "--as-of", "2026-02-10")
     home.redo(JANUARY, "credits", "invoices", "exports")
     home.print(JANUARY)
     story.run("rebuild", "rebuild", JANUARY)
     told = ("--reason", "gone", "--author", "Ada", "--at", "2026-02-03T00:00:00Z")
     story.run("write off", "state", "INV-2026-000001", "WONTPAY", *told)
     home.redo(JANUARY, "exports")
+    home.land("price_tiers", hourly("apps.unpriced", "1.00"), known_at=at("2026-02-10"))
     for name, *words in (
         ("ask for what is issued", "interim", JANUARY, "--as-of", "2026-02-04"),
-        ("cancel what counted", "cancel", "INV-2026-000004", *WHO),
-        ("refund what was used", "refund", "INV-2026-000002", *WHO),
+        ("cancel what counted", "cancel", "INV-2026-000005", *WHO),
+        ("refund what was used", "refund", "INV-2026-000003", *WHO),
+        ("release", "release", LOST, JANUARY),
         ("verify", "verify"),
-        ("explain", "explain", "INV-2026-000005"),
-        ("explain earlier", "explain", "INV-2026-000005", "--figure", "earlier"),
-        ("explain line", "explain", "INV-2026-000005", "1"),
+        ("status", "status", JANUARY),
+        ("explain", "explain", "INV-2026-000007"),
+        ("explain earlier", "explain", "INV-2026-000007", "--figure", "earlier"),
+        ("explain line", "explain", "INV-2026-000007", "1"),
         ("explain b", "explain", f"payer/{JANUARY}", "--figure", "b"),
         ("explain f", "explain", f"payer/{JANUARY}", "--figure", "f"),
-        ("state", "state", "INV-2026-000003"),
+        ("state", "state", "INV-2026-000004"),
     ):
         story.run(name, *words)
     return story
@@ -74,12 +89,14 @@ def test_weeks_that_were_left_out_are_asked_for_with_the_next_one(story):
     amounts = ("fees_to_date_cents", "free_used_cents", "earlier_cents", "subtotal_cents", "payable_cents")
     assert asked.select("number", "payer_id", "reference", *amounts).rows() == [
         ("INV-2026-000001", "debtor", "2026-01-01..2026-01-11", 26_40, 0, 0, 26_40, 31_68),
-        ("INV-2026-000002", "payer", "2026-01-01..2026-01-11", 26_40, -5_00, 0, 21_40, 25_68),
-        ("INV-2026-000003", "wrong", "2026-01-01..2026-01-11", 26_40, 0, 0, 26_40, 31_68),
-        ("INV-2026-000004", "debtor", "2026-01-12..2026-01-18", 43_20, 0, -26_40, 16_80, 20_16),
-        ("INV-2026-000005", "payer", "2026-01-12..2026-01-18", 43_20, -5_00, -21_40, 16_80, 20_16),
+        ("INV-2026-000002", "lost", "2026-01-01..2026-01-11", 26_40, 0, 0, 26_40, 31_68),
+        ("INV-2026-000003", "payer", "2026-01-01..2026-01-11", 26_40, -5_00, 0, 21_40, 25_68),
+        ("INV-2026-000004", "wrong", "2026-01-01..2026-01-11", 26_40, 0, 0, 26_40, 31_68),
+        ("INV-2026-000005", "debtor", "2026-01-12..2026-01-18", 43_20, 0, -26_40, 16_80, 20_16),
+        ("INV-2026-000006", "lost", "2026-01-12..2026-01-18", 43_20, 0, -26_40, 16_80, 20_16),
+        ("INV-2026-000007", "payer", "2026-01-12..2026-01-18", 43_20, -5_00, -21_40, 16_80, 20_16),
         # What the cancelled one asked for is asked for again.
-        ("INV-2026-000006", "wrong", "2026-01-12..2026-01-18", 43_20, 0, 0, 43_20, 51_84),
+        ("INV-2026-000008", "wrong", "2026-01-12..2026-01-18", 43_20, 0, 0, 43_20, 51_84),
     ]
     assert [str(day) for day in asked["issued_on"].unique().sort()] == ["2026-01-12", "2026-01-19"]
 
@@ -121,7 +138,7 @@ def test_interim_invoices_arrive_with_their_month_or_are_given_up(story):
     movements = (
         story.home.generation("credits/credit_movements", JANUARY)
         .read()
-        .filter(pl.col("grant_id").str.contains(".", literal=True))
+        .filter(pl.col("grant_id").str.contains(".", literal=True), pl.col("payer_id") != LOST)
     )
     assert movements.select("payer_id", pl.col("kind").cast(pl.String), "amount_cents").sort(
         "payer_id", "amount_cents"
@@ -138,7 +155,7 @@ def test_interim_invoices_arrive_with_their_month_or_are_given_up(story):
 def test_a_cancelled_one_is_credited_with_the_invoices_of_its_month(story):
     note = story.home.row("invoices/credit_notes", JANUARY)
     told = ("payer_id", "refers_to", "refill_cancelled_cents", "vat_cents", "payable_cents")
-    assert tuple(note[name] for name in told) == ("wrong", "INV-2026-000003", 26_40, 5_28, 31_68)
+    assert tuple(note[name] for name in told) == ("wrong", "INV-2026-000004", 26_40, 5_28, 31_68)
     assert "CANCELED  cancelled by CN-2026-000001" in story.printed["state"].output
 
 
@@ -152,11 +169,12 @@ def test_drafts_that_know_nothing_of_an_interim_invoice_are_not_issued(story):
     ("what", "why"),
     [
         ("ask for what is issued", "2026-01 is issued, so that its invoices have asked for all of it"),
-        ("cancel what counted", "INV-2026-000004 was counted by the invoice of 2026-01"),
-        ("refund what was used", "nothing that INV-2026-000002 sold is left"),
+        ("ask for the month after", "interim invoices of 2026-02 follow 2026-01, which is not issued yet"),
+        ("cancel what counted", "INV-2026-000005 was counted by the invoice of 2026-01"),
+        ("refund what was used", "nothing that INV-2026-000003 sold is left"),
     ],
 )
-def test_what_comes_too_late_is_refused(story, what, why):
+def test_what_comes_too_late_or_too_early_is_refused(story, what, why):
     assert story.printed[what].exit_code == 1
     assert why in story.printed[what].output
 
@@ -186,14 +204,14 @@ def test_the_month_is_the_same_again(story):
 
 def test_it_is_explained_down_to_raw_rows(story):
     assert "fees + free + prepaid + earlier + pending" in story.printed["explain"].output
-    assert "INV-2026-000002  2026-01-01..2026-01-11  −€21.40" in story.printed["explain earlier"].output
+    assert "INV-2026-000003  2026-01-01..2026-01-11  −€21.40" in story.printed["explain earlier"].output
     assert "1,555,200 s in all" in story.printed["explain line"].output
     assert "interim invoice of 2026-01-12..2026-01-18" in story.printed["explain b"].output
     assert "invoiced by the day or week while the month runs" in story.printed["explain f"].output
 
 
 def test_the_paper_says_what_is_lacking_of_the_month_to_date(story):
-    text = story.home.printed("INV-2026-000005")
+    text = story.home.printed("INV-2026-000007")
     said = (
         "Interim invoice",
         "€43.20",
@@ -205,3 +223,20 @@ def test_the_paper_says_what_is_lacking_of_the_month_to_date(story):
     assert [words for words in said if words not in text] == []
     monthly = story.home.printed(story.home.row("invoices/invoices", JANUARY, payer_id="payer")["number"])
     assert "the next period is invoiced while it runs" in monthly.replace("\r\n", " ")
+
+
+def test_who_is_released_is_asked_for_the_rest_too(story):
+    released = story.home.row("invoices/invoices", JANUARY, payer_id=LOST)
+    assert story.printed["release"].exit_code == 0, story.printed["release"].output
+    # 24.00 of what had no price beside 74.40 of apps.
+    assert (released["fees_cents"], released["used_credits_cents"], released["subtotal_cents"]) == (
+        98_40,
+        -43_20,
+        55_20,
+    )
+
+
+@pytest.mark.parametrize(("when", "count"), [("status of the running month", 4), ("status", 8)])
+def test_the_status_of_a_month_names_them(story, when, count):
+    assert f"Interim invoices: {count}" in story.printed[when].output
+    assert "INV-2026-000001  debtor  2026-01-01..2026-01-11  3168" in story.printed[when].output
