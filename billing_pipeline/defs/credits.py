@@ -134,7 +134,9 @@ def open_month(billing: Billing, month: Month, before: MonthBefore, grants_by_no
 def interim_invoices(billing: Billing, month: Month) -> pl.DataFrame:
     """The interim invoices of a month as `Refills`, with `number`, `period_end`, `subtotal_cents`, `fees_cents`, the
     `state` that the month sees and whether it `counts`: one that was not given up counts, paid or not."""
-    states = billing.books.states(known_by(billing, month)) | cancelled_states(billing, month)
+    documents = [document for document in billing.books.issued(month) if document.is_interim]
+    seen = billing.books.states(known_by(billing, month)) if documents else {}
+    states = seen | cancelled_states(billing, month)
     schema = Refills.create_empty().schema | {
         "number": pl.String,
         "period_end": pl.Date,
@@ -154,8 +156,7 @@ def interim_invoices(billing: Billing, month: Month) -> pl.DataFrame:
             "period_end": document.request.period_end,
             "state": states.get(document.number),
         }
-        for document in billing.books.issued(month)
-        if document.is_interim
+        for document in documents
     ]
     issued = pl.DataFrame([{name: row[name] for name in schema} for row in rows], schema=schema)
     return issued.with_columns(counts=~pl.col("state").is_in([*GIVEN_UP]).fill_null(value=False))

@@ -10,6 +10,7 @@ import dagster as dg
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
+from billing_pipeline.defs.decisions import named_in_movements
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.defs.partitions import month_and_organisation, running_month
 from billing_pipeline.defs.specific import SPECIFIC_DRAFTS, SPECIFIC_INVOICES, SPECIFIC_LINES
@@ -26,6 +27,7 @@ from billing_pipeline.documents.view import (
 )
 from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.refunds import find_sales
 from billing_pipeline.tables.corrections import CreditNoteLines, IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditLots, CreditStatements
 from billing_pipeline.tables.interim import InterimInvoices, InterimLines
@@ -81,7 +83,7 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
     with billing.warehouse.publishing(
         "documents/month_documents", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
     ) as publication:
-        for outcome in render_all(_views(billing, read, invoices), billing.settings.workers):
+        for outcome in render_all(_views(billing, month, read, invoices), billing.settings.workers):
             if isinstance(outcome, DocumentFailure):
                 failures.append(outcome)
                 context.log.error("no document for %s: %s", outcome.payer_id, outcome.detail)
@@ -311,14 +313,14 @@ def _render_one(
     if invoice.is_empty():
         message = f"{payer} has no invoice in {month}; billing status {month} says who is parked or owes nothing"
         raise NoSuchInvoice(message)
-    outcome = next(render_all(_views(billing, read, invoice), 1))
+    outcome = next(render_all(_views(billing, month, read, invoice), 1))
     if isinstance(outcome, DocumentFailure):
         raise RuntimeError(outcome.detail)
     return invoice, outcome
 
 
 def _views(
-    billing: Billing, read: Mapping[str, Generation], invoices: pl.DataFrame
+    billing: Billing, month: Month, read: Mapping[str, Generation], invoices: pl.DataFrame
 ) -> Iterator[InvoiceView | DocumentFailure]:
     """The view models of these invoices."""
     payers = invoices.select("payer_id")
@@ -335,7 +337,28 @@ def _views(
     seller, zone = billing.settings.invoicing_seller, billing.settings.zone
     steps = pl.scan_parquet(read["invoices/explanations"].file("rows.parquet"), hive_partitioning=False)
     agreed = steps.filter(pl.col("what").cast(pl.String) == "agreement").select("payer_id", "text").collect()
-    return build_views(invoices, *frames, seller, zone, unusable=unusable, agreements=dict(agreed.iter_rows()))
+    return build_views(
+        invoices,
+        *frames,
+        seller,
+        zone,
+        unusable=unusable,
+        agreements=dict(agreed.iter_rows()),
+        interim=_counted_interim(billing, month),
+    )
+
+
+def _counted_interim(billing: Billing, month: Month) -> dict[str, list[tuple[str, int]]]:
+    """Numbers and cents of the interim invoices that the month's statements count, by payer."""
+    issued = [document for document in billing.books.issued(month) if document.is_interim]
+    if not issued:
+        return {}
+    movements = billing.settled("credits/credit_movements", month).read()
+    named = named_in_movements(issued, refill="settled", top_up="topped_up")
+    counted: dict[str, list[tuple[str, int]]] = {}
+    for number, payer, cents in find_sales(movements, named).sort("number").iter_rows():
+        counted.setdefault(payer, []).append((number, cents))
+    return counted
 
 
 def _name(invoice: Mapping[str, object]) -> str:

@@ -264,6 +264,7 @@ def build_views(
     zone: ZoneInfo,
     unusable: pl.DataFrame | None = None,
     agreements: Mapping[str, str] | None = None,
+    interim: Mapping[str, Sequence[tuple[str, int]]] | None = None,
 ) -> Iterator[InvoiceView | DocumentFailure]:
     """The invoices of a month as text, in the order of `payer_id`; a payer that cannot be printed is a failure.
 
@@ -277,6 +278,7 @@ def build_views(
         unusable: time not billed, one row per part of a run: `payer_id`, `owner_id`, `resource_id`, `resource_name`,
             `slug`, `zone`, `instance_id`, `started_at`, `stopped_at`, `reason`.
         agreements: payer -> who agreed to its custom refill, and why.
+        interim: payer -> numbers and cents of the interim invoices that its statement counts.
     """
     lines_of = _rows_by_payer(lines, "line_number")
     statement_of = _rows_by_payer(statements)
@@ -289,7 +291,8 @@ def build_views(
         payer_id = draft["payer_id"]
         try:
             rows = (lines_of(payer_id), statement_of(payer_id), lots_of(payer_id), unusable_of(payer_id))
-            yield _build_view(draft, *rows, seller, zone, (agreements or {}).get(payer_id))
+            agreed, counted = (agreements or {}).get(payer_id), (interim or {}).get(payer_id, ())
+            yield _build_view(draft, *rows, seller, zone, agreed, counted)
         except UnprintableInvoice as error:
             yield DocumentFailure(payer_id, str(error))
 
@@ -322,6 +325,7 @@ def _build_view(
     seller: Seller,
     zone: ZoneInfo,
     agreement: str | None,
+    interim: Sequence[tuple[str, int]],
 ) -> InvoiceView:
     _require_consistency(draft, lines, statements)
     statement = statements[0]
@@ -352,7 +356,11 @@ def _build_view(
         legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         steps=_steps(statement, money),
         statement=_statement(statement, money),
-        explanations=_present(*_explanations(draft, statement, lines, money), _agreed(statement, agreement, money)),
+        explanations=_present(
+            _counted_interim(interim, money),
+            *_explanations(draft, statement, lines, money),
+            _agreed(statement, agreement, money),
+        ),
         coupons=tuple(_coupon(lot, draft["period_end"], zone, money) for lot in lots),
         coupon_total=_coupon_total(lots, money) if len(lots) > 1 else None,
         organisations=_organisations(draft, usage, discounts, money),
@@ -362,6 +370,14 @@ def _build_view(
         details_total=FactView(TEXTS["fees_before_discount" if discounts else "total_fees"], money(_total(usage))),
         annex=_annex(draft, unusable, zone) if unusable else None,
     )
+
+
+def _counted_interim(interim: Sequence[tuple[str, int]], money: _Money) -> str:
+    """Which interim invoices are among the prepaid credits, and what they asked for."""
+    if not interim:
+        return ""
+    numbers = ", ".join(number for number, _ in interim)
+    return TEXTS["interim_counted"].format(amount=money(sum(cents for _, cents in interim)), numbers=numbers)
 
 
 def _agreed(statement: _Row, agreement: str | None, money: _Money) -> str:
