@@ -13,7 +13,7 @@ from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.interim import InterimDrafts, InterimLines
 
 JANUARY = "2026-01"
-WEEKLY = ("debtor", "payer", "wrong")
+WEEKLY = ("debtor", "payer", "quitter", "wrong")
 #: Parked at the end of the month, after its interim invoices.
 LOST = "lost"
 WHO = ("--reason", "by mistake", "--author", "Ada")
@@ -21,7 +21,8 @@ WHO = ("--reason", "by mistake", "--author", "Ada")
 
 @dataclass
 class Story:
-    """One pays its interim invoice and has a coupon, one pays nothing, that of one is cancelled, one is released."""
+    """One pays its interim invoice and has a coupon, one pays nothing, that of one is cancelled, that of one written
+    off while January runs, one is parked."""
 
     home: ProviderHome
     printed: dict[str, Result] = field(default_factory=dict)
@@ -52,7 +53,9 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
     # Nobody asked on the 5th, so that the first two weeks are one period.
     story.ask("2026-01-12", "ask")
     story.ask("2026-01-12", "ask again")
-    story.run("cancel", "cancel", "INV-2026-000004", *WHO)
+    story.run("cancel", "cancel", "INV-2026-000005", *WHO)
+    gone = ("--reason", "gone", "--author", "Ada", "--at")
+    story.run("give up", "state", "INV-2026-000004", "WONTPAY", *gone, "2026-01-15T00:00:00Z")
     home.land("payments", payment("payer", "INV-2026-000003", "25.68", at("2026-01-15")))
     story.run("status of the running month", "status", JANUARY)
     home.draft(JANUARY)
@@ -62,22 +65,21 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
     home.redo(JANUARY, "credits", "invoices", "exports")
     home.print(JANUARY)
     story.run("rebuild", "rebuild", JANUARY)
-    told = ("--reason", "gone", "--author", "Ada", "--at", "2026-02-03T00:00:00Z")
-    story.run("write off", "state", "INV-2026-000001", "WONTPAY", *told)
+    story.run("write off", "state", "INV-2026-000001", "WONTPAY", *gone, "2026-02-03T00:00:00Z")
     home.redo(JANUARY, "exports")
     home.land("price_tiers", hourly("apps.unpriced", "1.00"), known_at=at("2026-02-10"))
     for name, *words in (
         ("ask for what is issued", "interim", JANUARY, "--as-of", "2026-02-04"),
-        ("cancel what counted", "cancel", "INV-2026-000005", *WHO),
+        ("cancel what counted", "cancel", "INV-2026-000006", *WHO),
         ("refund what was used", "refund", "INV-2026-000003", *WHO),
         ("verify", "verify"),
         ("status", "status", JANUARY),
-        ("explain", "explain", "INV-2026-000007"),
-        ("explain earlier", "explain", "INV-2026-000007", "--figure", "earlier"),
-        ("explain line", "explain", "INV-2026-000007", "1"),
+        ("explain", "explain", "INV-2026-000008"),
+        ("explain earlier", "explain", "INV-2026-000008", "--figure", "earlier"),
+        ("explain line", "explain", "INV-2026-000008", "1"),
         ("explain b", "explain", f"payer/{JANUARY}", "--figure", "b"),
         ("explain f", "explain", f"payer/{JANUARY}", "--figure", "f"),
-        ("state", "state", "INV-2026-000004"),
+        ("state", "state", "INV-2026-000005"),
     ):
         story.run(name, *words)
     return story
@@ -90,12 +92,14 @@ def test_weeks_that_were_left_out_are_asked_for_with_the_next_one(story):
         ("INV-2026-000001", "debtor", "2026-01-01..2026-01-11", 26_40, 0, 0, 26_40, 31_68),
         ("INV-2026-000002", "lost", "2026-01-01..2026-01-11", 26_40, 0, 0, 26_40, 31_68),
         ("INV-2026-000003", "payer", "2026-01-01..2026-01-11", 26_40, -5_00, 0, 21_40, 25_68),
-        ("INV-2026-000004", "wrong", "2026-01-01..2026-01-11", 26_40, 0, 0, 26_40, 31_68),
-        ("INV-2026-000005", "debtor", "2026-01-12..2026-01-18", 43_20, 0, -26_40, 16_80, 20_16),
-        ("INV-2026-000006", "lost", "2026-01-12..2026-01-18", 43_20, 0, -26_40, 16_80, 20_16),
-        ("INV-2026-000007", "payer", "2026-01-12..2026-01-18", 43_20, -5_00, -21_40, 16_80, 20_16),
-        # What the cancelled one asked for is asked for again.
-        ("INV-2026-000008", "wrong", "2026-01-12..2026-01-18", 43_20, 0, 0, 43_20, 51_84),
+        ("INV-2026-000004", "quitter", "2026-01-01..2026-01-11", 26_40, 0, 0, 26_40, 31_68),
+        ("INV-2026-000005", "wrong", "2026-01-01..2026-01-11", 26_40, 0, 0, 26_40, 31_68),
+        ("INV-2026-000006", "debtor", "2026-01-12..2026-01-18", 43_20, 0, -26_40, 16_80, 20_16),
+        ("INV-2026-000007", "lost", "2026-01-12..2026-01-18", 43_20, 0, -26_40, 16_80, 20_16),
+        ("INV-2026-000008", "payer", "2026-01-12..2026-01-18", 43_20, -5_00, -21_40, 16_80, 20_16),
+        # What was written off or cancelled is asked for again.
+        ("INV-2026-000009", "quitter", "2026-01-12..2026-01-18", 43_20, 0, 0, 43_20, 51_84),
+        ("INV-2026-000010", "wrong", "2026-01-12..2026-01-18", 43_20, 0, 0, 43_20, 51_84),
     ]
     assert [str(day) for day in asked["issued_on"].unique().sort()] == ["2026-01-12", "2026-01-19"]
 
@@ -126,6 +130,7 @@ def test_the_invoice_of_the_month_asks_for_the_rest_whether_or_not_they_are_paid
     assert {who: tuple(statement[name] for name in told) for who, statement in statements.items()} == {
         "debtor": (74_40, 0, 43_20, -43_20, 0),
         "payer": (74_40, -5_00, 38_20, -38_20, 0),
+        "quitter": (74_40, 0, 43_20, -43_20, 0),
         "wrong": (74_40, 0, 43_20, -43_20, 0),
         "monthly": (74_40, 0, 0, 0, 74_40),
     }
@@ -146,6 +151,8 @@ def test_interim_invoices_arrive_with_their_month_or_are_given_up(story):
         ("debtor", "topped_up", 26_40),
         ("payer", "topped_up", 16_80),
         ("payer", "topped_up", 21_40),
+        ("quitter", "top_up_given_up", 26_40),
+        ("quitter", "topped_up", 43_20),
         ("wrong", "top_up_given_up", 26_40),
         ("wrong", "topped_up", 43_20),
     ]
@@ -154,7 +161,7 @@ def test_interim_invoices_arrive_with_their_month_or_are_given_up(story):
 def test_a_cancelled_one_is_credited_with_the_invoices_of_its_month(story):
     note = story.home.row("invoices/credit_notes", JANUARY)
     told = ("payer_id", "refers_to", "refill_cancelled_cents", "vat_cents", "payable_cents")
-    assert tuple(note[name] for name in told) == ("wrong", "INV-2026-000004", 26_40, 5_28, 31_68)
+    assert tuple(note[name] for name in told) == ("wrong", "INV-2026-000005", 26_40, 5_28, 31_68)
     assert "CANCELED  cancelled by CN-2026-000001" in story.printed["state"].output
 
 
@@ -169,7 +176,7 @@ def test_drafts_that_know_nothing_of_an_interim_invoice_are_not_issued(story):
     [
         ("ask for what is issued", "2026-01 is issued, so that its invoices have asked for all of it"),
         ("ask for the month after", "interim invoices of 2026-02 follow 2026-01, which is not issued yet"),
-        ("cancel what counted", "INV-2026-000005 was counted by the invoice of 2026-01"),
+        ("cancel what counted", "INV-2026-000006 was counted by the invoice of 2026-01"),
         ("refund what was used", "nothing that INV-2026-000003 sold is left"),
     ],
 )
@@ -191,8 +198,10 @@ def test_they_are_advances_until_the_month_is_invoiced_and_a_loss_when_written_o
     assert booked("INV-2026-000001", "invoice") == {"411000": 31_68, "419100": -26_40, "445740": -5_28}
     assert booked(number, "invoice") == {"411000": 37_44, "419100": 43_20, "706000": -74_40, "445740": -6_24}
     assert booked("INV-2026-000001", "write_off") == {"411000": -31_68, "445740": 5_28, "654000": 26_40}
-    advances = entries.filter(role="advances", payer_id="debtor")
-    assert advances["debit_cents"].sum() == advances["credit_cents"].sum()
+    # What was written off while the month ran paid for nothing.
+    assert booked("INV-2026-000004", "write_off") == {"411000": -31_68, "445740": 5_28, "419100": 26_40}
+    advances = entries.filter(pl.col("payer_id").is_in(WEEKLY), role="advances").group_by("payer_id")
+    assert advances.agg(pl.col("debit_cents").sum() - pl.col("credit_cents").sum())["debit_cents"].to_list() == [0] * 4
 
 
 def test_the_month_is_the_same_again(story):
@@ -210,7 +219,7 @@ def test_it_is_explained_down_to_raw_rows(story):
 
 
 def test_the_paper_says_what_is_lacking_of_the_month_to_date(story):
-    text = story.home.printed("INV-2026-000007")
+    text = story.home.printed("INV-2026-000008")
     said = (
         "Interim invoice",
         "€43.20",
@@ -223,12 +232,12 @@ def test_the_paper_says_what_is_lacking_of_the_month_to_date(story):
     monthly = story.home.printed(story.home.row("invoices/invoices", JANUARY, payer_id="payer")["number"])
     monthly = monthly.replace("\r\n", " ")
     assert "the next period is invoiced while it runs" in monthly
-    assert "€38.20 of them were asked for by the interim invoices INV-2026-000003, INV-2026-000007." in monthly
+    assert "€38.20 of them were asked for by the interim invoices INV-2026-000003, INV-2026-000008." in monthly
 
 
-# The month is computed once more for it.
+# January is computed once more for it.
 @pytest.mark.slow
-def test_who_is_released_is_asked_for_the_rest_too(story):
+def test_who_is_released_is_asked_for_the_rest_too_and_february_goes_on_from_that(story):
     home = story.home
     for words in (("release", LOST, JANUARY), ("verify",)):
         printed = home.command(*words)
@@ -241,8 +250,16 @@ def test_who_is_released_is_asked_for_the_rest_too(story):
         55_20,
     )
 
+    paid = payment("debtor", "INV-2026-000006", "20.16", at("2026-02-20"))
+    home.land("payments", paid)
+    home.number("2026-02")
+    home.redo("2026-02", "exports")
+    statements = home.generation("credits/credit_statements", "2026-02").read()
+    assert statements.filter(pl.col("prepaid_before_cents") != 0).is_empty()
+    assert home.command("verify").exit_code == 0
 
-@pytest.mark.parametrize(("when", "count"), [("status of the running month", 4), ("status", 8)])
+
+@pytest.mark.parametrize(("when", "count"), [("status of the running month", 5), ("status", 10)])
 def test_the_status_of_a_month_names_them(story, when, count):
     assert f"Interim invoices: {count}" in story.printed[when].output
     assert "INV-2026-000001  debtor  2026-01-01..2026-01-11  3168" in story.printed[when].output
