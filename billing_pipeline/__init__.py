@@ -3,6 +3,7 @@
     landing files -> usage      intake checks, deduplicates and corrects raw rows
                      accounts   organisations, prices, grants and payments as the month sees them
                      rating     dbt on DuckDB: seconds and volumes, then charges at dated prices
+                     interim    what is asked for by the day or week, while the month runs
                      credits    Polars: free and prepaid credits, the refill for the next month
                      invoices   drafts with tax; then numbers, given last and without a gap
                      documents  HTML and PDF of each organisation's invoice

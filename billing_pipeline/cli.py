@@ -176,6 +176,8 @@ Examples:
                                                 credit all of it with the next month; --reissue asks anew
   billing refund INV-2026-000001 --reason TEXT --author NAME
                                                 give back what nobody spent of its refill
+  billing interim 2026-10 --as-of 2026-10-12T02:00:00Z
+                                                invoice who is invoiced by the day or week
   billing verify                                that nothing was touched
   billing release orga_1 2026-10                bill who was parked, once that is mended
   billing whatif 2026-10 --prices FILE.csv      the month under another price list
@@ -265,6 +267,23 @@ def bill(
     """Close every month of a range, then issue every month."""
     _run("bill_month", months, as_of, issue_date, without_sources)
     _print_totals(months)
+
+
+@main.command()
+@_folder_options
+@click.argument("month", type=MonthType())
+@click.option(
+    "--as-of", type=InstantType(), required=True, help="Periods that have ended by then, and what has landed."
+)
+@_issue_date_option
+def interim(month: Month, as_of: datetime, issue_date: datetime | None) -> None:
+    """Ask those who are invoiced by the day or week for what MONTH to date lacks, while it runs."""
+    from billing_pipeline.console.reporting import interim_sentences
+
+    known = {document.number for document in _open().books.issued(month)}
+    _run("bill_periods", [month], as_of, issue_date)
+    for sentence in interim_sentences(_open(), month, known):
+        click.echo(sentence)
 
 
 @main.command()
@@ -771,6 +790,9 @@ def _print_month(billing: "Billing", month: Month) -> None:
     from billing_pipeline.intake.reasons import ROWS
 
     _print_totals([month])
+    asked = billing.warehouse.current("interim/invoices", partition(month))
+    if asked is not None:
+        _print_section("Interim invoices", asked.read(), ["number", "payer_id", "reference", "payable_cents"])
     if billing.warehouse.current("invoices/drafts", partition(month)) is None:
         click.echo(f"{month} is not closed; run: billing close {month}")
         return
@@ -790,12 +812,17 @@ def _print_month(billing: "Billing", month: Month) -> None:
         rows = (billing.settled if title in ("Parked", "Beside the invoices") else billing.read)(name, month).read()
         if "refused_reason" in columns:
             rows = rows.drop_nulls("refused_reason")
-        click.echo(f"\n{title}: {rows.height:,}")
-        for row in rows.select(columns).head(20).iter_rows():
-            click.echo("  " + "  ".join(str(value) for value in row))
+        _print_section(title, rows, columns)
         if name == "usage/quarantine":
             for reason in sorted(ROWS.keys() & set(rows["reason"])):
                 click.echo(f"  {reason}: {ROWS[reason]}")
+
+
+def _print_section(title: str, rows: Any, columns: Sequence[str]) -> None:
+    """How many rows there are, and the first of them."""
+    click.echo(f"\n{title}: {rows.height:,}")
+    for row in rows.select(columns).head(20).iter_rows():
+        click.echo("  " + "  ".join(str(value) for value in row))
 
 
 def _write_seller(file: Path, seller: Any) -> None:

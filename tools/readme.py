@@ -15,6 +15,7 @@ _WHAT = {
     "accounts": "organisations, prices, grants, payments",
     "usage": "checked, deduplicated, corrected",
     "rating": "dbt on DuckDB: seconds, volumes, charges",
+    "interim": "asked for while the month runs",
     "credits": "Polars: free, prepaid, refill",
     "invoices": "drafts, tax; numbers last",
     "documents": "HTML and PDF per organisation",

@@ -16,6 +16,7 @@ from billing_pipeline.books.chain import GENESIS, BooksDamaged, Chain, Entries, 
 from billing_pipeline.rules.lifecycle import (
     CREDIT_NOTE,
     CREDITS,
+    INTERIM,
     INVOICE,
     RECEIVED,
     Change,
@@ -146,9 +147,19 @@ class Issued:
         return self.request.kind in (INVOICE, CREDITS) and "/" in self.request.reference
 
     @property
+    def is_interim(self) -> bool:
+        """Whether it asked for a part of its month while that ran."""
+        return self.request.kind == INTERIM
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether it is an invoice, but not that of its month: only its number names it."""
+        return self.is_specific or self.is_interim
+
+    @property
     def is_top_up(self) -> bool:
         """Whether it sells credits and nothing else."""
-        return self.request.kind == CREDITS
+        return self.request.kind in (CREDITS, INTERIM)
 
     @property
     def billed_month(self) -> Month:
@@ -424,6 +435,9 @@ class Books:
                 raise NotDecidable(message)
             last = follow(history)[-1]
             _require_decidable(kind, issued, last.state)
+            if issued.is_interim:
+                is_settled = _last_issue_of_month(entries, issued.request.billing_month) is not None
+                _require_of_its_time(kind, issued, is_settled=is_settled)
             _require_after(number, last, at)
             payload = {
                 "number": number,
@@ -727,7 +741,7 @@ _NOT_REISSUED = _NOT_CANCELLED | {
 
 def _require_decidable(kind: DecisionKind, issued: Issued, state: State) -> None:
     number = issued.number
-    if not (issued.bills_month or issued.is_specific):
+    if not (issued.bills_month or issued.is_beside):
         what = issued.request.kind.replace("_", " ")
         message = f"{number} ({what}) is no invoice, and only those are {_DONE[kind]}"
         raise NotDecidable(message)
@@ -756,6 +770,24 @@ def _require_decidable(kind: DecisionKind, issued: Issued, state: State) -> None
             f"{number} is {state}, and only credits that were paid are refunded; "
             f"what is asked for by mistake is cancelled: billing cancel {number}"
         )
+        raise NotDecidable(message)
+
+
+def _require_of_its_time(kind: DecisionKind, issued: Issued, *, is_settled: bool) -> None:
+    """Check that an interim invoice is cancelled while its month runs, and what it sold refunded after that.
+
+    Raises:
+        NotDecidable: the invoice of its month has counted it, or has not done so yet.
+    """
+    number, month = issued.number, issued.request.billing_month
+    if kind is DecisionKind.CANCEL and is_settled:
+        message = (
+            f"{number} was counted by the invoice of {month}, so that it is cancelled no more; what is wrong with "
+            f"{month} is corrected (billing correct {month}) or cancelled with its invoice"
+        )
+        raise NotDecidable(message)
+    if kind is DecisionKind.REFUND and not is_settled:
+        message = f"{number} pays for {month}, which is not issued yet; what that leaves of it can be refunded then"
         raise NotDecidable(message)
 
 

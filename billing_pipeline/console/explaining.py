@@ -21,6 +21,7 @@ from billing_pipeline.books import Issued
 from billing_pipeline.defs.billing import Billing, as_of, partition
 from billing_pipeline.defs.corrections import DIFFERENCES
 from billing_pipeline.defs.evidence import receipts_of_files
+from billing_pipeline.defs.interim import as_rated
 from billing_pipeline.documents.formatting import format_money, format_rate
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.evidence import (
@@ -31,6 +32,7 @@ from billing_pipeline.rules.evidence import (
     usage_of_line,
 )
 from billing_pipeline.rules.explanation import explain_reissue
+from billing_pipeline.rules.lifecycle import GIVEN_UP
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.rounding import round_half_away
 from billing_pipeline.tables.credits import CreditStatements
@@ -105,7 +107,7 @@ _LABELS = {
     "lot": "free credits",
     "carried": "left",
     "refill_paid": "paid",
-    "top_up_paid": "paid",
+    "top_up_paid": "added",
     "opening": "opening balance",
     "given_back": "given back",
     "refunded": "refunded",
@@ -148,9 +150,16 @@ def explain_line(billing: Billing, payer: str, month: Month, line: str) -> Itera
 def explain_document(
     billing: Billing, document: Issued, line: str | None, figure: str | None
 ) -> Iterator[RenderableType]:
-    """An issued document beside the monthly invoice, or in its stead: what it asks for and why, a figure, or a line."""
-    kind = _ExplainedReissue if document.is_reissue else _ExplainedBeside
-    explained = kind(billing, document.request.payer_id, document.billed_month, document)
+    """Any other document: an invoice beside the monthly one or in its stead, or one of the month to date.
+
+    What it asks for and why, one of its figures, or a line.
+    """
+    home, kind = billing, _ExplainedBeside
+    if document.is_reissue:
+        kind = _ExplainedReissue
+    elif document.is_interim:
+        home, kind = as_rated(billing, document), _ExplainedInterim
+    explained = kind(home, document.request.payer_id, document.billed_month, document)
     if line:
         return explained.line(line)
     return explained.figure(figure) if figure else explained.overview()
@@ -651,6 +660,102 @@ class _ExplainedBeside(_ExplainedDocument):
         yield f"{_TITLES[wanted]} of {self.document.number}: {amount} = {self._told(wanted)}"
         line = self._lines.row(0, named=True)
         yield self._table(self._steps.filter(line_id=line["line_id"], figure=wanted))
+
+
+#: Figures of an interim invoice, in the order in which they add up to it.
+_INTERIM = {
+    "fees_to_date": ("fees of the month to date", "Σ lines"),
+    "free_used": ("free credits", "−Σ min(left in the lot, unpaid fees it may pay)"),
+    "prepaid_used": ("prepaid credits", "−what is prepaid, without earlier interim invoices"),
+    "earlier": ("earlier interim invoices", "−Σ what they asked for, unless given up"),
+    "pending": ("refills pending payment", "−Σ what was asked for before the month"),
+    "subtotal": ("subtotal", "fees + free + prepaid + earlier + pending"),
+    "vat": ("VAT", ""),
+    "payable": ("amount to pay", "subtotal + VAT"),
+}
+
+
+@dataclass(frozen=True)
+class _ExplainedInterim(_Explained):
+    """An interim invoice, read from the rating of the month to date that it was made of."""
+
+    document: Issued
+
+    def _made_from(self, table: str) -> Generation:
+        return self.billing.read(table, self.month)
+
+    def _rated_from(self, table: str) -> Generation:
+        return self.billing.read(table, self.month)
+
+    @cached_property
+    def _lines(self) -> pl.DataFrame:
+        lines = self._own(self.billing.read("interim/lines", self.month))
+        return lines.filter(reference=self.document.request.reference).sort("line_number")
+
+    @cached_property
+    def _draft(self) -> dict[str, Any]:
+        issued = self.billing.read("interim/invoices", self.month).read()
+        return issued.row(by_predicate=pl.col("number") == self.document.number, named=True)
+
+    def _command(self, *options: str, month: Month | None = None, payer: str = "") -> str:
+        if month or payer:
+            return super()._command(*options, month=month, payer=payer)
+        return " ".join(["billing explain", self.document.number, *options])
+
+    def _formula(self, figure: str) -> str:
+        return super()._formula(figure) if figure == "vat" else _INTERIM[figure][1]
+
+    def overview(self) -> Iterator[RenderableType]:
+        asked = self._draft
+        who = f"{asked['name']} ({self.payer})"
+        yield f"{asked['number']}: {who}, interim invoice of {asked['period_start']} – {asked['period_end']}"
+        figures = _grid("left", "right", "left")
+        for figure, (title, _) in _INTERIM.items():
+            figures.add_row(title, self._money(asked[f"{figure}_cents"]), self._formula(figure))
+        yield _indented(figures)
+        yield f"Each term:  {self._command('--figure')} NAME"
+        yield f"Each line:  {self._command('LINE')}"
+        yield self._lines_shown()
+
+    def _lines_shown(self) -> Padding:
+        shown = _grid("right", "left", "left", "right")
+        for line in self._lines.iter_rows(named=True):
+            what = line["resource_name"] or line["description"] or line["resource_id"]
+            shown.add_row(str(line["line_number"]), what[:40], line["slug"], self._money(line["amount_cents"]))
+        return _indented(shown)
+
+    def figure(self, wanted: str) -> Iterator[RenderableType]:
+        if wanted not in _INTERIM:
+            message = f"{wanted} is no figure of {self.document.number}; it has {', '.join(_INTERIM)}"
+            raise NotOnInvoice(message)
+        title, amount = _INTERIM[wanted][0], self._money(self._draft[f"{wanted}_cents"])
+        yield f"{title} of {self.document.number}: {amount} = {self._formula(wanted)}"
+        if wanted == "fees_to_date":
+            yield self._lines_shown()
+        elif wanted == "earlier":
+            yield self._earlier_shown()
+
+    def _earlier_shown(self) -> Padding:
+        """The interim invoices of the month before this one that were not given up by then."""
+        given_up = {
+            number for number, state in self.billing.books.states(self.document.as_of).items() if state in GIVEN_UP
+        }
+        given_up |= {entry.number for entry in self.billing.books.decisions() if entry.seq < self.document.seq}
+        shown = _grid("left", "left", "right")
+        for issued in self.billing.books.issued(self.month):
+            is_earlier = issued.is_interim and issued.request.payer_id == self.payer and issued.seq < self.document.seq
+            if is_earlier and issued.number not in given_up:
+                asked = int(issued.request.facts["used_credits_cents"] or 0)
+                shown.add_row(issued.number, issued.request.reference, self._money(-asked))
+        return _indented(shown)
+
+    def line(self, wanted: str) -> Iterator[RenderableType]:
+        line = self.find_line(wanted)
+        amount = self._money(line["amount_cents"])
+        yield f"Line {line['line_number']} of {self.document.number}: {amount}   line_id {line['line_id']}"
+        what = " ".join(filter(None, [line["resource_name"] or line["description"], line["resource_id"]]))
+        yield f"  {what}, {line['slug']}, of the month up to {self.document.request.period_end}"
+        yield from self._rows_shown(line)
 
 
 def worth_of_step(step: Mapping[str, Any], currency: str) -> Fraction:

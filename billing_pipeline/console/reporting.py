@@ -1,6 +1,6 @@
 """The totals of a month as people read them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import polars as pl
 
@@ -32,3 +32,23 @@ def month_totals(billing: Billing, month: Month) -> Iterator[tuple[str, ...]]:
         )
         money = (format_money(amount, str(currency)) for amount in amounts)
         yield (str(month), state, f"{rows.height:,}", *money, str(parked), f"{late:,}")
+
+
+def interim_sentences(billing: Billing, month: Month, known: Collection[str]) -> Iterator[str]:
+    """What a run of interim invoices asked for, and whom it did not ask because the bill would be wrong.
+
+    Args:
+        billing: the home.
+        month: the running month.
+        known: numbers that were there before.
+    """
+    drafts = billing.read("interim/drafts", month)
+    new = [document for document in billing.books.issued(month) if document.number not in known]
+    for document in new:
+        request = document.request
+        payable = format_money(document.document.payable_cents, str(request.facts["currency"]))
+        yield f"{document.number} asks {request.payer_id} for {payable}: {request.period_start} to {request.period_end}"
+    for payer, reason, detail in drafts.read("parked").iter_rows():
+        yield f"{payer} is asked for nothing: {reason} ({detail})"
+    if not new:
+        yield f"No period of {month} is left to ask for, or nothing is lacking."

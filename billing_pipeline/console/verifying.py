@@ -63,20 +63,23 @@ def _register_problems(billing: Billing, issued: list[Issued]) -> Iterator[str]:
             except DamagedGeneration:
                 # Named with its file where the warehouse is verified.
                 continue
-        of_month = [document for document in issued if document.request.billing_month == month.month]
+    closed = {month.month for month in billing.books.issued_months()}
+    for month in sorted(closed | {document.request.billing_month for document in issued if document.is_interim}):
+        of_month = [document for document in issued if document.request.billing_month == month]
         numbers = {
             "invoices/invoices": {document.number for document in of_month if document.is_monthly},
             "invoices/specific_invoices": {document.number for document in of_month if document.is_specific},
             "invoices/reissued_invoices": {document.number for document in of_month if document.is_reissue},
+            "interim/invoices": {document.number for document in of_month if document.is_interim},
         }
         for table, registered in numbers.items():
             try:
-                rows = billing.read(table, month.month).read()
+                rows = billing.read(table, month).read()
             except (NotPublished, DamagedGeneration) as damage:
                 is_absent = isinstance(damage, NotPublished) and not registered
-                # Issued before there were documents beside the invoices, or new issues.
-                if not (is_absent and table != "invoices/invoices"):
-                    yield f"register: {table} of {month.month} cannot be read: {damage}"
+                # Beside the invoices, in their stead, and while the month runs, there may be nothing.
+                if not (is_absent and (table != "invoices/invoices" or month not in closed)):
+                    yield f"register: {table} of {month} cannot be read: {damage}"
                 continue
             published = {row["number"]: row for row in rows.iter_rows(named=True)}
             for number in sorted(published.keys() | registered):
@@ -102,12 +105,18 @@ def _document_problems(
     for number, files in recorded.items():
         for name, sha256 in files.items():
             file = home / folders[number] / name
-            again = f"billing issue {_month_of(issued, number)} makes it again"
+            again = _made_again(issued, number)
             if not file.exists():
                 yield f"documents: {file} of {number} is missing; {again}"
             elif sha256_of_file(file) != sha256:
                 yield f"documents: {file} of {number} is not what was issued: its checksum differs; {again}"
 
 
-def _month_of(issued: list[Issued], number: str) -> str:
-    return next(str(document.request.billing_month) for document in issued if document.number == number)
+def _made_again(issued: list[Issued], number: str) -> str:
+    document = next(document for document in issued if document.number == number)
+    month = document.request.billing_month
+    return (
+        f"documents/interim_documents of {month} holds it"
+        if document.is_interim
+        else f"billing issue {month} makes it again"
+    )

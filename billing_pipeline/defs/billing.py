@@ -32,6 +32,8 @@ class Billing:
     chosen_issue_date: date | None = None
     #: Needed sources that the run goes on without.
     without_sources: frozenset[str] = frozenset()
+    #: The first day of its month that the run does not look at; None: it looks at whole months.
+    chosen_end: date | None = None
 
     @property
     def limits(self) -> EngineLimits:
@@ -39,8 +41,9 @@ class Billing:
         return EngineLimits(self.settings.workers, self.settings.memory_mb)
 
     def period(self, month: Month) -> Period:
-        """The instants of a month in the billing time zone."""
-        return month.period(self.settings.zone)
+        """The instants of a month in the billing time zone, or of the part of it that the run looks at."""
+        whole = month.period(self.settings.zone)
+        return whole.until(self.chosen_end) if self.chosen_end else whole
 
     def as_of(self, month: Month) -> datetime:
         """The instant up to which the run sees arrivals, reference rows and book entries."""

@@ -25,6 +25,7 @@ from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.corrections import CreditNotes, IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditLots, CreditStatements, Fees
+from billing_pipeline.tables.interim import InterimInvoices
 from billing_pipeline.tables.invoices import ParkedOrganisations, SpecificInvoices
 
 CREDIT_NOTES = Table(
@@ -83,7 +84,14 @@ def draft_notes(
             documents = billing.read("invoices/specific_invoices", origin).read()
             documents = documents.filter(pl.col("number").is_in(beside))
             invoices |= corrected_documents(SpecificInvoices.validate(documents, cast=True))
-        rows = read_invoices(billing, [issued for issued in of_month if issued.bills_month])
+        interim = [issued.number for issued in of_month if issued.is_interim]
+        if interim:
+            documents = billing.read("interim/invoices", origin).read().filter(pl.col("number").is_in(interim))
+            invoices |= corrected_documents(InterimInvoices.validate(documents, cast=True))
+        of_months = [issued for issued in of_month if issued.bills_month]
+        if not of_months:
+            continue
+        rows = read_invoices(billing, of_months)
         statements, lots = (
             billing.settled(table, origin).read().join(rows, on="payer_id", how="semi")
             for table in ("credits/credit_statements", "credits/credit_lots")

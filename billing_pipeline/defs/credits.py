@@ -19,6 +19,7 @@ from billing_pipeline.defs.monthly import Report, Table, total_amounts
 from billing_pipeline.defs.states import known_by, record_payments
 from billing_pipeline.defs.usage import SINGLE_CHARGES, USAGE_TABLES, enter_single_charges
 from billing_pipeline.rules.balances import (
+    REFILL,
     OpenedAccounts,
     RefillInvoices,
     basis_hash,
@@ -44,6 +45,8 @@ from billing_pipeline.rules.equations import (
     statements_keep_their_formulas,
     transfers_cancel_out,
 )
+from billing_pipeline.rules.interim import billed_by_period
+from billing_pipeline.rules.lifecycle import GIVEN_UP
 from billing_pipeline.rules.lifetimes import given_up_refills, prepaid_openings, topped_up
 from billing_pipeline.rules.parking import park_payers, without
 from billing_pipeline.rules.period import Month
@@ -112,10 +115,12 @@ def open_month(billing: Billing, month: Month, before: MonthBefore, grants_by_no
         (*invoice.sale, invoice.number, states.get(invoice.number))
         for invoice in (*standing.values(), *(invoice for invoice in everything if invoice.is_specific))
     ]
+    interim = interim_invoices(billing, month)
+    issued += interim.select(*REFILL, "number", pl.when("counts").then(pl.lit("PAID")).otherwise("state")).rows()
     return open_accounts(
         before.statements,
         before.lots,
-        before.refills,
+        Refills.validate(pl.concat([before.refills, interim.select(Refills.column_names())])),
         grants_by_now,
         _accounts_table(billing, month, "payments"),
         RefillInvoices.validate(pl.DataFrame(issued, schema=RefillInvoices.create_empty().schema, orient="row")),
@@ -125,6 +130,37 @@ def open_month(billing: Billing, month: Month, before: MonthBefore, grants_by_no
         organisations,
         billing.period(month),
     )
+
+
+def interim_invoices(billing: Billing, month: Month) -> pl.DataFrame:
+    """The interim invoices of a month as `Refills`, with `number`, `period_end`, `subtotal_cents`, `fees_cents`, the
+    `state` that the month sees and whether it `counts`: one that was not given up counts, paid or not."""
+    documents = [document for document in billing.books.issued(month) if document.is_interim]
+    seen = billing.books.states(known_by(billing, month)) if documents else {}
+    states = seen | cancelled_states(billing, month)
+    schema = Refills.create_empty().schema | {
+        "number": pl.String,
+        "period_end": pl.Date,
+        "subtotal_cents": pl.Int64,
+        "fees_cents": pl.Int64,
+        "state": pl.String,
+    }
+    rows = [
+        {
+            **document.request.facts,
+            "payer_id": document.request.payer_id,
+            "billing_month": str(month),
+            "reference": document.request.reference,
+            "refill_cents": document.request.facts["used_credits_cents"],
+            "holder_id": document.request.payer_id,
+            "number": document.number,
+            "period_end": document.request.period_end,
+            "state": states.get(document.number),
+        }
+        for document in documents
+    ]
+    issued = pl.DataFrame([{name: row[name] for name in schema} for row in rows], schema=schema)
+    return issued.with_columns(counts=~pl.col("state").is_in([*GIVEN_UP]).fill_null(value=False))
 
 
 _SCHEMAS = {
@@ -150,7 +186,7 @@ CREDIT_TABLES = (
     Table(
         "credits/credit_statements",
         "The credit statement with its letters a to i. One row per payer.",
-        deps=[*_INPUTS, "usage/file_receipts", "usage/flags"],
+        deps=[*_INPUTS, "usage/file_receipts", "usage/flags", "interim/invoices"],
         checks={
             "seconds_are_conserved": "Billed time = usable runs up to closing, none longer than the month.",
             "every_line_has_sources": "Every line leads to raw rows, and every raw file to its receipt and sha256.",
@@ -220,6 +256,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         billing.settings.provision_strategy,
         billing.settings.provision_from_month,
         period,
+        billed_by_period(current),
     )
     accounts = give_back_prepaid(accounts, credited.given_back)
     lots = without(open_lots(before.lots, entered.opened, grants, opened.takeovers, period), parked)

@@ -43,7 +43,8 @@ def cancel_invoice(billing: Billing, number: str, *, reason: str, author: str, a
 
     Args:
         billing: the home.
-        number: of a monthly invoice, or of one beside it: a service, or credits that are sold and not paid.
+        number: of a monthly invoice, or of one beside it: a service, or credits that are sold and not paid. An interim
+            invoice is cancelled until its month is issued.
         reason: why.
         author: who decides it.
         at: from when on it counts; default: the last issue of a month, or the last change of the invoice after it.
@@ -53,7 +54,7 @@ def cancel_invoice(billing: Billing, number: str, *, reason: str, author: str, a
         NotDecidable: it cannot be in its state, or nothing of it is left to credit.
     """
     issued = find_issued(billing, number)
-    if issued is not None and (issued.bills_month or issued.is_specific):
+    if issued is not None and (issued.bills_month or issued.is_beside):
         _require_something_left(billing, issued)
     return _decide(billing, DecisionKind.CANCEL, number, reason, author, at)
 
@@ -263,7 +264,7 @@ def _require_untouched(billing: Billing, issued: Issued) -> None:
 
 def sold_credits(billing: Billing, issued: Issued) -> int:
     """The prepaid credits that a document asks money for: the refill of a month's invoice, or what it sells."""
-    if issued.is_specific:
+    if issued.is_beside:
         return int(issued.request.facts["used_credits_cents"] or 0)
     if not issued.bills_month:
         return 0
@@ -308,8 +309,7 @@ def due_decisions(billing: Billing, month: Month) -> list[tuple[Decision, Issued
         (entry, numbered[entry.number])
         for entry in decided
         if entry.seq not in done
-        and entry.month < month
-        and entry.at <= billing.as_of(month)
+        and _is_carried_out(entry, numbered[entry.number], month, billing.as_of(month))
         and (issued_at is None or entry.seq < issued_at)
     ]
     again = [issued for entry, issued in due if entry.kind is DecisionKind.REISSUE]
@@ -329,6 +329,13 @@ def _ready_to_reissue(billing: Billing, month: Month, invoices: Sequence[Issued]
         for issued in invoices
         if issued.request.payer_id in taxed and states.get(issued.number) not in RECEIVED
     }
+
+
+def _is_carried_out(entry: Decision, issued: Issued, month: Month, as_of: datetime) -> bool:
+    """Whether a decision is one for a month: that to cancel an interim invoice for its own, which counts it else."""
+    if issued.is_interim and entry.kind is DecisionKind.CANCEL:
+        return entry.month == month
+    return entry.month < month and entry.at <= as_of
 
 
 def cancelled_states(billing: Billing, month: Month) -> dict[str, State]:

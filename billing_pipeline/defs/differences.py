@@ -15,7 +15,7 @@ from billing_pipeline.defs.billing import Billing, partition
 from billing_pipeline.defs.corrections import DIFFERENCES, NotCorrectable, approved_rows, with_later_columns
 from billing_pipeline.defs.credits import problems_of
 from billing_pipeline.defs.decisions import cancelled_differences
-from billing_pipeline.defs.monthly import Report, Table, materialise_aside, monthly_assets, total_amounts
+from billing_pipeline.defs.monthly import Report, Table, assets_of, materialise_aside, monthly_assets, total_amounts
 from billing_pipeline.defs.releases import is_held_back
 from billing_pipeline.rules.balances import current_organisations
 from billing_pipeline.rules.corrections import compare_lines
@@ -84,15 +84,8 @@ def differences(context: dg.AssetExecutionContext, billing: Billing, month: Mont
 def _rate_again(billing: Billing, month: Month) -> Billing:
     """The home as a second rating of the month, up to its charges, leaves it."""
     aside = billing.aside(month)
-    stages = [asset for module in (accounts, usage, rating) for asset in _assets_of(module)]
-    materialise_aside(aside, month, stages)
+    materialise_aside(aside, month, assets_of(accounts, usage, rating))
     return aside
-
-
-def _assets_of(module: object) -> list[dg.AssetsDefinition]:
-    """The assets that a module defines, also in lists."""
-    members = [member for value in vars(module).values() for member in (value if isinstance(value, list) else [value])]
-    return [member for member in members if isinstance(member, dg.AssetsDefinition)]
 
 
 def _held_back(billing: Billing, aside: Billing, month: Month) -> dy.DataFrame[ParkedOrganisations]:

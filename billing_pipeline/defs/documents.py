@@ -12,8 +12,9 @@ import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.corrections import with_later_columns
+from billing_pipeline.defs.decisions import named_in_movements
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
-from billing_pipeline.defs.partitions import month_and_organisation
+from billing_pipeline.defs.partitions import month_and_organisation, running_month
 from billing_pipeline.defs.reissues import REISSUED_INVOICES
 from billing_pipeline.defs.specific import SPECIFIC_DRAFTS, SPECIFIC_INVOICES, SPECIFIC_LINES
 from billing_pipeline.documents.formatting import format_money
@@ -23,13 +24,16 @@ from billing_pipeline.documents.view import (
     DocumentFailure,
     InvoiceView,
     build_credit_note_views,
+    build_interim_views,
     build_specific_views,
     build_views,
 )
 from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.refunds import find_sales
 from billing_pipeline.tables.corrections import CreditNoteLines, IssuedCreditNotes
 from billing_pipeline.tables.credits import CreditLots, CreditStatements
+from billing_pipeline.tables.interim import InterimInvoices, InterimLines
 from billing_pipeline.tables.invoices import (
     Drafts,
     InvoiceLines,
@@ -84,7 +88,7 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
     with billing.warehouse.publishing(
         "documents/month_documents", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
     ) as publication:
-        for outcome in render_all(_views(billing, read, invoices), billing.settings.workers):
+        for outcome in render_all(_views(billing, month, read, invoices), billing.settings.workers):
             if isinstance(outcome, DocumentFailure):
                 failures.append(outcome)
                 context.log.error("no document for %s: %s", outcome.payer_id, outcome.detail)
@@ -177,6 +181,47 @@ def invoice_documents(context: dg.AssetExecutionContext, billing: dg.ResourcePar
     for name, content in files.items():
         _replace(folder / name, content)
     return dg.MaterializeResult(metadata=_document_metadata(folder, invoice.row(0, named=True)))
+
+
+@monthly_assets(
+    Table(
+        "documents/interim_documents",
+        "The documents of the month's interim invoices. One row per document.",
+        deps=["interim/lines", "interim/invoices"],
+        months=running_month,
+    ),
+    kind="weasyprint",
+)
+def interim_documents(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Make the documents of interim invoices that have none yet, and link all under their numbers.
+
+    Raises:
+        RuntimeError: one could not be made.
+    """
+    del context
+    key = "documents/interim_documents"
+    read = {table: billing.read(table, month) for table in ("interim/lines", "interim/invoices")}
+    issued = InterimInvoices.validate(read["interim/invoices"].read(), cast=True).sort("number")
+    older = billing.warehouse.current(key, partition(month))
+    made = older.read() if older else issued.select("number").clear()
+    lacking = issued.join(made, on="number", how="anti")
+    lines = InterimLines.validate(read["interim/lines"].read(), cast=True)
+    views = build_interim_views(lacking, lines, billing.settings.invoicing_seller)
+    with billing.warehouse.publishing(
+        key, partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
+    ) as publication:
+        for name in (f"{number}.{kind}" for number in made["number"] for kind in _FORMATS):
+            os.link(older.file(name), publication.path(name))
+        for number, outcome in zip(lacking["number"], render_all(views, billing.settings.workers), strict=True):
+            if isinstance(outcome, DocumentFailure):
+                message = f"no document for {number}: {outcome.detail}"
+                raise RuntimeError(message)
+            _write(publication, number, outcome)
+        publication.write("rows", issued.select("number", "payer_id", "payable_cents", "currency"))
+    folder = billing.settings.home.resolve() / "documents" / billing.settings.series
+    places = [_Place(number, folder / number, number) for number in issued["number"]]
+    _link_places(billing, publication.generation, places)
+    return {key: Report({"dagster/row_count": issued.height})}
 
 
 def _write(publication: Publication, stem: str, document: RenderedInvoice) -> None:
@@ -313,14 +358,14 @@ def _render_one(
     if invoice.is_empty():
         message = f"{payer} has no invoice in {month}; billing status {month} says who is parked or owes nothing"
         raise NoSuchInvoice(message)
-    outcome = next(render_all(_views(billing, read, invoice), 1))
+    outcome = next(render_all(_views(billing, month, read, invoice), 1))
     if isinstance(outcome, DocumentFailure):
         raise RuntimeError(outcome.detail)
     return invoice, outcome
 
 
 def _views(
-    billing: Billing, read: Mapping[str, Generation], invoices: pl.DataFrame
+    billing: Billing, month: Month, read: Mapping[str, Generation], invoices: pl.DataFrame
 ) -> Iterator[InvoiceView | DocumentFailure]:
     """The view models of these invoices."""
     payers = invoices.select("payer_id")
@@ -337,7 +382,28 @@ def _views(
     seller, zone = billing.settings.invoicing_seller, billing.settings.zone
     steps = pl.scan_parquet(read["invoices/explanations"].file("rows.parquet"), hive_partitioning=False)
     agreed = steps.filter(pl.col("what").cast(pl.String) == "agreement").select("payer_id", "text").collect()
-    return build_views(invoices, *frames, seller, zone, unusable=unusable, agreements=dict(agreed.iter_rows()))
+    return build_views(
+        invoices,
+        *frames,
+        seller,
+        zone,
+        unusable=unusable,
+        agreements=dict(agreed.iter_rows()),
+        interim=_counted_interim(billing, month),
+    )
+
+
+def _counted_interim(billing: Billing, month: Month) -> dict[str, list[tuple[str, int]]]:
+    """Numbers and cents of the interim invoices that the month's statements count, by payer."""
+    issued = [document for document in billing.books.issued(month) if document.is_interim]
+    if not issued:
+        return {}
+    movements = billing.settled("credits/credit_movements", month).read()
+    named = named_in_movements(issued, refill="settled", top_up="topped_up")
+    counted: dict[str, list[tuple[str, int]]] = {}
+    for number, payer, cents in find_sales(movements, named).sort("number").iter_rows():
+        counted.setdefault(payer, []).append((number, cents))
+    return counted
 
 
 def _name(invoice: Mapping[str, object]) -> str:

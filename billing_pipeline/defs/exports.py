@@ -55,6 +55,7 @@ JOURNAL = "exports/journal"
 _CREDIT_NOTES = "invoices/credit_notes"
 _REISSUED = "invoices/reissued_invoices"
 _SPECIFIC = "invoices/specific_invoices"
+_INTERIM = "interim/invoices"
 
 _SETTLED = (
     "credits/credit_statements",
@@ -78,6 +79,7 @@ _SETTLED = (
             _SPECIFIC,
             _CREDIT_NOTES,
             _REISSUED,
+            _INTERIM,
         ],
         checks={
             "entries_are_balanced": "Debits = credits, entry by entry and in all.",
@@ -217,7 +219,7 @@ def _numbers_beside(billing: Billing) -> list[str]:
     return [
         document.number
         for document in issued
-        if document.is_specific or (document.bills_month and document.number not in by_month)
+        if document.is_beside or (document.bills_month and document.number not in by_month)
     ]
 
 
@@ -233,7 +235,7 @@ class _MonthIssued:
     def read_from(cls, billing: Billing, month: Month) -> "_MonthIssued":
         tables = {table: billing.settled(table, month) for table in _SETTLED}
         tables["invoices/invoices"] = billing.read("invoices/invoices", month)
-        for table in (_SPECIFIC, _CREDIT_NOTES, _REISSUED):
+        for table in (_SPECIFIC, _INTERIM, _CREDIT_NOTES, _REISSUED):
             published = billing.warehouse.current(table, partition(month))
             if published is not None:
                 tables[table] = published
@@ -251,7 +253,8 @@ class _MonthIssued:
         return cls(month, tables, accounts)
 
     def organisations(self) -> dy.DataFrame[Organisations]:
-        return Organisations.validate(self.accounts["accounts/organisations"].read(), cast=True)
+        rows = with_later_columns(self.accounts["accounts/organisations"].read(), Organisations)
+        return Organisations.validate(rows, cast=True)
 
     def payments(self) -> dy.DataFrame[Payments]:
         return Payments.validate(self.accounts["accounts/payments"].read(), cast=True)
@@ -262,20 +265,21 @@ class _MonthIssued:
         letters = statements.select("payer_id", "free_used_cents", "prepaid_used_cents", "refill_cents")
         invoices = self.tables["invoices/invoices"].read().join(letters, on="payer_id", how="left")
         rows = [invoices.with_columns(holder_id="payer_id", refers_to=pl.lit(None, pl.String))]
-        if _SPECIFIC in self.tables:
-            # An invoice to the accounts, whatever it sells: credits are what the advances are raised by.
-            rows.append(
-                self.tables[_SPECIFIC]
-                .read()
-                .with_columns(
-                    kind=pl.lit("invoice"),
-                    holder_id="payer_id",
-                    refers_to=pl.lit(None, pl.String),
-                    free_used_cents=pl.lit(0, pl.Int64),
-                    prepaid_used_cents=pl.lit(0, pl.Int64),
-                    refill_cents="used_credits_cents",
-                )
+        # An invoice to the accounts, whatever it sells: credits are what the advances are raised by.
+        rows += [
+            self.tables[table]
+            .read()
+            .with_columns(
+                kind=pl.lit("invoice"),
+                holder_id="payer_id",
+                refers_to=pl.lit(None, pl.String),
+                free_used_cents=pl.lit(0, pl.Int64),
+                prepaid_used_cents=pl.lit(0, pl.Int64),
+                refill_cents="used_credits_cents",
             )
+            for table in (_SPECIFIC, _INTERIM)
+            if table in self.tables
+        ]
         if _REISSUED in self.tables:
             again = self.tables[_REISSUED].read()
             billed_month = pl.col("period_start").dt.strftime("%Y-%m")
@@ -347,10 +351,12 @@ def _written_off(billing: Billing, issued: "_MonthIssued") -> dy.DataFrame[Writt
             continue
         refill, holder = sold_credits(billing, document), document.request.payer_id
         if refill:
-            found = _given_up_by(billing, document, issued.month)
-            if found is None:
+            gave_up = _holder_of(billing, document, issued.month, "given_up", "top_up_given_up")
+            # What its month counted paid for usage: it is lost, as fees are.
+            counted = document.is_interim and _holder_of(billing, document, issued.month, "settled", "topped_up")
+            if not (gave_up or counted):
                 continue
-            holder = found
+            refill, holder = (refill, gave_up) if gave_up else (0, holder)
         rows.append(
             {
                 "number": document.number,
@@ -363,10 +369,13 @@ def _written_off(billing: Billing, issued: "_MonthIssued") -> dy.DataFrame[Writt
     return WrittenOff.validate(pl.DataFrame(rows, schema=WrittenOff.create_empty().schema))
 
 
-def _given_up_by(billing: Billing, document: Issued, until: Month) -> str | None:
-    """Whose account gave up the credits that a document asks money for, up to a month; None as long as none did."""
-    named = named_in_movements([document], refill="given_up", top_up="top_up_given_up")
-    month = document.request.billing_month.next
+def _holder_of(billing: Billing, document: Issued, until: Month, refill: str, top_up: str) -> str | None:
+    """In whose account the credits that a document sold have a movement, up to a month; None as long as none has.
+
+    Those of an interim invoice have one in its own month, all others in a later one.
+    """
+    named = named_in_movements([document], refill=refill, top_up=top_up)
+    month = document.request.billing_month if document.is_interim else document.request.billing_month.next
     while not until < month:
         moved = billing.settled("credits/credit_movements", month).read()
         billed = without(moved, billing.settled("invoices/parked_organisations", month).read())

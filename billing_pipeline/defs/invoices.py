@@ -8,7 +8,7 @@ import polars as pl
 
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, inputs_of, partition
 from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes, read_notes
-from billing_pipeline.defs.credits import CREDIT_TABLES, open_month, read_month_before, settle
+from billing_pipeline.defs.credits import CREDIT_TABLES, interim_invoices, open_month, read_month_before, settle
 from billing_pipeline.defs.decisions import cancel_documents, due_decisions
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
 from billing_pipeline.defs.numbering import publish_numbered, request_issue
@@ -56,7 +56,6 @@ from billing_pipeline.tables.invoices import (
     Invoices,
     ParkedOrganisations,
     ReissuedInvoices,
-    SpecificDrafts,
     SpecificInvoices,
 )
 from billing_pipeline.tables.rating import Charges
@@ -269,9 +268,16 @@ def _extend_lifetimes(
         find_takeovers(first_organisations(organisations)),
         month,
         CreditNotes.validate(without(read_notes(billing, month), drafted.parked, "holder_id")),
-        SpecificDrafts.validate(without(beside, drafted.parked)),
+        without(_asked_beside(billing, month, statements, beside), drafted.parked),
         refills,
     )
+
+
+def _asked_beside(billing: Billing, month: Month, statements: pl.DataFrame, beside: pl.DataFrame) -> pl.DataFrame:
+    """What payers are asked for beside their invoices: by documents beside them, and while the month ran."""
+    interim = interim_invoices(billing, month).join(statements, on="payer_id", how="semi")
+    columns = ("payer_id", "subtotal_cents", "fees_cents")
+    return pl.concat([beside.select(columns), interim.select(columns)])
 
 
 def _with_statement(
@@ -410,7 +416,7 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame, besid
     if changed.height:
         message = (
             f"{changed.height} drafts of {month}, e.g. of {changed['payer_id'][0]}, were settled on a state of "
-            f"{month.previous} that has changed since; run: billing close {month}"
+            f"{month.previous}, or on interim invoices, that changed since; run: billing close {month}"
         )
         raise DraftOutdated(message)
     organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from billing_pipeline.defs.invoices import ISSUED
-from billing_pipeline.defs.partitions import billing_month
+from billing_pipeline.defs.partitions import billing_month, running_month
 
 _SETTLED = dg.AssetSelection.groups("accounts", "usage", "rating", "credits")
 _ISSUED = dg.AssetSelection.assets(*ISSUED)
@@ -40,5 +40,13 @@ correct_month = dg.define_asset_job(
     dg.AssetSelection.assets(["corrections", "differences"]),
     description="Rates an issued month again, beside the one that was billed, and says what differs; books nothing.",
     partitions_def=billing_month,
+    executor_def=dg.in_process_executor,
+)
+
+bill_periods = dg.define_asset_job(
+    "bill_periods",
+    dg.AssetSelection.groups("interim") | dg.AssetSelection.assets(["documents", "interim_documents"]),
+    description="Interim invoices of payers that are invoiced by the day or week, while the month runs.",
+    partitions_def=running_month,
     executor_def=dg.in_process_executor,
 )

@@ -50,6 +50,8 @@ class Table:
     checks: Mapping[str, str] = field(default_factory=dict)
     #: What somebody should look at without anything having to wait: name and sentence.
     warnings: Mapping[str, str] = field(default_factory=dict)
+    #: The months that it can be made for.
+    months: dg.PartitionsDefinition = billing_month
 
     @property
     def path(self) -> list[str]:
@@ -64,7 +66,7 @@ class Table:
             description=self.description,
             group_name=self.path[0],
             kinds={kind},
-            partitions_def=billing_month,
+            partitions_def=self.months,
         )
 
     def check_specs(self) -> list[dg.AssetCheckSpec]:
@@ -143,6 +145,13 @@ def _check_results(table: Table, reports: Mapping[str, Report]) -> Iterator[dg.A
 def _severity(equations: Iterable[Equation]) -> dg.AssetCheckSeverity:
     holds = all(equation.holds for equation in equations)
     return dg.AssetCheckSeverity.WARN if holds else dg.AssetCheckSeverity.ERROR
+
+
+def assets_of(*modules: object) -> list[dg.AssetsDefinition]:
+    """The assets that modules define, also in lists."""
+    values = [value for module in modules for value in vars(module).values()]
+    members = [member for value in values for member in (value if isinstance(value, list) else [value])]
+    return [member for member in members if isinstance(member, dg.AssetsDefinition)]
 
 
 def materialise_aside(

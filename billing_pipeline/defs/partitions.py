@@ -11,6 +11,11 @@ billing_month = dg.MonthlyPartitionsDefinition(
     start_date=_settings.partitions_start, fmt="%Y-%m", timezone=_settings.billing_timezone
 )
 
+#: The same with the running month, which interim invoices are made of.
+running_month = dg.MonthlyPartitionsDefinition(
+    start_date=_settings.partitions_start, fmt="%Y-%m", timezone=_settings.billing_timezone, end_offset=1
+)
+
 #: Keys are added when `accounts/organisations` publishes.
 organisation = dg.DynamicPartitionsDefinition(name="organisation")
 

@@ -125,7 +125,9 @@ def _scratch(
     billing: Billing, month: Month, issued: IssuedMonth, recorded: Mapping[str, Generation], scratch: Path
 ) -> tuple[Billing, Billing]:
     """The scratch home as the month saw its own when it was closed, and when it was issued."""
-    documents = [document for document in billing.books.issued(month) if document.seq < issued.seq]
+    # Interim invoices were there before: the month counts them as it counts payments.
+    own = [document for document in billing.books.issued(month) if not document.is_interim]
+    documents = [document for document in own if document.seq < issued.seq]
     before_numbers = min([issued.seq, *(document.seq for document in documents)]) - 1
     read = {
         generation_id
@@ -139,7 +141,9 @@ def _scratch(
     at_close = replace(
         billing,
         settings=settings,
-        warehouse=billing.warehouse.branch(scratch / "warehouse", older, chosen),
+        warehouse=billing.warehouse.branch(
+            scratch / "warehouse", older, chosen, {"interim/invoices": partition(month)}
+        ),
         books=billing.books.copy_until(
             _seen_by_close(billing, month, read, before_numbers), scratch / "books-at-close.sqlite"
         ),

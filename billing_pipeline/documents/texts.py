@@ -82,6 +82,15 @@ TEXTS: Final[Mapping[str, str]] = {
     "ordered": "What was ordered",
     "sold_credits": "Prepaid credits",
     "sold_credits_note": "Added to your balance once this invoice is paid",
+    # Interim invoice
+    "interim_invoice": "Interim invoice",
+    "fees_to_date": "Fees of the month to date",
+    "less_free_used": "Free credits",
+    "less_prepaid_used": "Prepaid credits",
+    "less_earlier": "Earlier interim invoices of the month",
+    "less_pending": "Billed credits pending payment",
+    "interim_counted": "b, prepaid credits: {amount} of them were asked for by the interim invoices {numbers}.",
+    "interim_note": "Prepaid for the month: its invoice settles all fees and asks for the rest",
     # Totals
     "totals": "Totals",
     "fees": "Fees for the period",
@@ -143,6 +152,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "estimate_mean_of_three": "f, the estimate: the mean of the fees that recurred lately, {parts}: {estimate}.",
     "estimate_committed": "f, the estimate: what you committed yourself to spend, {estimate}.",
     "estimate_final": "f and h: this is a final statement, so nothing is estimated or refilled.",
+    "estimate_interim": "f, the estimate: none, as the next period is invoiced while it runs.",
     "one_off": "One-off charges of {one_off} are not expected again.",
     "corrections": "Corrections of older months, {corrections}, are not expected again.",
     "handed_over": "{name} pays from the next period on. What is left of your credits, {amount}, moves there.",

@@ -264,6 +264,7 @@ def build_views(
     zone: ZoneInfo,
     unusable: pl.DataFrame | None = None,
     agreements: Mapping[str, str] | None = None,
+    interim: Mapping[str, Sequence[tuple[str, int]]] | None = None,
 ) -> Iterator[InvoiceView | DocumentFailure]:
     """The invoices of a month as text, in the order of `payer_id`; a payer that cannot be printed is a failure.
 
@@ -277,6 +278,7 @@ def build_views(
         unusable: time not billed, one row per part of a run: `payer_id`, `owner_id`, `resource_id`, `resource_name`,
             `slug`, `zone`, `instance_id`, `started_at`, `stopped_at`, `reason`.
         agreements: payer -> who agreed to its custom refill, and why.
+        interim: payer -> numbers and cents of the interim invoices that its statement counts.
     """
     lines_of = _rows_by_payer(lines, "line_number")
     statement_of = _rows_by_payer(statements)
@@ -289,7 +291,8 @@ def build_views(
         payer_id = draft["payer_id"]
         try:
             rows = (lines_of(payer_id), statement_of(payer_id), lots_of(payer_id), unusable_of(payer_id))
-            yield _build_view(draft, *rows, seller, zone, (agreements or {}).get(payer_id))
+            agreed, counted = (agreements or {}).get(payer_id), (interim or {}).get(payer_id, ())
+            yield _build_view(draft, *rows, seller, zone, agreed, counted)
         except UnprintableInvoice as error:
             yield DocumentFailure(payer_id, str(error))
 
@@ -322,6 +325,7 @@ def _build_view(
     seller: Seller,
     zone: ZoneInfo,
     agreement: str | None,
+    interim: Sequence[tuple[str, int]],
 ) -> InvoiceView:
     _require_consistency(draft, lines, statements)
     statement = statements[0]
@@ -352,7 +356,11 @@ def _build_view(
         legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         steps=_steps(statement, money),
         statement=_statement(statement, money),
-        explanations=_present(*_explanations(draft, statement, lines, money), _agreed(statement, agreement, money)),
+        explanations=_present(
+            _counted_interim(interim, money),
+            *_explanations(draft, statement, lines, money),
+            _agreed(statement, agreement, money),
+        ),
         coupons=tuple(_coupon(lot, draft["period_end"], zone, money) for lot in lots),
         coupon_total=_coupon_total(lots, money) if len(lots) > 1 else None,
         organisations=_organisations(draft, usage, discounts, money),
@@ -362,6 +370,14 @@ def _build_view(
         details_total=FactView(TEXTS["fees_before_discount" if discounts else "total_fees"], money(_total(usage))),
         annex=_annex(draft, unusable, zone) if unusable else None,
     )
+
+
+def _counted_interim(interim: Sequence[tuple[str, int]], money: _Money) -> str:
+    """Which interim invoices are among the prepaid credits, and what they asked for."""
+    if not interim:
+        return ""
+    numbers = ", ".join(number for number, _ in interim)
+    return TEXTS["interim_counted"].format(amount=money(sum(cents for _, cents in interim)), numbers=numbers)
 
 
 def _agreed(statement: _Row, agreement: str | None, money: _Money) -> str:
@@ -437,6 +453,73 @@ def _build_specific(document: _Row, line: _Row, seller: Seller) -> InvoiceView:
         details_note="",
         details_total=FactView(label, money(line["amount_cents"])),
         is_single_page=True,
+    )
+
+
+def build_interim_views(
+    documents: pl.DataFrame, lines: pl.DataFrame, seller: Seller
+) -> Iterator[InvoiceView | DocumentFailure]:
+    """Interim invoices as text, in the order of their numbers.
+
+    Args:
+        documents: `tables.interim.InterimInvoices`.
+        lines: `tables.interim.InterimLines`.
+        seller: whose invoices these are.
+    """
+    own_lines: dict[tuple[str, str], list[_Row]] = {}
+    for line in _cut_texts(lines.sort("line_number")).iter_rows(named=True):
+        own_lines.setdefault((line["payer_id"], line["reference"]), []).append(line)
+    for document in _cut_texts(documents).sort("number").iter_rows(named=True):
+        said = own_lines.get((document["payer_id"], document["reference"]), [])
+        if _total(said) != document["fees_to_date_cents"]:
+            yield DocumentFailure(
+                document["payer_id"], f"the lines of {document['number']} do not add up to its fees to date"
+            )
+        else:
+            yield _build_interim(document, said, seller)
+
+
+def _build_interim(document: _Row, lines: Sequence[_Row], seller: Seller) -> InvoiceView:
+    money = partial(formatting.format_money, currency=document["currency"])
+    number, heading = document["number"], TEXTS["interim_invoice"]
+    period = formatting.format_period(document["period_start"], document["period_end"])
+    to_date = formatting.format_period(document["period_start"].replace(day=1), document["period_end"])
+    usage = [line for line in lines if line["basis"] != "discount"]
+    title = f"{heading} {number}"
+    less = ("free_used", "prepaid_used", "earlier", "pending")
+    totals = (
+        *_fee_totals(lines, to_date, money),
+        TotalView(TEXTS["fees_to_date"], "", money(document["fees_to_date_cents"]), is_total=True),
+        *(
+            TotalView(TEXTS[f"less_{name}"], "", money(document[f"{name}_cents"]), is_total=False)
+            for name in less
+            if document[f"{name}_cents"]
+        ),
+        *_subtotal_and_vat(document, TEXTS["interim_note"], money),
+    )
+    return InvoiceView(
+        payer_id=document["payer_id"],
+        is_draft=False,
+        number=number,
+        title=title,
+        heading=heading,
+        running_title=f"{title} · {period}",
+        issued_on=_day(document["issued_on"]),
+        seller=_seller(seller),
+        seller_initial=seller.name[:1].upper(),
+        buyer=_buyer(document),
+        facts=_facts(document, period),
+        amount_label=TEXTS["amount_to_pay"],
+        panel=_panel(document, seller, money),
+        totals=totals,
+        terms=_terms(document, seller),
+        legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
+        details=_details(document, usage, money),
+        details_title=TEXTS["usage_details"],
+        details_note=TEXTS["usage_details_note"],
+        details_total=FactView(
+            TEXTS["fees_before_discount" if len(usage) < len(lines) else "fees_to_date"], money(_total(usage))
+        ),
     )
 
 
@@ -620,9 +703,19 @@ def _panel(draft: _Row, seller: Seller, money: _Money) -> PanelView:
 
 
 def _totals(draft: _Row, statement: _Row, lines: Sequence[_Row], period: str, money: _Money) -> tuple[TotalView, ...]:
+    credits_label = TEXTS["credits_to_add"] if draft["used_credits_cents"] > 0 else TEXTS["used_credits"]
+    return (
+        *_fee_totals(lines, period, money),
+        TotalView(TEXTS["total_fees"], "", money(draft["fees_cents"]), is_total=True),
+        TotalView(credits_label, TEXTS["credits_note"], money(draft["used_credits_cents"]), is_total=False),
+        *_subtotal_and_vat(draft, _over_consumption(statement, money), money),
+    )
+
+
+def _fee_totals(lines: Sequence[_Row], period: str, money: _Money) -> tuple[TotalView, ...]:
+    """What was used, and what discounts and least amounts make of it."""
     rules = [line for line in lines if line["basis"] in _RULES]
     usage_cents = _total(lines) - _total(rules)
-    credits_label = TEXTS["credits_to_add"] if draft["used_credits_cents"] > 0 else TEXTS["used_credits"]
     return (
         TotalView(TEXTS["fees"], TEXTS["fees_note"].format(period=period), money(usage_cents), is_total=False),
         *(
@@ -634,9 +727,6 @@ def _totals(draft: _Row, statement: _Row, lines: Sequence[_Row], period: str, mo
             )
             for line in rules
         ),
-        TotalView(TEXTS["total_fees"], "", money(draft["fees_cents"]), is_total=True),
-        TotalView(credits_label, TEXTS["credits_note"], money(draft["used_credits_cents"]), is_total=False),
-        *_subtotal_and_vat(draft, _over_consumption(statement, money), money),
     )
 
 
@@ -684,7 +774,7 @@ def _explanations(draft: _Row, statement: _Row, lines: Sequence[_Row], money: _M
         used = money(fees_cents - uncovered_cents)
         yield TEXTS["regularisation"].format(fees=money(fees_cents), used=used, amount=money(uncovered_cents))
     basis, recurring_cents = str(statement["estimate_basis"]), statement["recurring_cents"]
-    if fees_cents or statement["forecast_cents"] or basis == "final":
+    if fees_cents or statement["forecast_cents"] or basis in ("final", "interim"):
         lately = (recurring_cents, statement["recurring_1_before_cents"], statement["recurring_2_before_cents"])
         sentence = TEXTS[f"estimate_{basis}"].format(
             recurring=money(recurring_cents),

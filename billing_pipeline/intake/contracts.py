@@ -261,7 +261,7 @@ REFERENCE_FEEDS: tuple[Feed, ...] = (
         ),
         natural_key=("owner_id", "valid_from"),
         checks=(
-            ("kind_unknown", "kind not in ('business', 'consumer')"),
+            ("kind_unknown", "kind not in ('business', 'consumer') or billing_period not in ('day', 'week', 'month')"),
             ("country_syntax", "not regexp_full_match(country, '[A-Z]{2}')"),
             ("currency_syntax", "not regexp_full_match(currency, '[A-Z]{3}')"),
             ("rate_range", "discount_rate::decimal(38, 20) not between 0 and 1 or price_factor::decimal(38, 20) < 0"),

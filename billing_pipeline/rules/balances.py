@@ -30,7 +30,7 @@ from billing_pipeline.tables.credits import (
 from billing_pipeline.tables.invoices import Drafts, ParkedOrganisations, SpecificDrafts
 
 #: What a refill or top-up is known by.
-_REFILL = ("payer_id", "billing_month", "reference")
+REFILL = ("payer_id", "billing_month", "reference")
 _IS_TOP_UP = pl.col("reference") != ""
 
 
@@ -212,7 +212,7 @@ def open_accounts(
     known, problems = _known_payers(held, organisations, period)
     refills_of_known = refills.join(known, left_on="holder_id", right_on="payer_id", how="semi")
     ended = _ended(refills_of_known, payments, refill_invoices, may_pay(organisations, refills))
-    pending = refills.join(ended, on=_REFILL, how="anti")
+    pending = refills.join(ended, on=REFILL, how="anti")
     moved = takeovers.join(known, left_on="successor_id", right_on="payer_id", how="semi")
     arrivals = pl.concat(
         [
@@ -240,7 +240,7 @@ def open_accounts(
     )
     return OpenedAccounts(
         CreditAccounts.validate(accounts.select(CreditAccounts.column_names()).sort("payer_id"), cast=True),
-        Refills.validate(pending.select(Refills.column_names()).sort(_REFILL)),
+        Refills.validate(pending.select(Refills.column_names()).sort(REFILL)),
         CreditMovements.validate(arrivals.sort("payer_id", "kind", "grant_id"), cast=True),
         takeovers,
         problems,
@@ -270,7 +270,7 @@ def carry_refills(
         sold.with_columns(holder_id="payer_id", refill_cents="used_credits_cents"),
     )
     refills = pl.concat([pending, *(rows.select(Refills.column_names()) for rows in new)])
-    return Refills.validate(refills.sort(_REFILL))
+    return Refills.validate(refills.sort(REFILL))
 
 
 def basis_hash(
@@ -429,7 +429,7 @@ def _ended(
 
     A draft of a top-up is never paid: payments name it by its number alone.
     """
-    key = list(_REFILL)
+    key = list(REFILL)
     invoices = refills.select(key).join(refill_invoices, on=key, how="left")
     sign = pl.col("outcome").cast(pl.String).replace_strict({"succeeded": 1, "refunded": -1}, default=0)
     monthly = invoices.filter(~_IS_TOP_UP).select("number", "payer_id", "billing_month")

@@ -30,6 +30,7 @@ from billing_pipeline.rules.refunds import Sale, find_unspent, less_refunded
 from billing_pipeline.rules.rounding import round_half_away
 from billing_pipeline.tables.corrections import CreditNoteLines, CreditNotes, Differences, GivenBack
 from billing_pipeline.tables.credits import CreditAccounts, CreditLots, CreditMovements, CreditStatements, OpenLots
+from billing_pipeline.tables.interim import InterimInvoices
 from billing_pipeline.tables.invoices import InvoiceLines, Invoices, SpecificInvoices
 
 #: What is given back beside free lots, whose ids hold no blank.
@@ -100,7 +101,9 @@ def corrected_invoices(
     }
 
 
-def corrected_documents(documents: dy.DataFrame[SpecificInvoices]) -> dict[str, CorrectedInvoice]:
+def corrected_documents(
+    documents: dy.DataFrame[SpecificInvoices] | dy.DataFrame[InterimInvoices],
+) -> dict[str, CorrectedInvoice]:
     """Invoices beside the monthly ones by number: no credits paid them, and what they sell is their refill."""
     return {
         row["number"]: CorrectedInvoice(

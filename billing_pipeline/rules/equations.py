@@ -14,6 +14,7 @@ from billing_pipeline.rules.evidence import identify_file
 from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.credits import Adjustments, CreditLots, CreditMovements, CreditStatements
 from billing_pipeline.tables.explanations import Explanations, Lifetimes
+from billing_pipeline.tables.interim import InterimDrafts, InterimLines
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices, ParkedOrganisations, SpecificDrafts
 from billing_pipeline.tables.journal import HeldBalances, Journal, PostedDocuments
 from billing_pipeline.tables.rating import Charges, ChargeSources
@@ -348,6 +349,16 @@ def lines_make_invoices(lines: dy.DataFrame[InvoiceLines], drafts: dy.DataFrame[
     compared = drafts.select("payer_id", "fees_cents").join(sums, on="payer_id", how="full", coalesce=True)
     return _equal_for_each(
         "lines_make_invoices", "printed lines add up to the fees", compared, "line_cents", "fees_cents"
+    )
+
+
+def lines_make_interims(lines: dy.DataFrame[InterimLines], drafts: dy.DataFrame[InterimDrafts]) -> Equation:
+    """Σ lines of the month to date = fees to date, summed over the interim invoices of each payer."""
+    sums = _sum(lines, line_cents="amount_cents")
+    asked = _sum(drafts, fees_to_date_cents="fees_to_date_cents")
+    compared = asked.join(sums, on="payer_id", how="full", coalesce=True)
+    return _equal_for_each(
+        "lines_make_interims", "lines add up to the fees to date", compared, "line_cents", "fees_to_date_cents"
     )
 
 

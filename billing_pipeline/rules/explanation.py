@@ -636,7 +636,9 @@ def _prepaid_before(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
         "prepaid_before",
         "top_up_paid",
         amount=pl.col("amount_cents"),
-        text=pl.format("top-up {}", "grant_id"),
+        text=pl.when(pl.col("grant_id").str.contains("/", literal=True))
+        .then(pl.format("top-up {}", "grant_id"))
+        .otherwise(pl.format("interim invoice of {}", "grant_id")),
     )
     yield _steps(
         arrivals.filter(kind == "opening").join(prepaid, on="grant_id", how="semi"),
@@ -677,7 +679,7 @@ def _forecast(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
     stated = {name: month.statements.filter(basis == name) for name in ESTIMATE_BASES}
     recurring = 0 - pl.col("recurring_cents")
     text = pl.lit("minus the recurring part of F")
-    for name in ("same_as_last_month", "final"):
+    for name in ("same_as_last_month", "final", "interim"):
         yield _steps(stated[name], "forecast", "recurring", amount=recurring, text=text)
     nothing = pl.when(pl.col("successor_id").is_null()).then(pl.lit("closed: nothing is estimated"))
     yield _steps(
@@ -686,6 +688,14 @@ def _forecast(month: MonthOfFigures) -> Iterator[pl.DataFrame]:
         "closed",
         amount=pl.col("recurring_cents"),
         text=nothing.otherwise(pl.format("{} pays from now on", "successor_id")),
+    )
+
+    yield _steps(
+        stated["interim"],
+        "forecast",
+        "closed",
+        amount=pl.col("recurring_cents"),
+        text=pl.lit("invoiced by the day or week while the month runs"),
     )
 
     def term(rows: pl.DataFrame, column: str, times: int, per: pl.Expr, text: str, rank: int = 0) -> pl.DataFrame:

@@ -51,8 +51,11 @@ OPEN = frozenset({State.PENDING, State.PROCESSING, State.PAYMENTHELD})
 #: Paid, be it given back since: nothing is asked for any more.
 RECEIVED = frozenset({State.PAID, State.REFUNDED})
 
-#: Kinds of documents; `credits` sells prepaid credits outside the monthly cycle.
-INVOICE, CREDITS, CREDIT_NOTE = "invoice", "credits", "credit_note"
+#: Asked for no more, or given back: what such an invoice sold never counts.
+GIVEN_UP = frozenset({State.WONTPAY, State.CANCELED, State.REFUNDED})
+
+#: Kinds of documents; `credits` sells prepaid credits outside the monthly cycle, `interim` while their month runs.
+INVOICE, CREDITS, INTERIM, CREDIT_NOTE = "invoice", "credits", "interim", "credit_note"
 
 
 class IllegalTransition(ValueError):

@@ -8,7 +8,7 @@ from billing_pipeline.rules.succession import Takeovers, taken_over
 from billing_pipeline.tables.corrections import CreditNotes
 from billing_pipeline.tables.credits import CreditMovements, CreditStatements, OpenedGrants, Refills
 from billing_pipeline.tables.explanations import Lifetimes
-from billing_pipeline.tables.invoices import Drafts, SpecificDrafts
+from billing_pipeline.tables.invoices import Drafts
 
 _SUMS = ("subtotal_cents", "fees_cents", "free_used_cents", "opening_cents", "given_up_cents")
 
@@ -22,7 +22,7 @@ def extend_lifetimes(
     takeovers: dy.DataFrame[Takeovers],
     month: Month,
     credit_notes: dy.DataFrame[CreditNotes],
-    beside: dy.DataFrame[SpecificDrafts],
+    beside: pl.DataFrame,
     refills: dy.DataFrame[Refills],
 ) -> dy.DataFrame[Lifetimes]:
     """Add a month; who has no statement in it, because it is parked or gone, keeps what it had.
@@ -37,7 +37,8 @@ def extend_lifetimes(
         month: the billed month.
         credit_notes: those that are issued with the month; what they credit was never invoiced, nor given up. What is
             issued again stays invoiced.
-        beside: the month's documents beside the invoices: their fees and the credits that they sell.
+        beside: `payer_id`, `subtotal_cents`, `fees_cents` of the month's documents beside the invoices and of its
+            interim invoices.
         refills: what is pending after the month, for the top-ups among it.
     """
     columns = Lifetimes.column_names()

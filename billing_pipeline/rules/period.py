@@ -5,7 +5,7 @@ always differences of instants and need no correction for it.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import total_ordering
 from typing import Self
@@ -104,7 +104,7 @@ def parse_months(text: str) -> list[Month]:
 
 @dataclass(frozen=True)
 class Period:
-    """A billed month as instants: ``[start, end)``, both UTC."""
+    """A billed month, or the beginning of one, as instants: ``[start, end)``, both UTC."""
 
     month: Month
     start: datetime
@@ -121,6 +121,11 @@ class Period:
     def end_us(self) -> int:
         """Microseconds since the epoch at which the period ends (exclusive)."""
         return microseconds(self.end)
+
+    def until(self, day: date) -> "Period":
+        """The part of it before a day, for a day inside; else all of it."""
+        inside = self.month.first_day < day <= self.month.last_day
+        return replace(self, end=midnight(day, self.zone)) if inside else self
 
 
 def microseconds(instant: datetime) -> int:

@@ -35,11 +35,13 @@ def provision_accounts(
     strategy: Strategy,
     provision_from_month: int,
     period: Period,
+    by_period: pl.DataFrame,
 ) -> dy.DataFrame[CreditAccounts]:
     """The accounts with their estimates, and with a refill of 0 where it is too early to ask for one.
 
     A payer's first ``provision_from_month`` statements with something due ask for no refill, which is printed as a
-    custom one, unless a refill was negotiated. Of a payer that closed or pays for nobody any more nothing is estimated.
+    custom one, unless a refill was negotiated. Of a payer that closed or pays for nobody any more, or that is invoiced
+    by the day or week, nothing is estimated.
 
     Args:
         accounts: as `rules.balances` opens them.
@@ -48,6 +50,7 @@ def provision_accounts(
         strategy: the provider's.
         provision_from_month: how many statements go without a refill.
         period: the billed month.
+        by_period: `payer_id` of those who are invoiced by the day or week.
     """
     # Corrections of older months are not expected again.
     expected = (pl.col("fee_cents") - pl.col("correction_cents")).cast(pl.Int128)
@@ -65,13 +68,18 @@ def provision_accounts(
         case Strategy.COMMITTED:
             estimate = pl.coalesce(pl.col("committed_cents").cast(pl.Int128), this)
             basis = pl.when(pl.col("committed_cents").is_null()).then(pl.lit("same_as_last_month")).otherwise(basis)
-    is_early = (pl.col("billed_months_before") < provision_from_month) & ~is_final
+    is_by_period = pl.col("payer_id").is_in(by_period["payer_id"].implode())
+    is_early = (pl.col("billed_months_before") < provision_from_month) & ~is_final & ~is_by_period
     provisioned = (
         accounts.join(recurring, on="payer_id", how="left")
         .join(committed, on="payer_id", how="left")
         .with_columns(
-            estimate_cents=pl.when(is_final).then(0).otherwise(estimate).cast(pl.Int64),
-            estimate_basis=pl.when(is_final).then(pl.lit("final")).otherwise(basis),
+            estimate_cents=pl.when(is_final | is_by_period).then(0).otherwise(estimate).cast(pl.Int64),
+            estimate_basis=pl.when(is_final)
+            .then(pl.lit("final"))
+            .when(is_by_period)
+            .then(pl.lit("interim"))
+            .otherwise(basis),
             custom_refill_cents=pl.when(is_early)
             .then(pl.col("custom_refill_cents").fill_null(0))
             .otherwise("custom_refill_cents"),

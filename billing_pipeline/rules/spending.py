@@ -145,6 +145,11 @@ def assign_spend_rules(
     )
 
 
+def lowering_rules(rules: pl.DataFrame) -> dy.DataFrame[InvoiceRules]:
+    """The rules that lower fees: what tops them up waits for the end of the month."""
+    return InvoiceRules.validate(rules.filter(~pl.col("kind").cast(pl.String).is_in(_TRUE_UPS)), cast=True)
+
+
 def _billed_with(charges: pl.DataFrame, organisations: pl.DataFrame) -> pl.DataFrame:
     """On whose invoices each owner has lines, or would have: the current one is that of its payer at the end."""
     current = organisations.select("owner_id", "payer_id", is_current=pl.lit(value=True))

@@ -5,6 +5,9 @@ import polars as pl
 
 from billing_pipeline.tables.columns import cents, instant, organisation_id, whole
 
+#: By the day and week: interim invoices while the month runs, and the invoice of the month for the rest.
+BILLING_PERIODS = ["day", "week", "month"]
+
 
 class Organisations(dy.Schema):
     """One row per organisation and version of its data that was in force at some moment of the month.
@@ -38,6 +41,8 @@ class Organisations(dy.Schema):
     closed_on = dy.Date(nullable=True)
     #: The first instant after the day on which it closed: usage from then on is refused.
     closes_at = instant(nullable=True)
+    #: How often a payer is invoiced; null: by the month.
+    billing_period = dy.Enum(BILLING_PERIODS, nullable=True)
     payment_terms_days = dy.Int64(nullable=True)
     is_trusted = dy.Bool()
     #: One negative line over the whole invoice.

@@ -5,8 +5,9 @@ import polars as pl
 
 from billing_pipeline.tables.columns import cents, instant, organisation_id
 
-#: Strategies of `rules.provisioning`, and `final`: the payer closed or no longer pays, so nothing is estimated.
-ESTIMATE_BASES = ["same_as_last_month", "daily_rate", "mean_of_three", "committed", "final"]
+#: Strategies of `rules.provisioning`; nothing is estimated where the payer closed or no longer pays (`final`), or is
+#: invoiced by the day or week (`interim`).
+ESTIMATE_BASES = ["same_as_last_month", "daily_rate", "mean_of_three", "committed", "final", "interim"]
 
 
 class Adjustments(dy.Schema):
@@ -257,9 +258,10 @@ class CreditMovements(dy.Schema):
     payer_id = organisation_id(primary_key=True)
     #: `opening` (a grant counts for the first time), `settled` (a paid refill arrives), `given_up` (a refill whose
     #: invoice will not be paid is pending no more and never arrives), `topped_up` and `top_up_given_up` (the same for
-    #: credits that were bought outside the monthly cycle), uses, expiry, `refill`, `given_back` (a credit note
-    #: returns what had paid a line), `refunded` (one returns the money for prepaid credits); transfers are what a
-    #: payer that became a sub-organisation left to its new payer, booked when the month opens.
+    #: credits that were bought outside the monthly cycle; those of an interim invoice arrive with its month), uses,
+    #: expiry, `refill`, `given_back` (a credit note returns what had paid a line), `refunded` (one returns money for
+    #: prepaid credits); transfers are what a payer that became a sub-organisation left to its new payer, booked when
+    #: the month opens.
     kind = dy.Enum(
         [
             "opening",
@@ -279,7 +281,8 @@ class CreditMovements(dy.Schema):
         primary_key=True,
     )
     #: The grant; `prepaid` for uses of the prepaid balance; the refill's month for `refill`, `settled`, `given_up`; the
-    #: reference of a top-up. What was another payer's names it: `prepaid of <payer_id>`, `<month> of <payer_id>`.
+    #: reference of a top-up or interim invoice. What was another payer's names it: `prepaid of <payer_id>`,
+    #: `<month> of <payer_id>`.
     grant_id = dy.String(primary_key=True)
     #: The line that was paid; empty where no line is concerned.
     line_id = dy.String(primary_key=True)

@@ -44,7 +44,9 @@ class Warehouse:
         view._aside = partition
         return view
 
-    def branch(self, root: Path, partitions: Iterable[str], chosen: Collection[str]) -> "Warehouse":
+    def branch(
+        self, root: Path, partitions: Iterable[str], chosen: Collection[str], others: Mapping[str, str] = _NONE
+    ) -> "Warehouse":
         """A warehouse of its own, in a folder of the same disk, that begins with some partitions of this one.
 
         Their generations are linked, so they cost nothing; what is published in the branch changes nothing here.
@@ -53,11 +55,13 @@ class Warehouse:
             root: the folder, without any of these partitions.
             partitions: such as `month=2026-09`, each with all its tables.
             chosen: ids of generations that count in the branch; of tables with none of them, what counts here does.
+            others: table -> a further partition, of that table alone; none where it has none.
         """
-        for partition in partitions:
-            for table in self.tables(partition):
-                source, target = (PartitionFolder(folder, table, partition) for folder in (self.root, root))
-                link_partition(source, target, chosen)
+        kept = [(table, partition) for partition in partitions for table in self.tables(partition)]
+        kept += [(table, partition) for table, partition in others.items() if table in self.tables(partition)]
+        for table, partition in kept:
+            source, target = (PartitionFolder(folder, table, partition) for folder in (self.root, root))
+            link_partition(source, target, chosen)
         return Warehouse(root, code_version=self.code_version, filesystem=self._filesystem)
 
     def all_partitions(self) -> list[str]:

@@ -459,6 +459,27 @@ def test_the_invoice_of_a_month_is_the_last_one_that_stands_in_its_stead(books):
     assert service.sale == ("orga_a", "2026-10", "shop/audit")
 
 
+def test_an_interim_invoice_is_cancelled_until_its_month_is_issued_and_refunded_after_that(books):
+    interim = replace(monthly_invoice("orga_a"), kind="interim", reference="2026-10-01..2026-10-11")
+    later = replace(interim, reference="2026-10-12..2026-10-18")
+    wrong, paid, unpaid = books.issue(
+        [interim, later, replace(interim, reference="2026-10-19..2026-10-25")], "F", NOV_3, as_of=AS_OF
+    )
+    books.record_changes([Change(paid.number, State.PAID, AS_OF, "covered by payments", payment_id="p1")])
+    assert [issued.is_interim and issued.is_beside and issued.is_top_up for issued in (wrong, paid)] == [True, True]
+    assert [wrong.is_monthly, wrong.is_specific] == [False, False]
+
+    books.decide(CANCEL, wrong.number, **DECISION)
+    with pytest.raises(NotDecidable, match=f"{paid.number} pays for 2026-10, which is not issued yet"):
+        books.decide(REFUND, paid.number, **DECISION)
+    books.record_month_issued(OCTOBER, {}, as_of=AS_OF)
+    with pytest.raises(NotDecidable, match=f"{unpaid.number} was counted by the invoice of 2026-10"):
+        books.decide(CANCEL, unpaid.number, **DECISION)
+    books.decide(REFUND, paid.number, **DECISION)
+
+    assert [decided.number for decided in books.decisions()] == [wrong.number, paid.number]
+
+
 def test_credits_are_refunded_once_they_were_paid_and_again_once_that_is_done(books):
     monthly = monthly_invoice("orga_a")
     [issued] = books.issue([monthly], "F", NOV_3, as_of=AS_OF)

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from billing_pipeline.definitions import defs
-from billing_pipeline.defs.partitions import billing_month
+from billing_pipeline.defs.partitions import billing_month, running_month
 from billing_pipeline.defs.rating import MARTS
 from billing_pipeline.settings import REPOSITORY
 from billing_pipeline.tables import rating as tables
 
-STAGES = ("accounts", "usage", "rating", "credits", "invoices", "documents", "exports", "corrections")
+STAGES = ("accounts", "usage", "rating", "interim", "credits", "invoices", "documents", "exports", "corrections")
 ISSUED = {
     "invoices/invoices",
     "invoices/specific_invoices",
@@ -27,6 +27,7 @@ JOURNAL = {"exports/journal"}
 MONTH_DOCUMENTS = {"documents/month_documents"}
 ONE_DOCUMENT = {"documents/invoice_documents"}
 OF_ISSUED_MONTHS = {"corrections/differences"}
+INTERIM = {"interim/drafts", "interim/lines", "interim/invoices", "documents/interim_documents"}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +95,7 @@ def _place(key: str) -> int:
 
 
 def test_every_monthly_asset_runs_a_range_of_months_as_one_run(assets):
-    monthly = [asset for asset in assets if asset.partitions_def == billing_month]
+    monthly = [asset for asset in assets if asset.partitions_def in (billing_month, running_month)]
 
     assert {key.to_user_string() for asset in assets for key in asset.keys} - {
         key.to_user_string() for asset in monthly for key in asset.keys
@@ -103,7 +104,7 @@ def test_every_monthly_asset_runs_a_range_of_months_as_one_run(assets):
 
 
 def test_closing_makes_everything_up_to_drafts_and_their_documents(specs):
-    assert selected("close_month") == set(specs) - ISSUED - JOURNAL - ONE_DOCUMENT - OF_ISSUED_MONTHS
+    assert selected("close_month") == set(specs) - ISSUED - JOURNAL - ONE_DOCUMENT - OF_ISSUED_MONTHS - INTERIM
 
 
 def test_issuing_makes_the_invoices_their_documents_and_the_journal_alone():
@@ -111,7 +112,13 @@ def test_issuing_makes_the_invoices_their_documents_and_the_journal_alone():
 
 
 def test_billing_makes_everything_but_single_documents(specs):
-    assert selected("bill_month") == set(specs) - ONE_DOCUMENT - OF_ISSUED_MONTHS
+    assert selected("bill_month") == set(specs) - ONE_DOCUMENT - OF_ISSUED_MONTHS - INTERIM
+
+
+def test_interim_invoices_are_made_while_the_month_runs_and_nothing_else_is(assets):
+    assert selected("bill_periods") == INTERIM
+    running = [asset for asset in assets if asset.partitions_def == running_month]
+    assert {key.to_user_string() for asset in running for key in asset.keys} == INTERIM
 
 
 def test_correcting_rates_again_and_touches_nothing_that_was_issued():

@@ -82,6 +82,7 @@ REFUSED: list[tuple[str, Row, str]] = [
     ("one_shots", {"discount_rate": "1.01"}, "rate_range"),
     ("one_shots", {"invoice": "yearly"}, "invoice_kind"),
     ("organisations", {"kind": "charity"}, "kind_unknown"),
+    ("organisations", {"billing_period": "quarter"}, "kind_unknown"),
     ("organisations", {"country": "fr"}, "country_syntax"),
     ("organisations", {"currency": "euro"}, "currency_syntax"),
     ("organisations", {"discount_rate": "-0.1"}, "rate_range"),

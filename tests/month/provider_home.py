@@ -128,7 +128,7 @@ class ProviderHome:
 
     def print(self, month: str) -> None:
         """Make the documents of a month."""
-        self._materialise(month, "documents", leave_out=["documents/invoice_documents"])
+        self._materialise(month, "documents", only=["documents/month_documents"])
 
     def _materialise(
         self, months: str, *stages: str, leave_out: Collection[str] = (), only: Collection[str] = ()

@@ -26,6 +26,7 @@ from billing_pipeline.rules.balances import (
 )
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.equations import lines_make_fees, lines_make_invoices
+from billing_pipeline.rules.interim import billed_by_period
 from billing_pipeline.rules.invoicing import draft_invoices
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.rules.period import Month
@@ -413,7 +414,13 @@ def bill_history(given, histories: History, plan: Plan = NO_PLAN) -> list[Billed
         fees, adjustments, _ = adjust_charges(charges, assigned.rules, current, period)
         lots = open_lots(previous.lots, opened_grants, granted, accounts.takeovers, period)
         provisioned = provision_accounts(
-            accounts.accounts, fees, commitments(assigned.rules), plan.strategy, plan.from_month, period
+            accounts.accounts,
+            fees,
+            commitments(assigned.rules),
+            plan.strategy,
+            plan.from_month,
+            period,
+            billed_by_period(current),
         )
         settled = settle_credits(fees, lots, provisioned, period)
         vat = decide_taxes(current, seller, RATES, month.last_day)

@@ -9,23 +9,35 @@ import pytest
 
 from billing_pipeline.rules.balances import open_accounts
 from billing_pipeline.rules.credits import settle_credits
+from billing_pipeline.rules.interim import billed_by_period
 from billing_pipeline.rules.provisioning import Strategy, provision_accounts
 from billing_pipeline.rules.spending import assign_spend_rules, commitments
 
 SAME, DAILY, MEAN, COMMITTED = Strategy
 
 
-def settled(given, account, *fees, strategy=SAME, from_month=0, committed=(), month="2026-10"):
+def settled(given, account, *fees, strategy=SAME, from_month=0, committed=(), month="2026-10", by="month"):
     """The statement of `acme` under a strategy; `committed` are the amounts of its commitments."""
     period = given.period(month)
     rules = [{"rule_id": f"c{n}", "kind": "commitment", "owner_id": "acme"} | rule for n, rule in enumerate(committed)]
     assigned = assign_spend_rules(given.spend_rules(*rules), given.charges(), given.organisations({"owner_id": "acme"}))
     fee_rows = given.fees(*fees)
     accounts = provision_accounts(
-        given.accounts(account), fee_rows, commitments(assigned.rules), strategy, from_month, period
+        given.accounts(account),
+        fee_rows,
+        commitments(assigned.rules),
+        strategy,
+        from_month,
+        period,
+        by_period(given, by),
     )
     (statement,) = settle_credits(fee_rows, given.lots(), accounts, period).statements.to_dicts()
     return statement
+
+
+def by_period(given, kind="month"):
+    """Whether `acme` is invoiced by the day or week."""
+    return billed_by_period(given.organisations({"owner_id": "acme", "billing_period": kind}))
 
 
 ONE_OFF = {"fee_cents": 99_00, "is_recurring": False}
@@ -164,13 +176,25 @@ def test_the_published_statements_estimate_all_of_their_fees(given):
         assert settled(given, {}, {"fee_cents": fees})["forecast_cents"] == estimate, row["case"]
 
 
+@pytest.mark.parametrize("strategy", list(Strategy))
+@pytest.mark.parametrize("by", ["day", "week"])
+def test_nothing_is_estimated_of_who_is_invoiced_by_the_day_or_week(given, strategy, by):
+    statement = settled(given, {}, {"fee_cents": 10_00}, strategy=strategy, from_month=3, by=by)
+
+    told = (statement["forecast_cents"], statement["refill_cents"], statement["estimate_basis"])
+    assert told == (0, 0, "interim")
+    assert not statement["is_custom_refill"]
+
+
 def test_nothing_is_estimated_of_who_closed_is_paid_for_or_used_nothing(given):
     accounts = given.accounts(
         {"payer_id": "closed", "is_closed": True}, {"payer_id": "idle"}, {"payer_id": "sub", "successor_id": "head"}
     )
     fees = given.fees({"payer_id": "closed", "fee_cents": 5_00}, {"payer_id": "sub", "fee_cents": 5_00})
 
-    provisioned = provision_accounts(accounts, fees, commitments(_no_rules(given)), SAME, 0, given.period())
+    provisioned = provision_accounts(
+        accounts, fees, commitments(_no_rules(given)), SAME, 0, given.period(), by_period(given)
+    )
 
     assert provisioned.select("payer_id", "estimate_cents", pl.col("estimate_basis").cast(pl.String)).rows() == [
         ("closed", 0, "final"), ("idle", 0, "same_as_last_month"), ("sub", 0, "final"),

@@ -27,10 +27,10 @@ ORGANISATION = {
     "vat_number": None, "legal_id": None, "currency": "EUR", "language": "en", "billing_emails": "a@acme.example",
     "purchase_order": None, "cost_centre": None, "opened_on": date(2020, 1, 1), "closed_on": None,
     "payment_terms_days": None, "is_trusted": False, "discount_rate": None, "discount_reason": None,
-    "price_factor": None, "valid_from": datetime(2020, 1, 1, tzinfo=UTC),
+    "price_factor": None, "billing_period": None, "valid_from": datetime(2020, 1, 1, tzinfo=UTC),
 }  # fmt: skip
 TEXTS = ("payer_id", "legal_name", "address_line2", "vat_number", "legal_id", "purchase_order", "cost_centre")
-TEXTS += ("discount_rate", "discount_reason", "price_factor")
+TEXTS += ("discount_rate", "discount_reason", "price_factor", "billing_period")
 PAYMENT = {
     "payment_id": "p1", "owner_id": "acme", "invoice_number": None, "reference": "acme/2026-10", "currency": "EUR",
     "received_at": datetime(2026, 11, 5, tzinfo=UTC), "known_at": datetime(2026, 11, 6, tzinfo=UTC),
