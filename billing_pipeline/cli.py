@@ -276,12 +276,13 @@ def bill(
     "--as-of", type=InstantType(), required=True, help="Periods that have ended by then, and what has landed."
 )
 @_issue_date_option
-def interim(month: Month, as_of: datetime, issue_date: datetime | None) -> None:
+@_without_option
+def interim(month: Month, as_of: datetime, issue_date: datetime | None, without_sources: tuple[str, ...]) -> None:
     """Ask those who are invoiced by the day or week for what MONTH to date lacks, while it runs."""
     from billing_pipeline.console.reporting import interim_sentences
 
     known = {document.number for document in _open().books.issued(month)}
-    _run("bill_periods", [month], as_of, issue_date)
+    _run("bill_periods", [month], as_of, issue_date, without_sources)
     for sentence in interim_sentences(_open(), month, known):
         click.echo(sentence)
 

@@ -17,7 +17,9 @@ from billing_pipeline.books import Issued
 from billing_pipeline.defs import accounts, rating, usage
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, as_of, partition
 from billing_pipeline.defs.credits import interim_invoices, open_month, problems_of, read_month_before
+from billing_pipeline.defs.evidence import check_charges
 from billing_pipeline.defs.monthly import (
+    EquationBroken,
     Report,
     Table,
     assets_of,
@@ -30,7 +32,14 @@ from billing_pipeline.defs.partitions import running_month
 from billing_pipeline.defs.states import known_by, record_payments
 from billing_pipeline.rules.balances import current_organisations, enter_grants, open_lots
 from billing_pipeline.rules.credits import settle_credits
-from billing_pipeline.rules.equations import lines_make_interims, tax_is_rounded_once
+from billing_pipeline.rules.equations import (
+    Equation,
+    grants_are_conserved,
+    lines_make_interims,
+    park_broken,
+    statements_keep_their_formulas,
+    tax_is_rounded_once,
+)
 from billing_pipeline.rules.interim import (
     BillingPeriod,
     DraftedInterims,
@@ -94,10 +103,11 @@ def interim(context: dg.AssetExecutionContext, billing: Billing, month: Month) -
     publish_numbered(billing, month, _INVOICES, InterimInvoices, number_interims(billing, month, drafts, lines))
     for payer, reason, detail in drafted.parked.iter_rows():
         context.log.warning("%s is not asked for anything: %s (%s)", payer, reason, detail)
-    equations = [lines_make_interims(lines, drafts), tax_is_rounded_once(drafts)]
     totals = total_amounts(drafts, "subtotal", "vat", "payable")
     return {
-        _DRAFTS: Report({"dagster/row_count": drafts.height, "parked": drafted.parked.height} | totals, equations),
+        _DRAFTS: Report(
+            {"dagster/row_count": drafts.height, "parked": drafted.parked.height} | totals, _equations(drafts, lines)
+        ),
         _LINES: Report({"dagster/row_count": lines.height}),
         _INVOICES: Report({"dagster/row_count": drafts.height} | totals),
     }
@@ -216,8 +226,36 @@ def _draft_until(aside: Billing, month: Month, due: dy.DataFrame[DuePeriods]) ->
         vat,
         period,
     )
-    held_back = pl.concat([parked.join(due, on="payer_id", how="semi"), drafted.parked])
-    return drafted._replace(parked=ParkedOrganisations.validate(held_back.sort("payer_id", "reason")))
+    equations = [
+        *check_charges(aside, month, without(rated, parked), parked),
+        statements_keep_their_formulas(settled.statements),
+        grants_are_conserved(settled.lots, settled.statements),
+        *_equations(drafted.drafts, drafted.lines),
+    ]
+    _require_held(month, equations)
+    broken = park_broken(equations)
+    held_back = pl.concat([parked.join(due, on="payer_id", how="semi"), drafted.parked, broken])
+    return DraftedInterims(
+        InterimDrafts.validate(without(drafted.drafts, broken)),
+        InterimLines.validate(without(drafted.lines, broken)),
+        ParkedOrganisations.validate(held_back.sort("payer_id", "reason")),
+    )
+
+
+def _equations(drafts: dy.DataFrame[InterimDrafts], lines: dy.DataFrame[InterimLines]) -> list[Equation]:
+    return [lines_make_interims(lines, drafts), tax_is_rounded_once(drafts)]
+
+
+def _require_held(month: Month, equations: list[Equation]) -> None:
+    """Give no number where what is rated is not what ran.
+
+    Raises:
+        EquationBroken: an equation of all payers does not hold; that of one parks it.
+    """
+    broken = [equation.sentence for equation in equations if not equation.holds]
+    if broken:
+        message = f"{month} to date: {'; '.join(broken)}"
+        raise EquationBroken(message)
 
 
 def _with_issued(

@@ -14,7 +14,7 @@ from billing_pipeline.tables.interim import InterimDrafts, InterimLines
 
 JANUARY = "2026-01"
 WEEKLY = ("debtor", "payer", "quitter", "wrong")
-#: Parked at the end of the month, after its interim invoices.
+#: Parked while the month runs, after its first interim invoice.
 LOST = "lost"
 WHO = ("--reason", "by mistake", "--author", "Ada")
 
@@ -48,7 +48,7 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
     home.land(
         "runtime_intervals",
         *(ran(who, "apps.s", at("2026-01-01"), None) for who in (*WEEKLY, LOST, "monthly")),
-        ran(LOST, "apps.unpriced", at("2026-01-20"), at("2026-01-21")),
+        ran(LOST, "apps.unpriced", at("2026-01-13"), at("2026-01-14")),
     )
     # Nobody asked on the 5th, so that the first two weeks are one period.
     story.ask("2026-01-12", "ask")
@@ -74,9 +74,9 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
         ("refund what was used", "refund", "INV-2026-000003", *WHO),
         ("verify", "verify"),
         ("status", "status", JANUARY),
-        ("explain", "explain", "INV-2026-000008"),
-        ("explain earlier", "explain", "INV-2026-000008", "--figure", "earlier"),
-        ("explain line", "explain", "INV-2026-000008", "1"),
+        ("explain", "explain", "INV-2026-000007"),
+        ("explain earlier", "explain", "INV-2026-000007", "--figure", "earlier"),
+        ("explain line", "explain", "INV-2026-000007", "1"),
         ("explain b", "explain", f"payer/{JANUARY}", "--figure", "b"),
         ("explain f", "explain", f"payer/{JANUARY}", "--figure", "f"),
         ("state", "state", "INV-2026-000005"),
@@ -95,11 +95,10 @@ def test_weeks_that_were_left_out_are_asked_for_with_the_next_one(story):
         ("INV-2026-000004", "quitter", "2026-01-01..2026-01-11", 26_40, 0, 0, 26_40, 31_68),
         ("INV-2026-000005", "wrong", "2026-01-01..2026-01-11", 26_40, 0, 0, 26_40, 31_68),
         ("INV-2026-000006", "debtor", "2026-01-12..2026-01-18", 43_20, 0, -26_40, 16_80, 20_16),
-        ("INV-2026-000007", "lost", "2026-01-12..2026-01-18", 43_20, 0, -26_40, 16_80, 20_16),
-        ("INV-2026-000008", "payer", "2026-01-12..2026-01-18", 43_20, -5_00, -21_40, 16_80, 20_16),
+        ("INV-2026-000007", "payer", "2026-01-12..2026-01-18", 43_20, -5_00, -21_40, 16_80, 20_16),
         # What was written off or cancelled is asked for again.
-        ("INV-2026-000009", "quitter", "2026-01-12..2026-01-18", 43_20, 0, 0, 43_20, 51_84),
-        ("INV-2026-000010", "wrong", "2026-01-12..2026-01-18", 43_20, 0, 0, 43_20, 51_84),
+        ("INV-2026-000008", "quitter", "2026-01-12..2026-01-18", 43_20, 0, 0, 43_20, 51_84),
+        ("INV-2026-000009", "wrong", "2026-01-12..2026-01-18", 43_20, 0, 0, 43_20, 51_84),
     ]
     assert [str(day) for day in asked["issued_on"].unique().sort()] == ["2026-01-12", "2026-01-19"]
 
@@ -115,6 +114,12 @@ def test_numbering_them_again_gives_the_same_numbers(story):
         InterimLines.validate(lines, cast=True),
     )
     assert again.equals(issued)
+
+
+def test_who_is_parked_is_asked_for_nothing_and_named(story):
+    asked = story.printed["ask for the third week"].output
+    assert "lost is asked for nothing: price_missing (apps.unpriced in par" in asked
+    assert story.home.generation("interim/drafts", JANUARY).read("parked")["payer_id"].to_list() == [LOST]
 
 
 def test_asking_again_asks_for_nothing(story):
@@ -219,7 +224,7 @@ def test_it_is_explained_down_to_raw_rows(story):
 
 
 def test_the_paper_says_what_is_lacking_of_the_month_to_date(story):
-    text = story.home.printed("INV-2026-000008")
+    text = story.home.printed("INV-2026-000007")
     said = (
         "Interim invoice",
         "€43.20",
@@ -232,7 +237,7 @@ def test_the_paper_says_what_is_lacking_of_the_month_to_date(story):
     monthly = story.home.printed(story.home.row("invoices/invoices", JANUARY, payer_id="payer")["number"])
     monthly = monthly.replace("\r\n", " ")
     assert "the next period is invoiced while it runs" in monthly
-    assert "€38.20 of them were asked for by the interim invoices INV-2026-000003, INV-2026-000008." in monthly
+    assert "€38.20 of them were asked for by the interim invoices INV-2026-000003, INV-2026-000007." in monthly
 
 
 # January is computed once more for it.
@@ -246,8 +251,8 @@ def test_who_is_released_is_asked_for_the_rest_too_and_february_goes_on_from_tha
     # 24.00 of what had no price beside 74.40 of apps.
     assert (released["fees_cents"], released["used_credits_cents"], released["subtotal_cents"]) == (
         98_40,
-        -43_20,
-        55_20,
+        -26_40,
+        72_00,
     )
 
     paid = payment("debtor", "INV-2026-000006", "20.16", at("2026-02-20"))
@@ -259,7 +264,7 @@ def test_who_is_released_is_asked_for_the_rest_too_and_february_goes_on_from_tha
     assert home.command("verify").exit_code == 0
 
 
-@pytest.mark.parametrize(("when", "count"), [("status of the running month", 5), ("status", 10)])
+@pytest.mark.parametrize(("when", "count"), [("status of the running month", 5), ("status", 9)])
 def test_the_status_of_a_month_names_them(story, when, count):
     assert f"Interim invoices: {count}" in story.printed[when].output
     assert "INV-2026-000001  debtor  2026-01-01..2026-01-11  3168" in story.printed[when].output
