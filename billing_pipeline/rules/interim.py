@@ -14,8 +14,7 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.rules.period import Month, Period
-from billing_pipeline.rules.rounding import rounded_half_away
-from billing_pipeline.rules.tax import VatDecisions
+from billing_pipeline.rules.tax import VatDecisions, add_vat
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.columns import organisation_id
 from billing_pipeline.tables.credits import CreditStatements
@@ -130,7 +129,6 @@ def draft_interims(
     unknown = lacking.select("payer_id").join(vat.rates, on="payer_id", how="anti")
     untaxed = unknown.join(vat.unknown, on="payer_id").select("payer_id", reason=pl.lit("tax_unknown"), detail="detail")
     parties = organisations.drop("payer_id", "currency").rename({"owner_id": "payer_id", "kind": "party_kind"})
-    subtotal = pl.col("subtotal_cents")
     drafts = (
         lacking.join(unknown, on="payer_id", how="anti")
         .join(parties, on="payer_id", how="left")
@@ -148,17 +146,15 @@ def draft_interims(
             earlier_cents=0 - pl.col("earlier"),
             pending_cents=0 - pl.col("pending_cents"),
             fees_cents=pl.lit(0, pl.Int64),
-            used_credits_cents=subtotal,
+            used_credits_cents="subtotal_cents",
             discount_ppm=pl.lit(0, pl.Int64),
             discount_reason=pl.lit(None, pl.String),
             successor_name=pl.lit(None, pl.String),
         )
-        .with_columns(vat_cents=rounded_half_away(subtotal.cast(pl.Int128) * pl.col("vat_ppm"), 10**6).cast(pl.Int64))
-        .with_columns(payable_cents=subtotal + pl.col("vat_cents"))
     )
     said = lines.join(drafts.select("payer_id", "kind", "reference"), on="payer_id")
     return DraftedInterims(
-        InterimDrafts.validate(drafts.select(InterimDrafts.column_names()).sort("payer_id"), cast=True),
+        InterimDrafts.validate(add_vat(drafts).select(InterimDrafts.column_names()).sort("payer_id"), cast=True),
         InterimLines.validate(said.select(InterimLines.column_names()).sort("payer_id", "line_number"), cast=True),
         ParkedOrganisations.validate(untaxed.sort("payer_id")),
     )

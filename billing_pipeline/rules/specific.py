@@ -14,8 +14,7 @@ import polars as pl
 
 from billing_pipeline.rules.issuing import number_documents
 from billing_pipeline.rules.period import Period
-from billing_pipeline.rules.rounding import rounded_half_away
-from billing_pipeline.rules.tax import VatDecisions
+from billing_pipeline.rules.tax import VatDecisions, add_vat
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.explanations import Explanations
 from billing_pipeline.tables.invoices import (
@@ -80,7 +79,6 @@ def _draft(
 ) -> dy.DataFrame[SpecificDrafts]:
     amount, is_sale = pl.col("charge_cents"), pl.col("kind").cast(pl.String) == "credits"
     parties = organisations.drop("payer_id", "currency").rename({"owner_id": "payer_id", "kind": "party_kind"})
-    subtotal = pl.col("subtotal_cents")
     drafts = (
         charges.join(parties, on="payer_id", how="left")
         .join(vat.rates, on="payer_id", how="left")
@@ -100,11 +98,9 @@ def _draft(
             discount_reason=pl.lit(None, pl.String),
             successor_name=pl.lit(None, pl.String),
         )
-        .with_columns(vat_cents=rounded_half_away(subtotal.cast(pl.Int128) * pl.col("vat_ppm"), 10**6).cast(pl.Int64))
-        .with_columns(payable_cents=subtotal + pl.col("vat_cents"))
     )
     columns = SpecificDrafts.column_names()
-    return SpecificDrafts.validate(drafts.select(columns).sort("payer_id", "kind", "reference"), cast=True)
+    return SpecificDrafts.validate(add_vat(drafts).select(columns).sort("payer_id", "kind", "reference"), cast=True)
 
 
 def _print_lines(charges: pl.DataFrame, organisations: pl.DataFrame) -> dy.DataFrame[SpecificLines]:
