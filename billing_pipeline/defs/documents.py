@@ -313,7 +313,8 @@ def _write_reissued(billing: Billing, month: Month, publication: Publication) ->
     reissued = _reissued(billing, month).sort("payer_id").partition_by("period_start", maintain_order=True)
     for invoices in reissued:
         start = invoices["period_start"][0]
-        views = _views(billing, _said_of(billing, Month(start.year, start.month)), invoices)
+        of_then = Month(start.year, start.month)
+        views = _views(billing, of_then, _said_of(billing, of_then), invoices)
         for row, outcome in zip(invoices.iter_rows(named=True), render_all(views, 1), strict=True):
             if isinstance(outcome, DocumentFailure):
                 message = f"no document for {row['number']} of {row['payer_id']}: {outcome.detail}"

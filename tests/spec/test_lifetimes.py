@@ -27,7 +27,9 @@ def lived(given):
             given.opened(*({"granted_cents": 0, "opened_month": "2026-11"} | grant for grant in opened)),
             given.takeovers(*takeovers),
             Month(2026, 11),
-            _rows(CreditNotes, notes, refill_cancelled_cents=0, free_given_back_cents=0, fees_cents=0),
+            _rows(
+                CreditNotes, notes, refill_cancelled_cents=0, free_given_back_cents=0, fees_cents=0, reissue_reason=None
+            ),
             _rows(SpecificDrafts, beside),
             given.refills(*refills),
         )
@@ -70,6 +72,13 @@ def test_what_a_credit_note_takes_off_was_never_invoiced(lived):
     life = life_of(lived(before=[before], statements=[{}], notes=[note]))
 
     assert [life[name] for name in SUMS] == [58_00, 82_00, -18_00, 0, 0]
+
+
+def test_what_is_issued_again_stays_invoiced(lived):
+    note = {"holder_id": "acme", "subtotal_cents": 12_00, "fees_cents": 12_00, "reissue_reason": "wrong address"}
+    life = life_of(lived(before=[{"subtotal_cents": 12_00, "fees_cents": 12_00}], statements=[{}], notes=[note]))
+
+    assert [life[name] for name in SUMS] == [12_00, 12_00, 0, 0, 0]
 
 
 def test_a_credit_note_of_who_has_no_statement_waits(lived):
