@@ -32,7 +32,7 @@ TABLES = (
 def close(months: list[str]) -> None:
     """Materialise everything up to the drafts, month by month."""
     specs = defs().resolve_all_asset_specs()
-    others = ("documents", "corrections", "exports")
+    others = ("documents", "corrections", "exports", "interim")
     assets = [spec.key for spec in specs if spec.key.path[0] not in others and [*spec.key.path] not in ISSUED]
     tags = {"dagster/asset_partition_range_start": months[0], "dagster/asset_partition_range_end": months[-1]}
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
