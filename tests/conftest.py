@@ -1,10 +1,16 @@
 """Tests marked `slow` run only where a marker expression asks for them: `pytest -m slow`.
 
-Files that close whole months come first, so that no worker is left alone with a long one at the end.
+Files that close whole months come first, so that no worker is left alone with a long one at the end. Every worker has a
+core, so that Polars gets one thread: what does not depend on their number is compared with a process that has more.
 """
+
+import os
 
 import pytest
 from hypothesis import settings
+
+# Read when Polars is imported, which nothing has done yet.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 # No law is a matter of time, and a busy machine is no reason for it to fail.
 settings.register_profile("billing", deadline=None)

@@ -24,11 +24,12 @@ def papers(home: ProviderHome) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def elsewhere(sample: ProviderHome, new_home: Callable[..., ProviderHome]) -> ProviderHome:
-    """January of the same landing, closed in another process, time zone and hash order, by two workers."""
+    """January of the same landing, closed in another process, time zone and hash order, by more workers and threads."""
     home = new_home("elsewhere", keeps_events=True)
     environment = {
         "BILLING_LANDING": str(sample.folder / "landing"),
         "BILLING_WORKERS": "2",
+        "POLARS_MAX_THREADS": "4",
         "TZ": "Pacific/Auckland",
         "PYTHONHASHSEED": "20260101",
     }
@@ -58,14 +59,14 @@ def names_files(key: str) -> bool:
     return table in TABLES_OF_FILES or name in NAMES_FILES
 
 
-def test_workers_time_zone_and_hash_order_change_no_byte_of_any_table(elsewhere, sample):
+def test_workers_threads_time_zone_and_hash_order_change_no_byte_of_any_table(elsewhere, sample):
     january = {key: sha256 for key, sha256 in sample.checksums().items() if "month=2026-01" in key}
 
     assert elsewhere.checksums() == january
     assert len(january) > 50
 
 
-def test_workers_time_zone_and_hash_order_change_no_byte_of_any_document(elsewhere, sample):
+def test_workers_threads_time_zone_and_hash_order_change_no_byte_of_any_document(elsewhere, sample):
     january = {name: sha256 for name, sha256 in papers(sample).items() if "2026-01" in name}
 
     assert papers(elsewhere) == january
