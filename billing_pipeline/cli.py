@@ -820,10 +820,13 @@ def _print_month(billing: "Billing", month: Month) -> None:
 
 
 def _print_section(title: str, rows: Any, columns: Sequence[str]) -> None:
-    """How many rows there are, and the first of them."""
+    """How many rows there are, and the first of them; amounts are in the currency of their row."""
+    from billing_pipeline.documents.formatting import format_money
+
     click.echo(f"\n{title}: {rows.height:,}")
-    for row in rows.select(columns).head(20).iter_rows():
-        click.echo("  " + "  ".join(str(value) for value in row))
+    for row in rows.head(20).iter_rows(named=True):
+        told = (format_money(row[name], row["currency"]) if name.endswith("_cents") else row[name] for name in columns)
+        click.echo("  " + "  ".join(map(str, told)))
 
 
 def _write_seller(file: Path, seller: Any) -> None:

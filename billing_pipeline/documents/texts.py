@@ -89,7 +89,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "less_prepaid_used": "Prepaid credits",
     "less_earlier": "Earlier interim invoices of the month",
     "less_pending": "Billed credits pending payment",
-    "interim_counted": "b, prepaid credits: {amount} of them were asked for by the interim invoices {numbers}.",
+    "interim_counted": "b, prepaid credits: {amount} of them were asked for while the month ran: {numbers}.",
     "interim_note": "Prepaid for the month: its invoice settles all fees and asks for the rest",
     # Totals
     "totals": "Totals",

@@ -237,7 +237,7 @@ def test_the_paper_says_what_is_lacking_of_the_month_to_date(story):
     monthly = story.home.printed(story.home.row("invoices/invoices", JANUARY, payer_id="payer")["number"])
     monthly = monthly.replace("\r\n", " ")
     assert "the next period is invoiced while it runs" in monthly
-    assert "€38.20 of them were asked for by the interim invoices INV-2026-000003, INV-2026-000007." in monthly
+    assert "€38.20 of them were asked for while the month ran: INV-2026-000003, INV-2026-000007." in monthly
 
 
 # January is computed once more for it.
