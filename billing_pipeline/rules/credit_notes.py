@@ -184,7 +184,7 @@ def draft_credit_notes(
         corrected, cancellation, holder = invoices[number], decided.get(number), holders[number]
         before = given_before.filter(pl.col("refers_to") == number)
         parts = dict(_give_back(int(credited.get(number, 0)), corrected, before))
-        refill = _credit_refill(cancellation, corrected, before, held.get(holder)) if cancellation else {}
+        refill = _credit_refill(cancellation, corrected, held.get(holder)) if cancellation else {}
         if holder in held and not (cancellation and cancellation.reissue_reason):
             held[holder] = _held_after(held[holder], number, parts[_PREPAID], refill.get(_UNSPENT_REFILL, 0))
         decision = cancellation.decision if cancellation else None
@@ -221,15 +221,12 @@ def _key(corrected: CorrectedInvoice) -> tuple[str, str]:
     return f"{corrected.invoice['period_start']:%Y-%m}", corrected.invoice["payer_id"]
 
 
-def _credit_refill(
-    cancelled: CreditedInvoice, corrected: CorrectedInvoice, before: pl.DataFrame, held: HeldPrepaid | None
-) -> dict[str, int]:
-    """What is credited of the refill of a cancelled invoice."""
+def _credit_refill(cancelled: CreditedInvoice, corrected: CorrectedInvoice, held: HeldPrepaid | None) -> dict[str, int]:
+    """What is credited of the refill of a cancelled invoice, which is cancelled once."""
     if cancelled.is_refill_settled:
         unspent = find_unspent(held.sales, held.balance_cents) if held else {}
         return {_UNSPENT_REFILL: unspent.get(corrected.invoice["number"], 0)}
-    credited = before.filter(pl.col("grant_id") == _UNPAID_REFILL)["amount_cents"].sum()
-    return {_UNPAID_REFILL: corrected.statement["refill_cents"] - credited}
+    return {_UNPAID_REFILL: corrected.statement["refill_cents"]}
 
 
 def _held_after(held: HeldPrepaid, number: str, given_back_cents: int, refunded_cents: int) -> HeldPrepaid:

@@ -239,6 +239,30 @@ def test_as_much_usage_for_another_amount_is_a_price():
     assert told(differences) == {"1": ("price", 20)}
 
 
+def test_the_price_that_was_approved_last_is_the_one_that_was_billed():
+    billed, dearer = lines({"n": 1, "seconds": 100}), {"n": 1, "seconds": 100, "unit_price": Decimal("0.02")}
+    approved = compared(billed, lines(dearer | {"amount_cents": 200}))
+
+    more = compared(billed, lines(dearer | {"seconds": 110, "amount_cents": 220}), approved)
+
+    assert told(more) == {"1": ("late", 20)}
+
+
+def test_usage_that_was_approved_and_is_gone_was_billed_for_all_of_its_time():
+    approved = compared(lines(), lines({"n": 1, "seconds": 100}))
+
+    (gone,) = compared(lines(), lines(), approved).to_dicts()
+
+    assert (gone["billed_duration_s"], gone["rated_duration_s"], gone["difference_cents"]) == (100, None, -100)
+
+
+def test_corrections_that_lie_side_by_side_share_no_line():
+    booked = book_corrections(due(-20, -10), fees({"fee_cents": 20}, {"fee_cents": 20}), MARCH)
+
+    shares = booked.shares.sort("line_id").select("line_id", "share_cents")
+    assert shares.rows() == [(key(100), -20), (key(101), -10)]
+
+
 def test_what_was_withdrawn_and_approved_was_billed_for_no_time():
     billed = lines({"n": 1, "seconds": 100}, {"n": 2, "seconds": 5, "duration_s": None})
     withdrawn = compared(billed, lines())
@@ -319,6 +343,7 @@ def test_credits_are_given_back_in_the_reverse_order_of_use(cents, money, prepai
     )
     given = dict(drafted.given_back.select("grant_id", "amount_cents").iter_rows())
     assert {name: c for name, c in given.items() if name not in ("", "prepaid")} == lots
+    assert drafted.lots["grant_id"].to_list() == sorted(lots)
     assert drafted.lines["amount_cents"].sum() == cents
 
 
@@ -330,6 +355,34 @@ def test_a_credited_line_says_how_much_less_was_used():
     (line,) = drafted.lines.to_dicts()
     assert (line["quantity"], line["duration_s"], line["amount_cents"]) == (30, 30, 30)
     assert (line["billed_cents"], line["rated_cents"]) == (100, 70)
+
+
+def test_a_credited_line_of_usage_that_is_gone_is_all_of_it():
+    (line,) = credited(30).lines.to_dicts()
+
+    assert (line["quantity"], line["duration_s"], line["amount_cents"]) == (30, 30, 30)
+
+
+def test_coupons_without_an_end_paid_last_and_come_back_first():
+    (one,) = paid_invoice().values()
+    ends = pl.Series([datetime(2027, 1, 1, tzinfo=UTC), None], dtype=pl.Datetime("us", "UTC"))
+    lots = CreditLots.validate(one.lots.with_columns(priority=pl.lit(1, pl.Int64), expires_at=ends))
+    left_over = book_corrections(due(-75_00), fees(), MARCH).left_over
+
+    invoices = {OLD: one._replace(lots=lots)}
+    given = draft_credit_notes(left_over, invoices, GivenBack.create_empty(), MARCH).given_back
+
+    assert given.filter(~pl.col("grant_id").is_in(["", "prepaid"])).select("grant_id", "amount_cents").rows() == [
+        ("last", 5_00)
+    ]
+
+
+def test_a_discount_is_credited_with_the_lines_that_it_lowered():
+    issued = lines({"n": 1, "seconds": 100}, {"n": 2, "seconds": 0, "duration_s": None, "amount_cents": -5})
+
+    left = uncredited_lines(issued, Differences.create_empty())
+
+    assert left["amount_cents"].to_list() == [100, -5]
 
 
 def test_what_was_given_back_is_not_given_back_again():
@@ -367,6 +420,7 @@ def test_a_cancelled_invoice_is_credited_as_a_whole_with_its_unpaid_refill():
     assert (note["decision"], drafted.given_back["decision"].unique().to_list()) == (9, [9])
     (line,) = drafted.lines.to_dicts()
     assert (line["amount_cents"], line["quantity"], line["correction_cause"]) == (100_00, 100_00, "cancelled")
+    assert (line["billed_cents"], line["rated_cents"]) == (100_00, 0)
 
 
 @pytest.mark.parametrize(("balance", "newer", "refunded"), [(90_00, 0, 60_00), (50_00, 0, 50_00), (50_00, 20_00, 30_00),
@@ -511,12 +565,30 @@ def test_prepaid_credits_that_a_newer_invoice_gives_back_are_unspent_ones_of_the
     assert int(prepaid_given_back(drafted.given_back)["given_back_cents"].sum()) == -100_00
 
 
-def test_a_refund_of_what_was_spent_since_makes_no_credit_note_and_is_done():
+def test_prepaid_credits_that_an_unpaid_invoice_gives_back_are_unspent_ones_of_the_older_sale():
+    """January's refill of 60.00 is spent but for 10.00; an invoice that used 30.00 of it is cancelled unpaid."""
+    (old,) = paid_invoice(60_00).values()
+    newer = old._replace(invoice=old.invoice | {"number": "INV-2026-000002", "billing_month": "2026-02"})
+    refund = CreditedInvoice(8, OLD, "acme", lines(), is_refill_settled=True)
+    cancel = CreditedInvoice(9, "INV-2026-000002", "acme", lines({"n": 1, "seconds": 100_00}), is_refill_settled=False)
+
+    drafted = draft_credit_notes(
+        book_corrections(due(), fees(), MARCH).left_over, {OLD: old, "INV-2026-000002": newer},
+        GivenBack.create_empty(), MARCH, [refund, cancel], {"acme": HeldPrepaid(10_00, [Sale(OLD, 60_00)])},
+    )  # fmt: skip
+
+    assert dict(drafted.notes.select("refers_to", "prepaid_refunded_cents").iter_rows()) == {
+        OLD: 40_00, "INV-2026-000002": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("sales", [[Sale("INV-2026-000001", 60_00)], []], ids=["spent", "never arrived"])
+def test_a_refund_of_what_was_spent_since_makes_no_credit_note_and_is_done(sales):
     one = CreditedInvoice(9, "INV-2026-000001", "acme", lines(), is_refill_settled=True)
 
     drafted = draft_credit_notes(
         book_corrections(due(), fees(), MARCH).left_over, paid_invoice(60_00), GivenBack.create_empty(), MARCH, [one],
-        {"acme": HeldPrepaid(0, [Sale("INV-2026-000001", 60_00)])},
+        {"acme": HeldPrepaid(0, sales)},
     )  # fmt: skip
 
     assert drafted.notes.is_empty()

@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 import polars as pl
 import pytest
 
 from billing_pipeline.rules.credits import settle_credits
-from billing_pipeline.rules.explanation import MonthOfFigures, explain_month, figures_to_explain
+from billing_pipeline.rules.explanation import MonthOfFigures, explain_month, explain_reissue, figures_to_explain
 from billing_pipeline.rules.invoicing import draft_invoices
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.spending import InvoiceRules
@@ -225,6 +226,7 @@ def _moved(movements: pl.DataFrame) -> pl.DataFrame:
     arrived = [
         ("opening", "g1", 3_00), ("opening", "p1", 2_00), ("settled", "2026-08", 6_00),
         ("transferred_in", "prepaid of lab", 7_00), ("transferred_out", "prepaid of acme", -10_00),
+        ("given_back", "prepaid", 3_00), ("given_back", "g1", 4_00), ("refunded", "prepaid", -3_00),
         ("transferred_in", "g2", 9_00),
     ]  # fmt: skip
     rows = [
@@ -409,10 +411,15 @@ def test_vat_is_shared_over_what_is_due_and_the_refill_by_largest_remainder(step
     assert _told(steps, "per", figure="vat", what="rate") == [(1,)]
 
 
-def bill(
-    given, charges, *rules, prices=(), corrections=None, held_cents=0, **account
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """A small invoice of `acme` with 20 % VAT: its steps, and its draft."""
+class Bill(NamedTuple):
+    steps: pl.DataFrame
+    drafts: pl.DataFrame
+    lines: pl.DataFrame
+    statements: pl.DataFrame
+
+
+def bill(given, charges, *rules, prices=(), corrections=None, held_cents=0, **account) -> Bill:
+    """A small invoice of `acme` with 20 % VAT."""
     charged = given.charges(*({"payer_id": "acme"} | charge for charge in charges))
     organisations = given.organisations({"owner_id": "acme"})
     fees, adjustments, shares = given.adjust_and_share(charged, organisations, *rules)
@@ -434,19 +441,19 @@ def bill(
             provision_from_month=0, **{name: table.create_empty() for name, table in none.items()},
         )
     )  # fmt: skip
-    return steps.join(drafted.lines.select("line_id", "line_number"), on="line_id", how="left"), drafted.drafts
+    return Bill(steps, drafted.drafts, drafted.lines, settlement.statements)
 
 
 def test_equal_remainders_are_rounded_up_on_the_first_lines_and_on_the_refill_last(given):
-    steps, drafts = bill(given, [{"charge_cents": 3, "resource_id": name} for name in "cab"])
+    steps, drafts, lines, _ = bill(given, [{"charge_cents": 3, "resource_id": name} for name in "cab"])
     # A VAT of 4 on lines of 3 each and a refill of 9: 0.67 a line, of which two can be rounded up.
     assert drafts["vat_cents"].item() == 4
-    shares = steps.filter(figure="vat_share").sort("line_number").select("line_number", "amount_cents")
-    assert shares.rows() == [(1, 1), (2, 1), (3, 0)]
+    shares = steps.filter(figure="vat_share").join(lines, on="line_id").sort("line_number")
+    assert shares.select("line_number", "amount_cents").rows() == [(1, 1), (2, 1), (3, 0)]
     assert _told(steps, "amount_cents", what="vat_on_refill") == [(2,)]
 
     # A VAT of 1 on a line of 3 and a refill of 3: half a cent each.
-    steps, drafts = bill(given, [{"charge_cents": 3}])
+    steps, drafts, *_ = bill(given, [{"charge_cents": 3}])
     assert drafts["vat_cents"].item() == 1
     assert _told(steps, "amount_cents", figure="vat_share") == [(1,)]
     assert _told(steps, "amount_cents", what="vat_on_refill") == [(0,)]
@@ -458,7 +465,7 @@ def test_a_cent_and_a_millionth_are_told_like_any_other_amount(given):
     charge = {"charge_cents": 99, "price_id": "p", "tier_from": 0, "line_discount_ppm": 1}
     least = {"rule_id": "least", "kind": "minimum", "amount_cents": 1_00, "owner_id": "acme"}
 
-    steps, _ = bill(given, [charge], least, prices=[version], held_cents=1, prepaid_before_cents=1)
+    steps = bill(given, [charge], least, prices=[version], held_cents=1, prepaid_before_cents=1).steps
 
     assert _told(steps, "unit_price", "per", what="tier_entry") == [(Decimal("0.25"), 1)]
     assert _told(steps, "unit_price", what="line_discount") == [(Decimal("-0.000001"),)]
@@ -481,7 +488,7 @@ def test_a_correction_is_what_is_rated_now_less_what_was_billed_and_what_is_cred
         "billed_cents": billed, "rated_cents": rated, "amount_cents": amount,
     }  # fmt: skip
 
-    steps, _ = bill(given, [{"charge_cents": 9_00}], corrections=_fill(CorrectionLines, [line]))
+    steps = bill(given, [{"charge_cents": 9_00}], corrections=_fill(CorrectionLines, [line])).steps
 
     told = steps.filter(line_id="c" * 32, figure="amount").select("what", "amount_cents", "text").rows()
     assert told == [
@@ -490,9 +497,24 @@ def test_a_correction_is_what_is_rated_now_less_what_was_billed_and_what_is_cred
     ]  # fmt: skip
 
 
+def test_an_invoice_that_is_issued_again_is_explained_by_the_old_steps_but_for_its_own_vat(given):
+    told, drafts, lines, statements = bill(given, [{"charge_cents": 9_00}, {"charge_cents": 1_00}])
+    abroad = drafts.with_columns(vat_ppm=pl.lit(100_000), vat_cents=pl.lit(2_00), payable_cents=pl.lit(22_00))
+
+    steps = explain_reissue(told, abroad, lines, statements)
+
+    is_vat = pl.col("figure").cast(pl.String).is_in(["vat", "vat_share", "payable"])
+    assert steps.filter(~is_vat).equals(told.filter(~is_vat))
+    assert _told(steps, "what", "unit_price", "amount_cents", figure="vat") == [
+        ("rate", Decimal("0.1"), None), ("vat_on_lines", None, 1_00), ("vat_on_refill", None, 1_00),
+    ]  # fmt: skip
+    assert sorted(_told(steps, "amount_cents", figure="vat_share")) == [(10,), (90,)]
+    assert _told(steps, "amount_cents", figure="payable") == [(20_00,), (2_00,)]
+
+
 def test_a_discount_of_all_there_is_takes_nothing_beyond_it(given):
     all_of_it = {"rule_id": "all", "kind": "discount", "amount_cents": 2_00, "owner_id": "acme"}
-    steps, _ = bill(given, [{"charge_cents": 2_00}], all_of_it)
+    steps = bill(given, [{"charge_cents": 2_00}], all_of_it).steps
 
     assert _told(steps, "quantity", what="limit") == [(2_00,)]
     assert _told(steps, "quantity", what="beyond_base") == []
@@ -509,6 +531,7 @@ FIGURES = {
     "prepaid_before": [
         ("carried", "after 2026-09", 5_00), ("refill_paid", "refill of 2026-08", 6_00), ("opening", "grant p1", 2_00),
         ("transferred_in", "prepaid of lab", 7_00), ("transferred_out", "prepaid of acme", -10_00),
+        ("given_back", "by credit notes", 3_00), ("refunded", "by credit notes", -3_00),
     ],
     "balance_before": [("figure", "free_before", 12_00), ("figure", "prepaid_before", 10_00)],
     "free_used": [("lot", "g1 (g1)", -1_83)],
