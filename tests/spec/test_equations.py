@@ -25,6 +25,7 @@ from billing_pipeline.rules.equations import (
     seconds_are_conserved,
     statements_keep_their_formulas,
     tax_is_rounded_once,
+    transfers_cancel_out,
 )
 from billing_pipeline.rules.lifetimes import extend_lifetimes, given_up_refills, topped_up
 from billing_pipeline.rules.period import Month
@@ -426,3 +427,70 @@ def test_a_grant_may_be_used_expired_and_left_at_once(given):
 
     assert nobody(equation)
     assert (equation.figures["before_cents"], equation.figures["used_expired_left_cents"]) == (10, 10)
+
+
+@pytest.mark.parametrize("side", ["charges", "adjustments", "corrections", "statements"])
+def test_fees_of_who_stands_on_one_side_alone_are_seen(given, charges, bill, side):
+    settlement, _, adjustments = bill
+    corrections = pl.DataFrame({"payer_id": ["zeta"], "amount_cents": [5]})
+    known = {
+        "charges": charges.filter(payer_id="acme"), "adjustments": adjustments.filter(payer_id="acme"),
+        "corrections": NONE_CORRECTED, "statements": settlement.statements.filter(payer_id="acme"),
+    }  # fmt: skip
+    assert nobody(lines_make_fees(known["charges"], known["adjustments"], known["statements"], known["corrections"]))
+    all_of_it = {"charges": charges, "adjustments": adjustments, "corrections": corrections,
+                 "statements": settlement.statements}  # fmt: skip
+
+    rows = known | {side: all_of_it[side]}
+
+    assert only(
+        ["zeta"], lines_make_fees(rows["charges"], rows["adjustments"], rows["statements"], rows["corrections"])
+    )
+
+
+def test_movements_lots_and_lines_of_who_has_no_statement_or_draft_are_seen(bill):
+    settlement, drafted, _ = bill
+    statements = settlement.statements.filter(payer_id="acme")
+
+    assert only(["zeta"], credits_match_statements(settlement.movements, statements))
+    assert only(["zeta"], grants_are_conserved(settlement.lots, statements))
+    assert only(["zeta"], lines_make_invoices(drafted.lines, drafted.drafts.filter(payer_id="acme")))
+
+
+def test_a_part_of_a_lot_below_zero_is_seen(bill):
+    lots = add(add(bill[0].lots, "used_cents", 500), "left_after_cents", 500)
+
+    # Neither the lot is sound, nor is it what the statement says.
+    assert grants_are_conserved(lots, bill[0].statements).broken["zeta"].endswith(" and 1 more")
+
+
+def test_what_leaves_one_payer_reaches_another_and_other_movements_are_not_looked_at(given):
+    moved = [
+        {"kind": "transferred_out", "amount_cents": -5},
+        {"kind": "transferred_in", "amount_cents": 5, "payer_id": "lab"},
+    ]
+    movements = given.movements(
+        *({"grant_id": "g"} | movement for movement in (*moved, {"kind": "opening", "amount_cents": 3}))
+    )
+
+    assert transfers_cancel_out(movements).figures == {"out_cents": 5, "in_cents": 5}
+    assert transfers_cancel_out(movements).holds
+    assert not transfers_cancel_out(movements.filter(payer_id="acme")).holds
+
+
+def test_before_the_first_number_the_last_one_is_0():
+    assert numbers_are_gapless([], "INV").figures == {"numbers": 0, "last": 0}
+
+
+def test_of_several_faults_the_first_is_told_and_the_others_are_counted(bill):
+    swapped = bill[0].movements.with_columns(amount_cents=pl.col("amount_cents") + 1)
+    one, more = (
+        credits_match_statements(movements, bill[0].statements).broken["zeta"]
+        for movements in (add(bill[0].movements.filter(pl.col("kind").cast(pl.String) == "free_used"), "amount_cents")
+                          .vstack(bill[0].movements.filter(pl.col("kind").cast(pl.String) != "free_used")), swapped)
+    )  # fmt: skip
+
+    assert one.startswith("free_used: moved_cents ")
+    assert " more" not in one
+    assert more.startswith("free_used: moved_cents ")
+    assert more.endswith(" and 2 more")
