@@ -10,7 +10,7 @@ import pytest
 
 from billing_pipeline.rules.balances import carry_refills
 from billing_pipeline.rules.credits import settle_credits
-from billing_pipeline.rules.invoicing import draft_invoices
+from billing_pipeline.rules.invoicing import draft_invoices, print_lines
 from billing_pipeline.rules.tax import VatDecisions
 from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.invoices import ParkedOrganisations, SpecificDrafts
@@ -289,3 +289,48 @@ def test_a_rules_line_is_one_piece_at_its_amount(given):
     (line,) = lines.filter(basis="discount").iter_rows(named=True)
     assert (line["quantity"], line["unit"], line["unit_price"]) == (-1, "piece", 3)
     assert (line["per_quantity"], line["per_seconds"], line["price_factor_ppm"]) == (1, 1, 1_000_000)
+    assert line["line_discount_ppm"] == 0
+
+
+def correction_lines(*rows):
+    """Lines that correct August, as far as they are printed."""
+    common = {
+        "owner_id": "acme", "owner_name": "Acme of August", "resource_id": "app", "slug": "apps.s", "zone": "par",
+        "price_factor_ppm": 10**6, "origin_month": "2026-08", "basis": "runtime", "unit": "s", "per_quantity": 1,
+        "per_seconds": 3600, "line_discount_ppm": 0, "amount_cents": 5, "currency": "EUR", "approval": 1,
+        "corrected_line_id": "d" * 32, "correction_cause": "late", "billed_cents": 0, "rated_cents": 5, "quantity": 1,
+        "unit_price": 1,
+    }  # fmt: skip
+    types = {name: pl.String if isinstance(kind, pl.Enum) else kind
+             for name, kind in CorrectionLines.create_empty().schema.items()}  # fmt: skip
+    told = [
+        dict.fromkeys(types)
+        | common
+        | {"line_id": f"{number:032d}", "payer_id": payer}
+        | {"owner_id": "forgotten" if payer == "late" else "acme"}
+        for number, payer in enumerate(rows, 900)
+    ]
+    return CorrectionLines.validate(pl.DataFrame(told, schema=types), cast=True)
+
+
+def test_usage_rules_and_corrections_are_numbered_in_this_order_for_each_payer(given):
+    charges = given.charges(*({"payer_id": "acme", "charge_cents": cents} for cents in (7, 8)))
+    payers = [{"owner_id": "acme", "name": "Acme"}, {"owner_id": "zeta"}, {"owner_id": "late"}]
+    least = {"kind": "minimum", "amount_cents": 50}
+    rules = [{"rule_id": f"of {payer}", "owner_id": payer, **least} for payer in ("acme", "zeta")]
+    organisations = given.organisations(*payers)
+    adjustments = given.adjust(charges, organisations, *rules).adjustments
+    drafted = pl.DataFrame({"payer_id": ["acme", "late", "zeta"]})
+
+    lines = print_lines(
+        drafted, charges, adjustments, organisations, given.period(), correction_lines("acme", "acme", "late", "gone")
+    )
+
+    what = pl.coalesce(pl.col("rule_kind").cast(pl.String), "corrected_line_id", "origin_month")
+    assert lines.select("payer_id", "line_number", what.str.head(7)).rows() == [
+        ("acme", 1, "2026-10"), ("acme", 2, "2026-10"), ("acme", 3, "minimum"), ("acme", 4, "ddddddd"),
+        ("acme", 5, "ddddddd"), ("late", 1, "ddddddd"), ("zeta", 1, "minimum"),
+    ]  # fmt: skip
+    # A correction is printed under the name that its organisation has now, or had last.
+    assert set(lines.filter(owner_id="acme")["owner_name"]) == {"Acme"}
+    assert lines.filter(owner_id="forgotten")["owner_name"].to_list() == ["Acme of August"]
