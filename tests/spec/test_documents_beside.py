@@ -99,6 +99,28 @@ def test_documents_ask_for_their_charges_and_every_figure_is_explained(given, ce
         assert told[row["line_id"] + row["figure"]] == row["figure_cents"]
 
 
+def test_a_document_has_one_line_of_its_owner_and_no_discount_of_the_month(given):
+    drafted = draft(given, {"charge_cents": 50_00}, {"charge_cents": 100_00, "kind": "credits"})
+    said = ("slug", "owner_name", "line_number", "resources", "per_quantity", "per_seconds", "amount_cents")
+    assert drafted.lines.sort("reference").select(said).rows() == [
+        ("one_shot", "acme", 1, 1, 1, 1, 50_00), ("credits", "acme", 1, 1, 1, 1, 100_00),
+    ]  # fmt: skip
+    assert drafted.drafts["discount_ppm"].to_list() == [0, 0]
+
+
+def test_what_a_document_asks_for_is_named_with_its_price_and_rate(given):
+    service = {"charge_cents": 50_00, "line_discount_ppm": 1}
+    drafted = draft(given, service, {"charge_cents": 100_00, "kind": "credits"})
+    steps = explain_documents(drafted.drafts, drafted.lines)
+    priced = steps.filter(pl.col("unit_price").is_not_null()).select("what", "quantity", "unit_price", "unit", "per")
+    assert priced.rows() == [
+        ("price", 1, 50, "piece", 1), ("line_discount", 1, Decimal("-0.00005"), "piece", 1),
+        ("rate", 50_00, Decimal("0.2"), "cent", 1),
+        ("price", 1, 100, "piece", 1), ("rate", 100_00, Decimal("0.2"), "cent", 1),
+    ]  # fmt: skip
+    assert steps.filter(what="line")["text"].to_list() == ["fees of the line", "credits that are sold"]
+
+
 def _equations(drafted):
     return charges_are_drafted(drafted.charges, drafted.drafts), tax_is_rounded_once(drafted.drafts)
 
@@ -167,6 +189,18 @@ def test_a_top_up_of_who_pays_no_more_is_its_new_payers(given):
     )  # fmt: skip
     assert month.movements.select("payer_id", "grant_id", "amount_cents").rows() == [("acme", "shop/1 of lab", 100_00)]
     assert month.accounts.filter(payer_id="acme")["prepaid_before_cents"].to_list() == [100_00]
+
+
+@pytest.mark.parametrize(("cents", "waits"), [(0, []), (1, [1])])
+def test_a_top_up_of_a_cent_waits_and_one_of_nothing_does_not(given, cents, waits):
+    drafted = draft(given, {"charge_cents": cents, "kind": "credits"})
+    nothing = CreditStatements.create_empty(), Drafts.create_empty()
+    assert carry_refills(given.refills(), *nothing, drafted.drafts)["refill_cents"].to_list() == waits
+
+
+def test_a_month_may_have_a_refill_and_top_ups_of_one_payer(given):
+    told = ({"billing_month": "2026-09", "reference": reference} for reference in ("", "shop/1", "shop/2"))
+    assert given.refill_invoices(*told).height == 3
 
 
 def test_a_top_up_that_is_drafted_is_pending_after_the_month(given):

@@ -74,6 +74,12 @@ def test_periods_that_were_left_out_are_one_with_the_last():
     ]
 
 
+def test_a_day_is_a_period_and_the_last_of_several_is_where_the_next_begins():
+    payers = pl.DataFrame({"payer_id": ["daily"]})
+    invoiced = pl.DataFrame({"payer_id": ["daily"] * 2, "period_end": [date(2026, 10, 4), date(2026, 10, 10)]})
+    assert due_periods(payers, invoiced, OCTOBER, END).rows() == [("daily", date(2026, 10, 11), date(2026, 10, 11))]
+
+
 def test_who_pays_for_itself_and_says_so_is_invoiced_by_day_or_week(given):
     organisations = given.organisations(
         {"owner_id": "daily", "billing_period": "day"},
@@ -85,7 +91,7 @@ def test_who_pays_for_itself_and_says_so_is_invoiced_by_day_or_week(given):
     assert billed_by_period(organisations).rows() == [("daily", "day"), ("weekly", "week")]
 
 
-def ask(given, statement, *, earlier=0, lines=NO_LINES, unknown=()):
+def ask(given, statement, *, earlier=0, asked=None, lines=NO_LINES, unknown=()):
     """What `acme`, whose VAT is 20 %, is asked for up to 11 October."""
     vat = given.vat({"payer_id": "acme", "vat_ppm": 200_000})
     if unknown:
@@ -94,7 +100,7 @@ def ask(given, statement, *, earlier=0, lines=NO_LINES, unknown=()):
         DuePeriods.validate(due_periods(pl.DataFrame({"payer_id": ["acme"]}), NOBODY_YET, OCTOBER, END)),
         statement,
         lines,
-        pl.DataFrame({"payer_id": ["acme"], "used_credits_cents": [earlier]}),
+        pl.DataFrame({"payer_id": ["acme"], "used_credits_cents": [earlier]}) if asked is None else asked,
         given.organisations({"owner_id": "acme"}),
         vat,
         given.period().until(END),
@@ -111,6 +117,12 @@ def settled(given, fees, *, free=0, prepaid=0, pending=0):
     charged = given.fees({"fee_cents": fees}) if fees else given.fees()
     (statements, *_) = settle_credits(charged, lots, given.accounts(account), given.period().until(END))
     return statements
+
+
+def test_a_cent_is_asked_for_of_who_was_asked_for_nothing_yet(given):
+    nobody = pl.DataFrame(schema={"payer_id": pl.String, "used_credits_cents": pl.Int64})
+    (draft,) = ask(given, settled(given, 1), asked=nobody).drafts.to_dicts()
+    assert (draft["subtotal_cents"], draft["earlier_cents"], draft["discount_ppm"]) == (1, 0, 0)
 
 
 def test_what_is_lacking_is_asked_for_with_vat(given):

@@ -129,6 +129,34 @@ def test_a_paid_invoice_is_refunded_once_everything_is_given_back():
     assert states_after(paid(120_00, 4), *both) == ["PENDING", "PAID", "REFUNDED"]
 
 
+def test_an_invoice_is_refunded_with_its_last_cent_and_one_of_a_cent_with_that():
+    assert states_after(paid(120_00), paid(119_99, 9, "refunded"))[-1] == "PAID"
+    cent = Document("INV-2026-000002", "invoice", 1)
+    assert states_after(paid(1), paid(1, 9, "refunded"), document=cent) == ["PENDING", "PAID", "REFUNDED"]
+
+
+def test_an_invoice_of_nothing_stays_paid_whatever_is_sent_and_given_back():
+    nothing = Document("INV-2026-000002", "invoice", 0)
+    assert states_after(paid(5_00), paid(5_00, 9, "refunded"), document=nothing) == ["PENDING", "PAID"]
+
+
+def test_a_payment_that_failed_covers_nothing():
+    assert states_after(paid(120_00, 5, "failed")) == ["PENDING"]
+
+
+def test_what_becomes_known_at_the_last_instant_is_looked_at():
+    assert states_after(paid(120_00), until=day(5)) == ["PENDING", "PAID"]
+    credit = Credit("CN-2026-000001", day(5), 120_00)
+    (change,) = apply_payments(INVOICE, begin(INVOICE, ISSUED), (), day(5), [credit]).changes
+    assert change.state == "CANCELED"
+
+
+def test_an_invoice_of_which_a_cent_was_received_is_paid_and_not_cancelled_by_a_credit_note_for_the_rest():
+    credit = Credit("CN-2026-000001", day(9), 119_99)
+    (change,) = apply_payments(INVOICE, begin(INVOICE, ISSUED), [paid(1)], LATER, [credit]).changes
+    assert change.state == "PAID"
+
+
 def test_a_refund_of_more_than_was_received_is_refused():
     history = begin(INVOICE, ISSUED)
 
