@@ -63,6 +63,8 @@ def test_the_week_in_which_clocks_change_is_an_hour_shorter():
     assert to_sunday.end == datetime(2026, 3, 29, 22, tzinfo=UTC)
     assert (to_sunday.end - to_the_one_before.end).total_seconds() == 167 * 3600
     assert paris.until(date(2026, 4, 1)) == paris
+    assert paris.until(date(2026, 3, 1)) == paris
+    assert paris.until(date(2026, 3, 31)).end == datetime(2026, 3, 30, 22, tzinfo=UTC)
 
 
 def test_periods_that_were_left_out_are_one_with_the_last():
