@@ -3,9 +3,10 @@
     python tests/mutants/run.py rules [MODULE ...]
     python tests/mutants/run.py models [MODEL ...]
 
-Survivors that change nothing are listed with their reason in `equivalent.toml`; any other survivor is a gap in the
-tests. Faults that nothing can run with (a module that does not import, SQL that does not bind) count for nothing. Ends
-with an error where fewer than 95 % of the faults that change something are noticed.
+Survivors that change nothing are listed with their reason in `equivalent.toml`. Any other survivor is a gap in the
+tests; those that are known are listed in `gaps.toml` with what nobody looks at. Faults that nothing can run with (a
+module that does not import, SQL that does not bind) count for nothing. Ends with an error where fewer than 95 % of the
+faults that change something are noticed.
 """
 
 import argparse
@@ -149,21 +150,25 @@ def report(outcomes: list[Outcome]) -> bool:
     """Print the figures; whether enough was noticed, and every equivalent fault that is listed still exists."""
     voids = sum(outcome.fate == Fate.VOID for outcome in outcomes)
     outcomes = [outcome for outcome in outcomes if outcome.fault != SOUND and outcome.fate != Fate.VOID]
-    listed = tomllib.loads((HERE / "equivalent.toml").read_text(encoding="utf-8"))
+    listed, known = (
+        tomllib.loads((HERE / name).read_text(encoding="utf-8")) for name in ("equivalent.toml", "gaps.toml")
+    )
     survivors = [outcome for outcome in outcomes if outcome.fate == Fate.SURVIVED]
     gaps = [outcome for outcome in survivors if outcome.fault not in listed.get(outcome.place, {})]
     noticed = len(outcomes) - len(survivors)
     places = {outcome.place for outcome in outcomes}
     found = {(outcome.place, outcome.fault) for outcome in survivors}
-    stale = [(place, fault) for place, faults in listed.items() if place in places for fault in faults
+    stale = [(name, place, fault) for name, of_file in (("equivalent.toml", listed), ("gaps.toml", known))
+             for place, faults in of_file.items() if place in places for fault in faults
              if (place, fault) not in found]  # fmt: skip
     per_cent = 100 * noticed / max(noticed + len(gaps), 1)
     sys.stdout.write(f"\n{len(outcomes)} faults: {len(survivors) - len(gaps)} change nothing; of the others {noticed} "
                      f"noticed ({per_cent:.1f} %), {len(gaps)} gaps; {voids} more cannot run\n")  # fmt: skip
     for outcome in gaps:
-        sys.stdout.write(f"gap    {outcome.place}: {outcome.fault}\n")
-    for place, fault in stale:
-        sys.stdout.write(f"stale  {place}: {fault} is listed in equivalent.toml but is noticed or gone\n")
+        reason = known.get(outcome.place, {}).get(outcome.fault, "not listed yet")
+        sys.stdout.write(f"gap    {outcome.place}: {outcome.fault} ({reason})\n")
+    for name, place, fault in stale:
+        sys.stdout.write(f"stale  {place}: {fault} is listed in {name} but is noticed or gone\n")
     return per_cent >= REQUIRED_PER_CENT and not stale
 
 

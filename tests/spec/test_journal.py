@@ -40,6 +40,7 @@ CHART = Settings(_env_file=None).chart_of_accounts
 NOVEMBER, DECEMBER = date(2026, 11, 3), date(2026, 12, 3)
 TENTH = datetime(2026, 11, 10, tzinfo=UTC)
 FIRST_DAY = date(2026, 10, 1)
+START = datetime(2026, 10, 1, tzinfo=UTC)
 
 #: The first statement that Clever Cloud published, with VAT as a French customer pays it: standards of accounting.
 PUBLISHED = {
@@ -237,6 +238,15 @@ def test_a_write_off_takes_the_claim_its_vat_and_its_refill_off_and_the_rest_is_
     assert books.write(written_off=[given_up(100_00)], month="2026-12", on=DECEMBER).journal.height == height
 
 
+def test_the_refill_of_a_write_off_is_taken_from_who_holds_it_and_a_cent_is_written_off_too(given):
+    invoice = {"number": "INV-1", "refill_cents": 1}
+    books = Books(given, organisations=({"owner_id": "acme"}, {"owner_id": "group"}))
+    books.write(invoice).write(written_off=[given_up(1, "group")], month="2026-11", on=DECEMBER)
+
+    entry = books.journal.filter(kind="write_off").select(pl.col("role").cast(pl.String), "payer_id", "debit_cents")
+    assert sorted(entry.rows()) == [("advances", "group", 1), ("receivable", "acme", 0)]
+
+
 @pytest.mark.parametrize(
     ("paid", "open_cents", "vat", "advance", "loss"),
     [(0, 240_00, 40_00, 100_00, 100_00), (60_00, 180_00, 30_00, 100_00, 50_00), (180_00, 60_00, 10_00, 50_00, 0)],
@@ -340,6 +350,21 @@ def test_a_payment_of_a_sub_organisation_that_names_nothing_waits_under_its_paye
     books.write(payments=[payment(5_00, invoice_number=None, owner_id="branch")])
 
     assert books.balance("unassigned") == books.balance("bank") * -1 == -5_00
+
+
+def test_a_payment_waits_under_who_paid_for_its_sender_last_and_stays_there_when_that_changes(given):
+    versions = (
+        {"owner_id": "branch", "payer_id": "former", "valid_from": START, "valid_to": START + timedelta(days=9)},
+        {"owner_id": "branch", "payer_id": "acme", "valid_from": START + timedelta(days=9)},
+    )
+    books = Books(given, organisations=({"owner_id": "acme"}, {"owner_id": "former"}, *versions))
+    early = payment(5_00, invoice_number=None, owner_id="branch")
+    books.write(payments=[early])
+    height = books.journal.height
+    books.organisations = ({"owner_id": "acme"}, {"owner_id": "branch"})
+
+    assert set(books.journal.filter(role="unassigned")["payer_id"]) == {"acme"}
+    assert books.write(payments=[early], on=DECEMBER).journal.height == height
 
 
 def test_a_payment_that_waited_for_its_invoice_moves_without_touching_the_bank(books):
@@ -454,9 +479,11 @@ def test_each_journal_numbers_its_entries_on_from_where_it_stands(books):
 
 
 def test_no_entry_is_validated_before_one_that_was_written_earlier(books):
-    books.write(PLAIN, on=DECEMBER).write(PLAIN | {"number": "INV-2"}, on=NOVEMBER)
+    books.write(PLAIN, on=NOVEMBER).write(PLAIN | {"number": "INV-2"}, on=DECEMBER)
+    books.write(PLAIN | {"number": "INV-3"}, on=NOVEMBER)
 
-    assert books.journal["validated_on"].unique().to_list() == [DECEMBER]
+    assert books.journal["validated_on"].unique(maintain_order=True).to_list() == [NOVEMBER, DECEMBER]
+    assert books.journal.filter(invoice_number="INV-3")["validated_on"].unique().to_list() == [DECEMBER]
 
 
 def test_an_entry_that_does_not_balance_is_refused_with_what_is_wrong(given, books):
