@@ -267,4 +267,4 @@ def test_who_is_released_is_asked_for_the_rest_too_and_february_goes_on_from_tha
 @pytest.mark.parametrize(("when", "count"), [("status of the running month", 5), ("status", 9)])
 def test_the_status_of_a_month_names_them(story, when, count):
     assert f"Interim invoices: {count}" in story.printed[when].output
-    assert "INV-2026-000001  debtor  2026-01-01..2026-01-11  3168" in story.printed[when].output
+    assert "INV-2026-000001  debtor  2026-01-01..2026-01-11  €31.68" in story.printed[when].output
