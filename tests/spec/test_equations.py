@@ -234,6 +234,19 @@ def test_balances_go_on_from_the_month_before(given):
     assert only(["zeta"], balances_continue(now, before, openings.head(1), given_up, NONE_GIVEN_BACK, NONE_TOPPED_UP))
 
 
+def test_who_had_no_month_before_begins_with_what_enters(given):
+    now = given.statements(
+        *({"payer_id": payer, "prepaid_before_cents": 5, "balance_before_cents": 5, "balance_after_cents": 5}
+          for payer in PAYERS)
+    )  # fmt: skip
+    openings = pl.DataFrame({"payer_id": ["acme"], "opening_cents": [5]})
+    given_up = given_up_refills(given.movements())
+
+    begun = balances_continue(now, given.statements(), openings, given_up, NONE_GIVEN_BACK, NONE_TOPPED_UP)
+
+    assert only(["zeta"], begun)
+
+
 def test_a_refill_that_is_given_up_is_no_longer_pending(given):
     before = given.statements(
         *({"payer_id": payer, "refill_cents": 100, "balance_after_cents": 100, "change_cents": 100,
