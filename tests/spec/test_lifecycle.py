@@ -142,6 +142,7 @@ def test_an_invoice_of_nothing_stays_paid_whatever_is_sent_and_given_back():
 
 def test_a_payment_that_failed_covers_nothing():
     assert states_after(paid(120_00, 5, "failed")) == ["PENDING"]
+    assert states_after(paid(120_00, 5, "failed"), paid(1, 6)) == ["PENDING"]
 
 
 def test_what_becomes_known_at_the_last_instant_is_looked_at():
