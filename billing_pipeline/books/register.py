@@ -452,6 +452,17 @@ class Books:
         """Every decision to cancel an invoice, issue it again or refund its credits, in the order of the books."""
         return [_as_decision(entry) for entry in self._select(_DECIDED, (), None)]
 
+    def waiting_decisions(self) -> list[Decision]:
+        """Those of no credit note yet, but for what was to be issued again and is paid: it stays as it is."""
+        noted = {document.request.facts.get("decision") for document in self.issued()}
+        waiting = [decision for decision in self.decisions() if decision.seq not in noted]
+        states = self.states() if waiting else {}
+        return [
+            decision
+            for decision in waiting
+            if decision.kind is not DecisionKind.REISSUE or states[decision.number] not in RECEIVED
+        ]
+
     def first_issue_seq(self, month: Month) -> int | None:
         """The place in the books at which a month was issued first, or None if it was not."""
         with self._chain.reading() as entries:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from billing_pipeline.books import DecisionKind, NotIssued, invoices_of_months
+from billing_pipeline.books import NotIssued, invoices_of_months
 from billing_pipeline.defs.billing import Billing, partition
-from billing_pipeline.rules.lifecycle import RECEIVED, Change, State, follow
+from billing_pipeline.rules.lifecycle import Change, State, follow
 from billing_pipeline.rules.period import Month
 
 
@@ -26,15 +26,11 @@ def tell_history(billing: Billing, name: str) -> Iterator[str]:
     history = follow(billing.books.histories()[number])
     for change in history:
         yield f"{number}  {tell_change(change)}"
-    issued = billing.books.issued()
-    for document in issued:
+    for document in billing.books.issued():
         if document.is_reissue and document.request.reference == number:
             yield f"{number}  {document.as_of:%Y-%m-%dT%H:%M:%SZ}  REPLACED  by {document.number}"
-    done = {document.request.facts.get("decision") for document in issued}
-    for entry in billing.books.decisions():
-        # One that was paid is not issued again.
-        is_over = entry.kind is DecisionKind.REISSUE and history[-1].state in RECEIVED
-        if entry.number == number and entry.seq not in done and not is_over:
+    for entry in billing.books.waiting_decisions():
+        if entry.number == number:
             told = f"{entry.reason} ({entry.author}), by a credit note of the next month"
             yield f"{number}  {entry.at:%Y-%m-%dT%H:%M:%SZ}  {entry.kind.name}  {told}"
 

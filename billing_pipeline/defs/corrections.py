@@ -15,7 +15,6 @@ from billing_pipeline.defs.billing import Billing, as_of, partition
 from billing_pipeline.defs.monthly import Report, Table
 from billing_pipeline.rules.corrections import BookedMonth
 from billing_pipeline.rules.issuing import hash_rows
-from billing_pipeline.rules.lifecycle import RECEIVED
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
 from billing_pipeline.tables.accounts import Organisations
@@ -71,12 +70,11 @@ def _require_none_reissued(billing: Billing, month: Month, rows: pl.DataFrame) -
     Raises:
         NotCorrectable: one does.
     """
-    issued, states = {document.number: document for document in billing.books.issued()}, billing.books.states()
-    noted = {document.request.facts.get("decision") for document in issued.values()}
-    for entry in billing.books.decisions():
+    issued = {document.number: document for document in billing.books.issued()}
+    for entry in billing.books.waiting_decisions():
         document = issued[entry.number]
-        waits = entry.kind is DecisionKind.REISSUE and entry.seq not in noted and states[entry.number] not in RECEIVED
-        if waits and document.billed_month == month and document.request.payer_id in rows["payer_id"]:
+        is_corrected = document.billed_month == month and document.request.payer_id in rows["payer_id"]
+        if entry.kind is DecisionKind.REISSUE and is_corrected:
             message = (
                 f"{entry.number} of {document.request.payer_id} for {month} is to be issued again ({entry.author}: "
                 f"{entry.reason}); that comes first: issue the next month, then approve"

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -212,11 +212,7 @@ def interim_documents(context: dg.AssetExecutionContext, billing: Billing, month
     ) as publication:
         for name in (f"{number}.{kind}" for number in made["number"] for kind in _FORMATS):
             os.link(older.file(name), publication.path(name))
-        for number, outcome in zip(lacking["number"], render_all(views, billing.settings.workers), strict=True):
-            if isinstance(outcome, DocumentFailure):
-                message = f"no document for {number}: {outcome.detail}"
-                raise RuntimeError(message)
-            _write(publication, number, outcome)
+        _write_each(publication, lacking["number"], lacking["number"], render_all(views, billing.settings.workers))
         publication.write("rows", issued.select("number", "payer_id", "payable_cents", "currency"))
     folder = billing.settings.home.resolve() / "documents" / billing.settings.series
     places = [_Place(number, folder / number, number) for number in issued["number"]]
@@ -227,6 +223,30 @@ def interim_documents(context: dg.AssetExecutionContext, billing: Billing, month
 def _write(publication: Publication, stem: str, document: RenderedInvoice) -> None:
     for kind in _FORMATS:
         publication.write_bytes(f"{stem}.{kind}", getattr(document, kind))
+
+
+def _write_each(
+    publication: Publication,
+    stems: Iterable[str],
+    names: Iterable[str],
+    outcomes: Iterable[RenderedInvoice | DocumentFailure],
+) -> None:
+    """Write documents of which none may lack.
+
+    Args:
+        publication: of their files.
+        stems: the names of their files, without the ending.
+        names: what people call them.
+        outcomes: of making them, in the same order.
+
+    Raises:
+        RuntimeError: one could not be made.
+    """
+    for stem, name, outcome in zip(stems, names, outcomes, strict=True):
+        if isinstance(outcome, DocumentFailure):
+            message = f"no document {name} for {outcome.payer_id}: {outcome.detail}"
+            raise RuntimeError(message)
+        _write(publication, stem, outcome)
 
 
 def _beside(billing: Billing, month: Month) -> pl.DataFrame:
@@ -254,11 +274,7 @@ def _write_beside(billing: Billing, month: Month, publication: Publication) -> p
     lines = SpecificLines.validate(billing.settled(SPECIFIC_LINES.key, month).read(), cast=True)
     named = documents.join(lines.select("reference", "line_id"), on="reference", how="left", maintain_order="left")
     views = build_specific_views(documents, lines, billing.settings.invoicing_seller)
-    for row, outcome in zip(named.iter_rows(named=True), render_all(views, billing.settings.workers), strict=True):
-        if isinstance(outcome, DocumentFailure):
-            message = f"no document for {row['reference']} of {row['payer_id']}: {outcome.detail}"
-            raise RuntimeError(message)
-        _write(publication, row["line_id"], outcome)
+    _write_each(publication, named["line_id"], named["reference"], render_all(views, billing.settings.workers))
     return named
 
 
@@ -284,11 +300,7 @@ def _write_credit_notes(billing: Billing, month: Month, publication: Publication
     notes = IssuedCreditNotes.validate(with_later_columns(issued.read(), IssuedCreditNotes), cast=True).sort("number")
     lines = CreditNoteLines.validate(billing.settled("credits/credit_note_lines", month).read(), cast=True)
     views = build_credit_note_views(notes, lines, billing.settings.invoicing_seller)
-    for number, outcome in zip(notes["number"], render_all(views, 1), strict=True):
-        if isinstance(outcome, DocumentFailure):
-            message = f"no document for {number}: {outcome.detail}"
-            raise RuntimeError(message)
-        _write(publication, number, outcome)
+    _write_each(publication, notes["number"], notes["number"], render_all(views, 1))
     return notes["number"].to_list()
 
 
@@ -315,11 +327,7 @@ def _write_reissued(billing: Billing, month: Month, publication: Publication) ->
         start = invoices["period_start"][0]
         of_then = Month(start.year, start.month)
         views = _views(billing, of_then, _said_of(billing, of_then), invoices)
-        for row, outcome in zip(invoices.iter_rows(named=True), render_all(views, 1), strict=True):
-            if isinstance(outcome, DocumentFailure):
-                message = f"no document for {row['number']} of {row['payer_id']}: {outcome.detail}"
-                raise RuntimeError(message)
-            _write(publication, row["number"], outcome)
+        _write_each(publication, invoices["number"], invoices["number"], render_all(views, 1))
     return [number for invoices in reissued for number in invoices["number"]]
 
 

@@ -27,7 +27,7 @@ from billing_pipeline.defs.monthly import (
     monthly_assets,
     total_amounts,
 )
-from billing_pipeline.defs.numbering import publish_numbered, request_issue
+from billing_pipeline.defs.numbering import give_numbers, publish_numbered, request_issue
 from billing_pipeline.defs.partitions import running_month
 from billing_pipeline.defs.states import known_by, record_payments
 from billing_pipeline.rules.balances import current_organisations, enter_grants, open_lots
@@ -291,25 +291,20 @@ def number_interims(
     said: dict[tuple[str, str], list[Mapping[str, object]]] = {}
     for line in lines.iter_rows(named=True):
         said.setdefault((line["payer_id"], line["reference"]), []).append(line)
-    issued = billing.books.issue(
-        [
-            request_issue(
-                row,
-                month,
-                hash_rows([row, *said.get((row["payer_id"], row["reference"]), ())]),
-                ("used_credits_cents",),
-                row["reference"],
-            )
-            for row in ordered.iter_rows(named=True)
-        ],
-        billing.settings.series,
-        billing.issue_date(month),
-        as_of=billing.as_of(month),
-        number_format=billing.settings.number_format,
-    )
+    requests = [
+        request_issue(
+            row,
+            month,
+            hash_rows([row, *said.get((row["payer_id"], row["reference"]), ())]),
+            ("used_credits_cents",),
+            row["reference"],
+        )
+        for row in ordered.iter_rows(named=True)
+    ]
+    numbers = give_numbers(billing, month, requests)
     terms = pl.duration(days=pl.col("payment_terms_days").fill_null(billing.settings.payment_terms_days))
     numbered = ordered.with_columns(
-        number=pl.Series([document.number for document in issued], dtype=pl.String),
-        issued_on=pl.Series([document.issued_on for document in issued], dtype=pl.Date),
+        number=pl.Series([number for number, _ in numbers], dtype=pl.String),
+        issued_on=pl.Series([day for _, day in numbers], dtype=pl.Date),
     ).with_columns(due_on=pl.col("issued_on") + terms)
     return InterimInvoices.validate(numbered.select(InterimInvoices.column_names()).sort("number"), cast=True)

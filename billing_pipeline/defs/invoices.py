@@ -11,7 +11,7 @@ from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes
 from billing_pipeline.defs.credits import CREDIT_TABLES, interim_invoices, open_month, read_month_before, settle
 from billing_pipeline.defs.decisions import cancel_documents, due_decisions
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets, total_amounts
-from billing_pipeline.defs.numbering import publish_numbered, request_issue
+from billing_pipeline.defs.numbering import give_numbers, publish_numbered, request_issue
 from billing_pipeline.defs.reissues import REISSUED_INVOICES, number_reissues
 from billing_pipeline.defs.specific import (
     SPECIFIC_DRAFTS,
@@ -39,7 +39,7 @@ from billing_pipeline.rules.equations import (
     tax_is_rounded_once,
 )
 from billing_pipeline.rules.invoicing import DraftedMonth, draft_invoices
-from billing_pipeline.rules.issuing import hash_drafts, issue_drafts
+from billing_pipeline.rules.issuing import hash_drafts, number_documents
 from billing_pipeline.rules.lifetimes import extend_lifetimes
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
@@ -361,21 +361,15 @@ def number_drafts(
 ) -> dy.DataFrame[Invoices]:
     """The drafts with the next numbers of the series; one that was numbered before keeps its number and date."""
     hashes = hash_drafts(drafts, lines, statements)
-    in_order = drafts.sort("payer_id").iter_rows(named=True)
-    requests = [request_issue(row, month, hashes[row["payer_id"]]) for row in in_order]
-    issued = billing.books.issue(
-        requests,
-        billing.settings.series,
-        billing.issue_date(month),
-        as_of=billing.as_of(month),
-        number_format=billing.settings.number_format,
-    )
+    ordered = drafts.sort("payer_id")
+    requests = [request_issue(row, month, hashes[row["payer_id"]]) for row in ordered.iter_rows(named=True)]
     organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
-    return issue_drafts(
-        drafts,
-        {invoice.request.payer_id: (invoice.number, invoice.issued_on) for invoice in issued},
+    return number_documents(
+        ordered,
+        give_numbers(billing, month, requests),
         current_organisations(organisations),
         billing.settings.payment_terms_days,
+        Invoices,
     )
 
 

@@ -1,6 +1,7 @@
 """Numbers for drafts: how the books take them, and how numbered documents join those of the month."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import dataframely as dy
@@ -37,6 +38,18 @@ def request_issue(
         facts={fact: row[fact] for fact in (*_FACTS, *facts)},
         reference=reference,
     )
+
+
+def give_numbers(billing: Billing, month: Month, requests: Sequence[IssueRequest]) -> list[tuple[str, date]]:
+    """Number and date of each request, in the series of invoices; one that was numbered before keeps its own."""
+    issued = billing.books.issue(
+        requests,
+        billing.settings.series,
+        billing.issue_date(month),
+        as_of=billing.as_of(month),
+        number_format=billing.settings.number_format,
+    )
+    return [(document.number, document.issued_on) for document in issued]
 
 
 def publish_numbered(

@@ -8,12 +8,12 @@ import polars as pl
 from billing_pipeline.books import Issued
 from billing_pipeline.defs.billing import Billing
 from billing_pipeline.defs.monthly import Table
-from billing_pipeline.defs.numbering import request_issue
+from billing_pipeline.defs.numbering import give_numbers, request_issue
 from billing_pipeline.defs.taxes import decide_month_taxes
 from billing_pipeline.rules.balances import current_organisations
-from billing_pipeline.rules.issuing import hash_rows
+from billing_pipeline.rules.issuing import hash_rows, number_documents
 from billing_pipeline.rules.period import Month
-from billing_pipeline.rules.reissuing import draft_reissues, issue_reissues
+from billing_pipeline.rules.reissuing import draft_reissues
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.corrections import IssuedCreditNotes
 from billing_pipeline.tables.invoices import Invoices, ReissuedInvoices
@@ -63,12 +63,8 @@ def number_reissues(
     )
     payers = Organisations.validate(organisations.join(again, left_on="owner_id", right_on="payer_id", how="semi"))
     drafts = draft_reissues(again, replaced, organisations, decide_month_taxes(billing, month, payers), month)
-    issued = billing.books.issue(
-        [request_issue(row, month, hash_rows([row]), (), row["replaces"]) for row in drafts.iter_rows(named=True)],
-        billing.settings.series,
-        billing.issue_date(month),
-        as_of=billing.as_of(month),
-        number_format=billing.settings.number_format,
-    )
-    numbers = [(document.number, document.issued_on) for document in issued]
-    return issue_reissues(drafts, numbers, organisations, billing.settings.payment_terms_days)
+    requests = [
+        request_issue(row, month, hash_rows([row]), (), row["replaces"]) for row in drafts.iter_rows(named=True)
+    ]
+    numbers = give_numbers(billing, month, requests)
+    return number_documents(drafts, numbers, organisations, billing.settings.payment_terms_days, ReissuedInvoices)

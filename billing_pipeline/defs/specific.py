@@ -5,13 +5,13 @@ import polars as pl
 
 from billing_pipeline.defs.billing import Billing
 from billing_pipeline.defs.monthly import Report, Table, total_amounts
-from billing_pipeline.defs.numbering import request_issue
+from billing_pipeline.defs.numbering import give_numbers, request_issue
 from billing_pipeline.rules.balances import current_organisations
 from billing_pipeline.rules.equations import Equation, charges_are_drafted, tax_is_rounded_once
-from billing_pipeline.rules.issuing import hash_rows
+from billing_pipeline.rules.issuing import hash_rows, number_documents
 from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
-from billing_pipeline.rules.specific import DraftedDocuments, draft_documents, issue_documents
+from billing_pipeline.rules.specific import DraftedDocuments, draft_documents
 from billing_pipeline.rules.tax import VatDecisions
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.invoices import SpecificDrafts, SpecificInvoices, SpecificLines
@@ -104,22 +104,15 @@ def number_beside(billing: Billing, month: Month, payer: str | None = None) -> d
         drafts = drafts.filter(pl.col("payer_id") == payer)
     lines = SpecificLines.validate(billing.read(SPECIFIC_LINES.key, month).read(), cast=True)
     said = {row["reference"]: row for row in lines.iter_rows(named=True)}
-    issued = billing.books.issue(
-        [
-            request_issue(
-                row, month, hash_rows([row, said[row["reference"]]]), ("used_credits_cents",), row["reference"]
-            )
-            for row in drafts.iter_rows(named=True)
-        ],
-        billing.settings.series,
-        billing.issue_date(month),
-        as_of=billing.as_of(month),
-        number_format=billing.settings.number_format,
-    )
+    requests = [
+        request_issue(row, month, hash_rows([row, said[row["reference"]]]), ("used_credits_cents",), row["reference"])
+        for row in drafts.iter_rows(named=True)
+    ]
     organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
-    return issue_documents(
-        SpecificDrafts.validate(drafts),
-        [(document.number, document.issued_on) for document in issued],
+    return number_documents(
+        drafts,
+        give_numbers(billing, month, requests),
         current_organisations(organisations),
         billing.settings.payment_terms_days,
+        SpecificInvoices,
     )

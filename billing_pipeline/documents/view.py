@@ -332,28 +332,15 @@ def _build_view(
     money = partial(formatting.format_money, currency=draft["currency"])
     usage = [line for line in lines if line["basis"] != "discount"]
     discounts = [line for line in lines if line["basis"] == "discount"]
-    number = draft["number"] or ""
-    heading = TEXTS["invoice"] if number else TEXTS["draft_invoice"]
     period = formatting.format_period(draft["period_start"], draft["period_end"])
-    title = f"{heading} {number}".strip()
     return InvoiceView(
-        payer_id=draft["payer_id"],
-        is_draft=not number,
-        number=number,
-        title=title,
-        heading=heading,
-        running_title=f"{title} · {period}",
-        issued_on=_day(draft["issued_on"]) if number else "",
-        seller=_seller(seller),
-        seller_initial=seller.name[:1].upper(),
-        buyer=_buyer(draft),
+        **_head(draft, seller, _invoice_heading(draft), period),
         facts=_facts(draft, period),
         amount_label=TEXTS["amount_to_pay"],
         panel=_panel(draft, seller, money),
         totals=_totals(draft, statement, lines, period, money),
         services=_services(usage, money),
         terms=_terms(draft, seller),
-        legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         steps=_steps(statement, money),
         statement=_statement(statement, money),
         explanations=_present(
@@ -411,10 +398,7 @@ def build_specific_views(
 
 def _build_specific(document: _Row, line: _Row, seller: Seller) -> InvoiceView:
     money = partial(formatting.format_money, currency=document["currency"])
-    number = document["number"] or ""
-    heading = TEXTS["invoice"] if number else TEXTS["draft_invoice"]
-    day = _day(document["performed_on"])
-    title = f"{heading} {number}".strip()
+    number, day = document["number"], _day(document["performed_on"])
     is_sale = document["kind"] == "credits"
     facts = (
         ("issued", _day(document["issued_on"]) if number else TEXTS["not_yet"]),
@@ -429,16 +413,7 @@ def _build_specific(document: _Row, line: _Row, seller: Seller) -> InvoiceView:
     label = TEXTS["sold_credits" if is_sale else "total_fees"]
     asked = TotalView(label, TEXTS["sold_credits_note"] if is_sale else "", money(line["amount_cents"]), is_total=False)
     return InvoiceView(
-        payer_id=document["payer_id"],
-        is_draft=not number,
-        number=number,
-        title=title,
-        heading=heading,
-        running_title=f"{title} · {day}",
-        issued_on=_day(document["issued_on"]) if number else "",
-        seller=_seller(seller),
-        seller_initial=seller.name[:1].upper(),
-        buyer=_buyer(document),
+        **_head(document, seller, _invoice_heading(document), day),
         facts=tuple(FactView(TEXTS[name], value) for name, value in facts if value),
         amount_label=TEXTS["amount_to_pay"],
         panel=_panel(document, seller, money),
@@ -447,7 +422,6 @@ def _build_specific(document: _Row, line: _Row, seller: Seller) -> InvoiceView:
             *_subtotal_and_vat(document, "", money),
         ),
         terms=_terms(document, seller),
-        legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         details=_details(document, [line], money),
         details_title=TEXTS["ordered"],
         details_note="",
@@ -481,11 +455,9 @@ def build_interim_views(
 
 def _build_interim(document: _Row, lines: Sequence[_Row], seller: Seller) -> InvoiceView:
     money = partial(formatting.format_money, currency=document["currency"])
-    number, heading = document["number"], TEXTS["interim_invoice"]
     period = formatting.format_period(document["period_start"], document["period_end"])
     to_date = formatting.format_period(document["period_start"].replace(day=1), document["period_end"])
     usage = [line for line in lines if line["basis"] != "discount"]
-    title = f"{heading} {number}"
     less = ("free_used", "prepaid_used", "earlier", "pending")
     totals = (
         *_fee_totals(lines, to_date, money),
@@ -498,22 +470,12 @@ def _build_interim(document: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         *_subtotal_and_vat(document, TEXTS["interim_note"], money),
     )
     return InvoiceView(
-        payer_id=document["payer_id"],
-        is_draft=False,
-        number=number,
-        title=title,
-        heading=heading,
-        running_title=f"{title} · {period}",
-        issued_on=_day(document["issued_on"]),
-        seller=_seller(seller),
-        seller_initial=seller.name[:1].upper(),
-        buyer=_buyer(document),
+        **_head(document, seller, TEXTS["interim_invoice"], period),
         facts=_facts(document, period),
         amount_label=TEXTS["amount_to_pay"],
         panel=_panel(document, seller, money),
         totals=totals,
         terms=_terms(document, seller),
-        legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         details=_details(document, usage, money),
         details_title=TEXTS["usage_details"],
         details_note=TEXTS["usage_details_note"],
@@ -546,7 +508,6 @@ def build_credit_note_views(
 def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> InvoiceView:
     money = partial(formatting.format_money, currency=note["currency"])
     period = formatting.format_period(note["period_start"], note["period_end"])
-    title = f"{TEXTS['credit_note']} {note['number']}"
     corrected = {"number": note["refers_to"], "day": _day(note["refers_to_issued_on"])}
     facts = (
         ("issued", _day(note["issued_on"])),
@@ -570,22 +531,12 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         *_subtotal_and_vat(note, "", money),
     )
     return InvoiceView(
-        payer_id=note["payer_id"],
-        is_draft=False,
-        number=note["number"],
-        title=title,
-        heading=TEXTS["credit_note"],
-        running_title=f"{title} · {period}",
-        issued_on=_day(note["issued_on"]),
-        seller=_seller(seller),
-        seller_initial=seller.name[:1].upper(),
-        buyer=_buyer(note),
+        **_head(note, seller, TEXTS["credit_note"], period),
         facts=tuple(FactView(TEXTS[label], value) for label, value in facts if value),
         amount_label=TEXTS["amount_in_favour"],
         panel=PanelView(amount=money(note["payable_cents"]), message=message, bank=()),
         totals=totals,
         terms=TEXTS[_credit_terms(note)].format(**corrected, reason=note["reissue_reason"]),
-        legal_mention=" · ".join(filter(None, (seller.name, seller.legal_mention))),
         details=_details(note, lines, money),
         details_title=TEXTS["usage_details"],
         details_note=TEXTS["usage_details_note"],
@@ -627,6 +578,36 @@ def _require_consistency(draft: _Row, lines: Sequence[_Row], statements: Sequenc
     if draft["currency"] not in MINOR_DIGITS:
         message = f"currency {draft['currency']!r} is not one of ISO 4217; add it to rules.currencies"
         raise UnprintableInvoice(message)
+
+
+def _head(document: _Row, seller: Seller, heading: str, when: str) -> dict[str, Any]:
+    """What is at the head and the foot of the pages of every kind of document.
+
+    Args:
+        document: a row of a table of drafts or issued documents.
+        seller: the provider.
+        heading: what kind of document it is.
+        when: the period or day of what it asks for.
+    """
+    number = document["number"] or ""
+    title = f"{heading} {number}".strip()
+    return {
+        "payer_id": document["payer_id"],
+        "is_draft": not number,
+        "number": number,
+        "title": title,
+        "heading": heading,
+        "running_title": f"{title} · {when}",
+        "issued_on": _day(document["issued_on"]) if number else "",
+        "seller": _seller(seller),
+        "seller_initial": seller.name[:1].upper(),
+        "buyer": _buyer(document),
+        "legal_mention": " · ".join(_present(seller.name, seller.legal_mention)),
+    }
+
+
+def _invoice_heading(document: _Row) -> str:
+    return TEXTS["invoice" if document["number"] else "draft_invoice"]
 
 
 def _seller(seller: Seller) -> PartyView:

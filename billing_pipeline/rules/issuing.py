@@ -4,13 +4,16 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from typing import TypeVar
 
 import dataframely as dy
 import polars as pl
 
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.credits import CreditStatements
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, Invoices
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines
+
+Numbered = TypeVar("Numbered", bound=dy.Schema)
 
 
 def hash_drafts(
@@ -31,55 +34,28 @@ def hash_rows(rows: Iterable[Mapping[str, object]]) -> str:
     return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
-def issue_drafts(
-    drafts: dy.DataFrame[Drafts],
-    numbers: Mapping[str, tuple[str, date]],
-    organisations: dy.DataFrame[Organisations],
-    payment_terms_days: int,
-) -> dy.DataFrame[Invoices]:
-    """The drafts with their numbers and dates; an organisation's own payment terms go before the provider's.
-
-    Args:
-        drafts: the month's drafts.
-        numbers: payer -> number and date of issue.
-        organisations: current versions, one row per owner.
-        payment_terms_days: days from issue to payment.
-    """
-    given = pl.DataFrame(
-        [(payer, number, day) for payer, (number, day) in numbers.items()],
-        schema={"payer_id": pl.String, "number": pl.String, "issued_on": pl.Date},
-        orient="row",
-    )
-    numbered = drafts.drop("number", "issued_on").join(given, on="payer_id", how="left")
-    invoices = _with_due_dates(numbered, organisations, payment_terms_days)
-    return Invoices.validate(invoices.select(Invoices.column_names()).sort("number"))
-
-
 def number_documents(
     drafts: pl.DataFrame,
     numbers: Sequence[tuple[str, date]],
     organisations: dy.DataFrame[Organisations],
     payment_terms_days: int,
-) -> pl.DataFrame:
-    """The drafts of documents with their numbers and dates.
+    table: type[Numbered],
+) -> dy.DataFrame[Numbered]:
+    """The drafts of documents with their numbers and dates, by number.
+
+    An organisation's own payment terms go before the provider's.
 
     Args:
-        drafts: of any kind.
+        drafts: of one kind of document.
         numbers: number and date of issue of each, in their order.
         organisations: current versions, one row per owner.
-        payment_terms_days: days from issue to payment, unless an organisation has its own.
+        payment_terms_days: days from issue to payment.
+        table: of the issued documents.
     """
+    terms = organisations.select(payer_id="owner_id", terms=pl.col("payment_terms_days").fill_null(payment_terms_days))
     numbered = drafts.with_columns(
         number=pl.Series([number for number, _ in numbers], dtype=pl.String),
         issued_on=pl.Series([day for _, day in numbers], dtype=pl.Date),
-    )
-    return _with_due_dates(numbered, organisations, payment_terms_days)
-
-
-def _with_due_dates(
-    numbered: pl.DataFrame, organisations: dy.DataFrame[Organisations], payment_terms_days: int
-) -> pl.DataFrame:
-    """Numbered documents with `due_on`; an organisation's own payment terms go before the provider's."""
-    terms = organisations.select(payer_id="owner_id", terms=pl.col("payment_terms_days").fill_null(payment_terms_days))
-    due = numbered.join(terms, on="payer_id", how="left", maintain_order="left")
-    return due.with_columns(due_on=pl.col("issued_on") + pl.duration(days="terms"))
+    ).join(terms, on="payer_id", how="left")
+    due = numbered.with_columns(due_on=pl.col("issued_on") + pl.duration(days="terms"))
+    return table.validate(due.select(table.column_names()).sort("number"), cast=True)

@@ -5,18 +5,15 @@ credit note takes it back as a whole, and an invoice of the same month, with the
 stead. No credits move: those that paid the old one pay the new one, and the refill stays asked for.
 """
 
-from datetime import date
-
 import dataframely as dy
 import polars as pl
 
 from billing_pipeline.rules.invoicing import PARTY
-from billing_pipeline.rules.issuing import number_documents
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.tax import DecidedVat, VatDecisions, add_vat
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.corrections import CreditNotes
-from billing_pipeline.tables.invoices import Invoices, ReissuedInvoices, ReissueDrafts
+from billing_pipeline.tables.invoices import Invoices, ReissueDrafts
 
 
 def draft_reissues(
@@ -63,21 +60,3 @@ def draft_reissues(
     )
     columns = ReissueDrafts.column_names()
     return ReissueDrafts.validate(add_vat(drafts).select(columns).sort("payer_id", "replaces"), cast=True)
-
-
-def issue_reissues(
-    drafts: dy.DataFrame[ReissueDrafts],
-    numbers: list[tuple[str, date]],
-    organisations: dy.DataFrame[Organisations],
-    payment_terms_days: int,
-) -> dy.DataFrame[ReissuedInvoices]:
-    """The drafts with their numbers and dates.
-
-    Args:
-        drafts: the month's.
-        numbers: number and date of issue of each, in their order.
-        organisations: current versions, one row per owner.
-        payment_terms_days: days from issue to payment.
-    """
-    invoices = number_documents(drafts, numbers, organisations, payment_terms_days)
-    return ReissuedInvoices.validate(invoices.select(ReissuedInvoices.column_names()).sort("number"), cast=True)

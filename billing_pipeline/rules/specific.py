@@ -5,14 +5,12 @@ month's fees or of the estimate. A top-up sells prepaid credits with VAT on them
 knows its invoice paid. Each charge has one document, known by its external reference, and is invoiced once.
 """
 
-from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.rules.issuing import number_documents
 from billing_pipeline.rules.period import Period
 from billing_pipeline.rules.tax import VatDecisions, add_vat
 from billing_pipeline.tables.accounts import Organisations
@@ -21,7 +19,6 @@ from billing_pipeline.tables.invoices import (
     BillFlags,
     ParkedOrganisations,
     SpecificDrafts,
-    SpecificInvoices,
     SpecificLines,
 )
 from billing_pipeline.tables.rating import SpecificCharges
@@ -130,24 +127,6 @@ def _flag(again: pl.DataFrame) -> dy.DataFrame[BillFlags]:
     return BillFlags.validate(
         flags.select("payer_id", reason=pl.lit("ref_duplicate"), detail="detail").sort("payer_id")
     )
-
-
-def issue_documents(
-    drafts: dy.DataFrame[SpecificDrafts],
-    numbers: list[tuple[str, date]],
-    organisations: dy.DataFrame[Organisations],
-    payment_terms_days: int,
-) -> dy.DataFrame[SpecificInvoices]:
-    """The drafts with their numbers and dates; an organisation's own payment terms go before the provider's.
-
-    Args:
-        drafts: the month's.
-        numbers: number and date of issue of each, in their order.
-        organisations: current versions, one row per owner.
-        payment_terms_days: days from issue to payment.
-    """
-    invoices = number_documents(drafts, numbers, organisations, payment_terms_days)
-    return SpecificInvoices.validate(invoices.select(SpecificInvoices.column_names()).sort("number"), cast=True)
 
 
 def explain_documents(

@@ -20,12 +20,13 @@ from billing_pipeline.rules.credit_notes import (
     prepaid_given_back,
 )
 from billing_pipeline.rules.equations import charges_are_drafted, tax_is_rounded_once
+from billing_pipeline.rules.issuing import number_documents
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.refunds import Sale
-from billing_pipeline.rules.specific import draft_documents, explain_documents, figures_of_documents, issue_documents
+from billing_pipeline.rules.specific import draft_documents, explain_documents, figures_of_documents
 from billing_pipeline.tables.corrections import Differences, GivenBack
 from billing_pipeline.tables.credits import CreditStatements, Fees
-from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations
+from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ParkedOrganisations, SpecificInvoices
 from billing_pipeline.tables.rating import SpecificCharges
 
 NOON = datetime(2026, 10, 10, 12, tzinfo=UTC)
@@ -218,9 +219,8 @@ def test_a_top_up_that_is_drafted_is_pending_after_the_month(given):
 def credited(given, row, *, is_whole, has_arrived=False, held=None):
     """The credit notes of one document, cancelled or its unspent credits refunded."""
     drafted = draft(given, row)
-    documents = issue_documents(
-        drafted.drafts, [("INV-7", date(2026, 11, 3))], given.organisations({"owner_id": "acme"}), 30
-    )
+    organisations = given.organisations({"owner_id": "acme"})
+    documents = number_documents(drafted.drafts, [("INV-7", date(2026, 11, 3))], organisations, 30, SpecificInvoices)
     is_service = is_whole and row.get("kind") != "credits"
     lines = drafted.lines if is_service else drafted.lines.clear()
     one = CreditedInvoice(

@@ -6,7 +6,8 @@ import dataframely as dy
 import polars as pl
 import pytest
 
-from billing_pipeline.rules.issuing import hash_drafts, issue_drafts
+from billing_pipeline.rules.issuing import hash_drafts, number_documents
+from billing_pipeline.tables.invoices import Invoices
 
 
 @pytest.fixture
@@ -17,9 +18,10 @@ def drafted(given):
 
 def test_an_invoice_is_due_when_its_own_terms_or_else_the_providers_are_over(given, drafted):
     organisations = given.organisations({"owner_id": "acme"}, {"owner_id": "lab", "payment_terms_days": 0})
-    numbers = {"lab": ("26-1", date(2026, 11, 2)), "acme": ("26-2", date(2026, 11, 3))}
+    drafts = drafted[1].drafts.sort("payer_id", descending=True)
+    numbers = [("26-1", date(2026, 11, 2)), ("26-2", date(2026, 11, 3))]
 
-    invoices = issue_drafts(drafted[1].drafts, numbers, organisations, 30)
+    invoices = number_documents(drafts, numbers, organisations, 30, Invoices)
 
     dated = invoices.select("payer_id", "number", "issued_on", "due_on").rows()
     assert dated == [
@@ -53,7 +55,7 @@ def test_a_statement_without_an_invoice_changes_no_draft(drafted):
 
 @pytest.mark.parametrize("missing", ["number", "organisation"])
 def test_a_draft_without_a_number_or_an_organisation_is_not_passed_over(given, drafted, missing):
-    numbers = {payer: (f"26-{payer}", date(2026, 11, 2)) for payer in ("acme", "lab")[missing == "number" :]}
+    numbers = [("26-1", date(2026, 11, 2)), ("26-2", date(2026, 11, 2))][missing == "number" :]
     organisations = given.organisations(*({"owner_id": payer} for payer in ("acme", "lab")[missing != "number" :]))
-    with pytest.raises(dy.exc.ValidationError):
-        issue_drafts(drafted[1].drafts, numbers, organisations, 30)
+    with pytest.raises((dy.exc.ValidationError, pl.exceptions.InvalidOperationError)):
+        number_documents(drafted[1].drafts, numbers, organisations, 30, Invoices)
