@@ -186,7 +186,7 @@ def _booked_before(billing: Billing, month: Month) -> dy.DataFrame[BookedCorrect
     before = settled_before(billing, CORRECTIONS.key, month)
     if before is None:
         return BookedCorrections.create_empty()
-    return BookedCorrections.validate(without_held_back(billing, before.read("booked"), "payer_id", month.previous))
+    return BookedCorrections.cast(without_held_back(billing, before.read("booked"), "payer_id", month.previous))
 
 
 def settled_before(billing: Billing, table: str, month: Month) -> Generation | None:
@@ -197,13 +197,6 @@ def settled_before(billing: Billing, table: str, month: Month) -> Generation | N
     if issued and table not in issued.generations:
         return None
     return billing.settled(table, month.previous)
-
-
-def with_later_columns(rows: pl.DataFrame, table: type[dy.Schema]) -> pl.DataFrame:
-    """Rows as the table has them now: columns that came after they were published are null."""
-    known = table.create_empty().schema
-    missing = [name for name in known if name not in rows.columns]
-    return rows.with_columns(pl.lit(None, known[name]).alias(name) for name in missing).select(list(known))
 
 
 def without_held_back(billing: Billing, rows: pl.DataFrame, whose: str, month: Month) -> pl.DataFrame:

@@ -126,7 +126,7 @@ def publish_notes(
 
 def read_notes(billing: Billing, month: Month) -> dy.DataFrame[CreditNotes]:
     """The credit notes that the month drafted last."""
-    return CreditNotes.validate(billing.read(CREDIT_NOTES.key, month).read(), cast=True)
+    return billing.read(CREDIT_NOTES.key, month).typed(CreditNotes)
 
 
 def number_notes(billing: Billing, month: Month, holder: str | None = None) -> dy.DataFrame[IssuedCreditNotes]:
@@ -134,7 +134,7 @@ def number_notes(billing: Billing, month: Month, holder: str | None = None) -> d
 
     Who is held back gets none.
     """
-    parked = ParkedOrganisations.validate(billing.read("invoices/parked_organisations", month).read())
+    parked = billing.read("invoices/parked_organisations", month).typed(ParkedOrganisations)
     notes = without(read_notes(billing, month), parked, "holder_id").sort("payer_id", "refers_to")
     if holder is not None:
         notes = notes.filter(pl.col("holder_id") == holder)

@@ -94,7 +94,7 @@ def read_month_before(billing: Billing, month: Month) -> MonthBefore:
     if billing.predecessor("invoices/drafts", month) is None:
         return MonthBefore(**{name: schema.create_empty() for name, (_, schema) in tables.items()}, generations={})
     read = {name: billing.settled(table, month.previous) for name, (table, _) in tables.items()}
-    frames = {name: schema.validate(read[name].read(), cast=True) for name, (_, schema) in tables.items()}
+    frames = {name: read[name].typed(schema) for name, (_, schema) in tables.items()}
     kept = {
         name: without(rows, frames["parked"], "holder_id" if name == "refills" else "payer_id")
         if name in ("statements", "movements", "lots", "refills")
@@ -173,7 +173,7 @@ _SCHEMAS = {
 
 
 def _accounts_table(billing: Billing, month: Month, noun: str) -> pl.DataFrame:
-    return _SCHEMAS[noun].validate(billing.read(f"accounts/{noun}", month).read(), cast=True)
+    return billing.read(f"accounts/{noun}", month).typed(_SCHEMAS[noun])
 
 
 _RATED = tuple(

@@ -14,7 +14,7 @@ import polars as pl
 
 from billing_pipeline.books import Decision, DecisionKind, Issued, NotDecidable, invoices_of_months
 from billing_pipeline.defs.billing import Billing
-from billing_pipeline.defs.corrections import approved_rows, settled_before, with_later_columns, without_held_back
+from billing_pipeline.defs.corrections import approved_rows, settled_before, without_held_back
 from billing_pipeline.defs.states import known_by
 from billing_pipeline.defs.taxes import decide_month_taxes
 from billing_pipeline.rules.balances import current_organisations
@@ -172,7 +172,7 @@ def _prepaid_after(billing: Billing, last: Month, holder: str) -> tuple[int, lis
 
 def _refundable(billing: Billing, issued: Issued, unspent: Mapping[str, int], holder: str, last: Month) -> list[str]:
     """The invoice, if what it sold was paid and something of it is left; one that was paid since is all left."""
-    refills = Refills.validate(billing.settled("invoices/refills", last).read(), cast=True)
+    refills = billing.settled("invoices/refills", last).typed(Refills)
     payer, month, reference = issued.sale
     pending = refills.filter(payer_id=payer, billing_month=month, reference=reference)
     is_paid = billing.books.states()[issued.number] is State.PAID
@@ -284,13 +284,9 @@ def _lines_left(billing: Billing, issued: Issued, until: int | None) -> dy.DataF
     if issued.is_specific:
         said = billing.settled("invoices/specific_lines", month).read().filter(reference=issued.request.reference)
         return InvoiceLines.validate(said.filter(payer_id=payer).select(InvoiceLines.column_names()), cast=True)
-    rows = billing.settled("invoices/invoice_lines", month).read().filter(payer_id=payer)
-    lines = InvoiceLines.validate(with_later_columns(rows, InvoiceLines), cast=True)
+    lines = billing.settled("invoices/invoice_lines", month).typed(InvoiceLines).filter(payer_id=payer)
     approved = [entry for entry in billing.books.approved_corrections(month) if until is None or entry.seq < until]
-    return uncredited_lines(
-        InvoiceLines.validate(lines.filter(payer_id=payer), cast=True),
-        Differences.cast(approved_rows(billing, approved)),
-    )
+    return uncredited_lines(lines, Differences.cast(approved_rows(billing, approved)))
 
 
 def due_decisions(billing: Billing, month: Month) -> list[tuple[Decision, Issued]]:
@@ -320,7 +316,7 @@ def due_decisions(billing: Billing, month: Month) -> list[tuple[Decision, Issued
 def _ready_to_reissue(billing: Billing, month: Month, invoices: Sequence[Issued]) -> set[str]:
     """The numbers of those that are not paid and whose payers are known in the month, and their VAT."""
     states = billing.books.states(known_by(billing, month))
-    organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
+    organisations = billing.read("accounts/organisations", month).typed(Organisations)
     payers = {issued.request.payer_id for issued in invoices}
     current = current_organisations(organisations).filter(pl.col("owner_id").is_in(payers))
     taxed = set(decide_month_taxes(billing, month, Organisations.validate(current)).rates["payer_id"])
@@ -418,8 +414,8 @@ def given_before(billing: Billing, month: Month) -> dy.DataFrame[GivenBack]:
     before = settled_before(billing, _CREDIT_NOTES, month)
     if before is None:
         return GivenBack.create_empty()
-    rows = with_later_columns(before.read("given_back"), GivenBack)
-    return GivenBack.validate(without_held_back(billing, rows, "holder_id", month.previous))
+    rows = before.typed(GivenBack, "given_back")
+    return GivenBack.cast(without_held_back(billing, rows, "holder_id", month.previous))
 
 
 def cancelled_differences(billing: Billing, month: Month) -> dy.DataFrame[Differences]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from billing_pipeline.defs import accounts, rating, usage
 from billing_pipeline.defs.billing import Billing, partition
-from billing_pipeline.defs.corrections import DIFFERENCES, NotCorrectable, approved_rows, with_later_columns
+from billing_pipeline.defs.corrections import DIFFERENCES, NotCorrectable, approved_rows
 from billing_pipeline.defs.credits import problems_of
 from billing_pipeline.defs.decisions import cancelled_differences
 from billing_pipeline.defs.monthly import Report, Table, assets_of, materialise_aside, monthly_assets, total_amounts
@@ -57,7 +57,7 @@ def differences(context: dg.AssetExecutionContext, billing: Billing, month: Mont
     # A line may have been corrected more than once.
     so_far = pl.concat([approved_rows(billing, approved).drop("approval"), cancelled_differences(billing, month)])
     compared = compare_lines(
-        InvoiceLines.validate(without(with_later_columns(billed.read(), InvoiceLines), held_back), cast=True),
+        InvoiceLines.cast(without(billed.typed(InvoiceLines), held_back)),
         Differences.cast(without(so_far, held_back)),
         rated,
         month,
@@ -90,7 +90,7 @@ def _rate_again(billing: Billing, month: Month) -> Billing:
 
 def _held_back(billing: Billing, aside: Billing, month: Month) -> dy.DataFrame[ParkedOrganisations]:
     """Who cannot be corrected: whose bill would be wrong now, and who was never billed and is released instead."""
-    organisations = Organisations.validate(aside.read("accounts/organisations", month).read(), cast=True)
+    organisations = aside.read("accounts/organisations", month).typed(Organisations)
     now = park_payers(problems_of(aside, month), organisations, ParkedOrganisations.create_empty())
     parked = billing.settled("invoices/parked_organisations", month).read()
     stated = without(billing.settled("credits/credit_statements", month).read(), parked)
@@ -111,10 +111,10 @@ def _not_invoiced(billing: Billing, aside: Billing, month: Month, held_back: pl.
 
 def _lines_of_now(aside: Billing, month: Month, held_back: pl.DataFrame) -> dy.DataFrame[InvoiceLines]:
     """The lines as they would be issued by what is known now, discounts and least amounts included."""
-    organisations = Organisations.validate(aside.read("accounts/organisations", month).read(), cast=True)
+    organisations = aside.read("accounts/organisations", month).typed(Organisations)
     current, period = current_organisations(organisations), aside.period(month)
     rated = aside.read("rating/charges", month).read()
-    rules = SpendRules.validate(aside.read("accounts/spend_rules", month).read(), cast=True)
+    rules = aside.read("accounts/spend_rules", month).typed(SpendRules)
     assigned = assign_spend_rules(rules, rated, current)
     parked = pl.concat([held_back, assigned.problems])
     charges = Charges.validate(without(rated, parked), cast=True)

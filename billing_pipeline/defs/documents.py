@@ -11,7 +11,6 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
-from billing_pipeline.defs.corrections import with_later_columns
 from billing_pipeline.defs.decisions import named_in_movements
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.defs.partitions import month_and_organisation, running_month
@@ -201,11 +200,11 @@ def interim_documents(context: dg.AssetExecutionContext, billing: Billing, month
     del context
     key = "documents/interim_documents"
     read = {table: billing.read(table, month) for table in ("interim/lines", "interim/invoices")}
-    issued = InterimInvoices.validate(read["interim/invoices"].read(), cast=True).sort("number")
+    issued = read["interim/invoices"].typed(InterimInvoices).sort("number")
     older = billing.warehouse.current(key, partition(month))
     made = older.read() if older else issued.select("number").clear()
     lacking = issued.join(made, on="number", how="anti")
-    lines = InterimLines.validate(read["interim/lines"].read(), cast=True)
+    lines = read["interim/lines"].typed(InterimLines)
     views = build_interim_views(lacking, lines, billing.settings.invoicing_seller)
     with billing.warehouse.publishing(
         key, partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
@@ -271,7 +270,7 @@ def _write_beside(billing: Billing, month: Month, publication: Publication) -> p
     documents = _beside(billing, month).sort("payer_id", "kind", "reference")
     if documents.is_empty():
         return documents.with_columns(line_id=pl.lit(""))
-    lines = SpecificLines.validate(billing.settled(SPECIFIC_LINES.key, month).read(), cast=True)
+    lines = billing.settled(SPECIFIC_LINES.key, month).typed(SpecificLines)
     named = documents.join(lines.select("reference", "line_id"), on="reference", how="left", maintain_order="left")
     views = build_specific_views(documents, lines, billing.settings.invoicing_seller)
     _write_each(publication, named["line_id"], named["reference"], render_all(views, billing.settings.workers))
@@ -297,8 +296,8 @@ def _write_credit_notes(billing: Billing, month: Month, publication: Publication
     issued = billing.warehouse.current(key, partition(month)) if billing.books.is_issued(month) else None
     if issued is None:
         return []
-    notes = IssuedCreditNotes.validate(with_later_columns(issued.read(), IssuedCreditNotes), cast=True).sort("number")
-    lines = CreditNoteLines.validate(billing.settled("credits/credit_note_lines", month).read(), cast=True)
+    notes = issued.typed(IssuedCreditNotes).sort("number")
+    lines = billing.settled("credits/credit_note_lines", month).typed(CreditNoteLines)
     views = build_credit_note_views(notes, lines, billing.settings.invoicing_seller)
     _write_each(publication, notes["number"], notes["number"], render_all(views, 1))
     return notes["number"].to_list()
@@ -313,7 +312,7 @@ def _link_credit_notes(billing: Billing, generation: Generation, numbers: Sequen
 def _reissued(billing: Billing, month: Month) -> dy.DataFrame[ReissuedInvoices]:
     """The invoices that were issued again with the month."""
     issued = billing.warehouse.current(REISSUED_INVOICES.key, partition(month))
-    return ReissuedInvoices.validate(issued.read(), cast=True) if issued else ReissuedInvoices.create_empty()
+    return issued.typed(ReissuedInvoices) if issued else ReissuedInvoices.create_empty()
 
 
 def _write_reissued(billing: Billing, month: Month, publication: Publication) -> list[str]:
@@ -356,7 +355,7 @@ def _invoices(billing: Billing, month: Month) -> tuple[dict[str, Generation], pl
     read = _said_of(billing, month)
     read[source] = billing.read(source, month)
     schema = Invoices if is_issued else Drafts
-    return read, schema.validate(read[source].read(), cast=True)
+    return read, read[source].typed(schema)
 
 
 def _render_one(
@@ -385,8 +384,7 @@ def _views(
         "rating/unusable": Unusable,
     }
     *frames, unusable = (
-        schema.validate(read[table].read(), cast=True).join(payers, on="payer_id", how="semi")
-        for table, schema in tables.items()
+        read[table].typed(schema).join(payers, on="payer_id", how="semi") for table, schema in tables.items()
     )
     seller, zone = billing.settings.invoicing_seller, billing.settings.zone
     steps = pl.scan_parquet(read["invoices/explanations"].file("rows.parquet"), hive_partitioning=False)

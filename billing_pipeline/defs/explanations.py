@@ -1,6 +1,7 @@
 """Why every figure of the drafts is what it is, and how well the month was accounted for."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import dagster as dg
 import dataframely as dy
@@ -39,6 +40,8 @@ from billing_pipeline.tables.rating import ChargeShares, Segments
 from billing_pipeline.tables.usage import FileReceipts, LateArrivals
 from billing_pipeline.warehouse import Generation
 
+Schema = TypeVar("Schema", bound=dy.Schema)
+
 _EXPLAINED_FROM = (
     "invoices/drafts",
     "invoices/invoice_lines",
@@ -74,8 +77,8 @@ def explanations(context: dg.AssetExecutionContext, billing: Billing, month: Mon
     del context
     read = {table: billing.read(table, month) for table in _EXPLAINED_FROM}
     figures = _figures(billing, month, read)
-    beside = SpecificDrafts.validate(read["invoices/specific_drafts"].read(), cast=True)
-    beside_lines = SpecificLines.validate(read["invoices/specific_lines"].read(), cast=True)
+    beside = read["invoices/specific_drafts"].typed(SpecificDrafts)
+    beside_lines = read["invoices/specific_lines"].typed(SpecificLines)
     steps = Explanations.validate(
         pl.concat([explain_month(figures), explain_documents(beside, beside_lines)]).sort(
             "payer_id", "line_id", "figure", "step"
@@ -99,39 +102,39 @@ def explanations(context: dg.AssetExecutionContext, billing: Billing, month: Mon
 
 def _figures(billing: Billing, month: Month, read: Mapping[str, Generation]) -> MonthOfFigures:
     """What the invoices were made from, of payers with an invoice."""
-    drafts = Drafts.validate(read["invoices/drafts"].read(), cast=True)
+    drafts = read["invoices/drafts"].typed(Drafts)
 
-    def invoiced(rows: pl.DataFrame, payer: str = "payer_id") -> pl.DataFrame:
+    def invoiced(rows: dy.DataFrame[Schema], payer: str = "payer_id") -> dy.DataFrame[Schema]:
         return rows.join(drafts, left_on=payer, right_on="payer_id", how="semi")
 
     settled, adjusted = read["credits/credit_statements"], read["credits/adjustments"]
-    lines = InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True)
-    statements = CreditStatements.validate(invoiced(settled.read()))
+    lines = read["invoices/invoice_lines"].typed(InvoiceLines)
+    statements = invoiced(settled.typed(CreditStatements))
     is_first = billing.predecessor("invoices/drafts", month) is None
     before = None if is_first else billing.settled("invoices/lifetimes", month.previous)
     return MonthOfFigures(
         month=month,
         drafts=drafts,
         lines=lines,
-        adjustments=Adjustments.validate(invoiced(adjusted.read()), cast=True),
-        adjustment_shares=AdjustmentShares.validate(invoiced(adjusted.read("shares"))),
+        adjustments=invoiced(adjusted.typed(Adjustments)),
+        adjustment_shares=invoiced(adjusted.typed(AdjustmentShares, "shares")),
         statements=statements,
-        fees=Fees.validate(invoiced(settled.read("fees"))),
-        movements=CreditMovements.validate(read["credits/credit_movements"].read(), cast=True),
-        lots=CreditLots.validate(invoiced(read["credits/credit_lots"].read()), cast=True),
-        opened_grants=OpenedGrants.validate(read["credits/opened_grants"].read(), cast=True),
-        pending=Refills.validate(invoiced(settled.read("pending"), "holder_id")),
-        agreements=RefillAgreements.validate(read["accounts/refill_agreements"].read(), cast=True),
-        lifetimes_before=Lifetimes.validate(invoiced(before.read())) if before else Lifetimes.create_empty(),
+        fees=invoiced(settled.typed(Fees, "fees")),
+        movements=read["credits/credit_movements"].typed(CreditMovements),
+        lots=invoiced(read["credits/credit_lots"].typed(CreditLots)),
+        opened_grants=read["credits/opened_grants"].typed(OpenedGrants),
+        pending=invoiced(settled.typed(Refills, "pending"), "holder_id"),
+        agreements=read["accounts/refill_agreements"].typed(RefillAgreements),
+        lifetimes_before=invoiced(before.typed(Lifetimes)) if before else Lifetimes.create_empty(),
         commitments=_commitments(read, statements),
-        free_quantities=SpendRules.validate(
-            read["accounts/spend_rules"].read().filter(pl.col("kind").cast(pl.String) == "free_quantity"), cast=True
-        ),
+        free_quantities=read["accounts/spend_rules"]
+        .typed(SpendRules)
+        .filter(pl.col("kind").cast(pl.String) == "free_quantity"),
         segments=Segments.validate(read["rating/segments"].read(), cast=True),
         charge_shares=ChargeShares.validate(
             read["rating/charge_shares"].read().join(lines, on="line_id", how="semi"), cast=True
         ),
-        prices=Prices.validate(read["accounts/prices"].read(), cast=True),
+        prices=read["accounts/prices"].typed(Prices),
         provision_from_month=billing.settings.provision_from_month,
     )
 
@@ -144,9 +147,9 @@ def _commitments(
     if committed.is_empty():
         return InvoiceRules.create_empty()
     assigned = assign_spend_rules(
-        SpendRules.validate(read["accounts/spend_rules"].read(), cast=True),
+        read["accounts/spend_rules"].typed(SpendRules),
         read["rating/charges"].read(),
-        current_organisations(Organisations.validate(read["accounts/organisations"].read(), cast=True)),
+        current_organisations(read["accounts/organisations"].typed(Organisations)),
     )
     is_commitment = pl.col("kind").cast(pl.String) == "commitment"
     return InvoiceRules.validate(assigned.rules.filter(is_commitment).join(committed, on="payer_id", how="semi"))
@@ -179,17 +182,17 @@ def scores(context: dg.AssetExecutionContext, billing: Billing, month: Month) ->
     settled = read["credits/credit_statements"]
     scored = score_month(
         MonthToScore(
-            receipts=FileReceipts.validate(read["usage/file_receipts"].read(), cast=True),
-            late=LateArrivals.validate(read["usage/late_arrivals"].read(), cast=True),
+            receipts=read["usage/file_receipts"].typed(FileReceipts),
+            late=read["usage/late_arrivals"].typed(LateArrivals),
             usage_feeds=tuple(name for name, feed in FEEDS.items() if feed.is_usage),
-            lines=InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True),
-            fees=Fees.validate(settled.read("fees")),
-            movements=CreditMovements.validate(read["credits/credit_movements"].read(), cast=True),
-            lots=CreditLots.validate(read["credits/credit_lots"].read(), cast=True),
-            statements=CreditStatements.validate(settled.read()),
-            drafts=Drafts.validate(read["invoices/drafts"].read(), cast=True),
-            lifetimes=Lifetimes.validate(read["invoices/lifetimes"].read()),
-            parked=ParkedOrganisations.validate(read["invoices/parked_organisations"].read()),
+            lines=read["invoices/invoice_lines"].typed(InvoiceLines),
+            fees=settled.typed(Fees, "fees"),
+            movements=read["credits/credit_movements"].typed(CreditMovements),
+            lots=read["credits/credit_lots"].typed(CreditLots),
+            statements=settled.typed(CreditStatements),
+            drafts=read["invoices/drafts"].typed(Drafts),
+            lifetimes=read["invoices/lifetimes"].typed(Lifetimes),
+            parked=read["invoices/parked_organisations"].typed(ParkedOrganisations),
         )
     )
     billing.warehouse.publish(

@@ -13,7 +13,6 @@ import polars as pl
 
 from billing_pipeline.books import Issued, invoices_of_months
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, as_of, inputs_of, partition
-from billing_pipeline.defs.corrections import with_later_columns
 from billing_pipeline.defs.decisions import named_in_movements, sold_credits
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.documents.formatting import format_money
@@ -97,7 +96,7 @@ def journal(context: dg.AssetExecutionContext, billing: Billing, month: Month) -
     del context
     write_journal(billing, month)
     everything = read_journal(billing)
-    entries = Journal.validate(billing.read(JOURNAL, month).read(), cast=True)
+    entries = billing.read(JOURNAL, month).typed(Journal)
     held = known_balances(billing, last_journal(billing) or month)
     equations = [
         entries_are_balanced(entries),
@@ -150,7 +149,7 @@ def write_journal(billing: Billing, month: Month) -> Generation:
         return written
     names = current_organisations(organisations).select(payer_id="owner_id", payer_name="name")
     new = enter_postings(postings, everything, names, chart, issued.validated_on(billing, lacking))
-    rows = pl.concat([Journal.validate(written.read(), cast=True), new]) if written else new
+    rows = pl.concat([written.typed(Journal), new]) if written else new
     return billing.warehouse.publish(
         JOURNAL,
         partition(month),
@@ -253,11 +252,10 @@ class _MonthIssued:
         return cls(month, tables, accounts)
 
     def organisations(self) -> dy.DataFrame[Organisations]:
-        rows = with_later_columns(self.accounts["accounts/organisations"].read(), Organisations)
-        return Organisations.validate(rows, cast=True)
+        return self.accounts["accounts/organisations"].typed(Organisations)
 
     def payments(self) -> dy.DataFrame[Payments]:
-        return Payments.validate(self.accounts["accounts/payments"].read(), cast=True)
+        return self.accounts["accounts/payments"].typed(Payments)
 
     def documents(self) -> dy.DataFrame[PostedDocuments]:
         """The issued documents with what their statements settle."""
@@ -286,7 +284,9 @@ class _MonthIssued:
             rows.append(again.with_columns(billing_month=billed_month, refers_to=pl.lit(None, pl.String)))
         if _CREDIT_NOTES in self.tables:
             rows.append(
-                with_later_columns(self.tables[_CREDIT_NOTES].read(), IssuedCreditNotes).with_columns(
+                self.tables[_CREDIT_NOTES]
+                .typed(IssuedCreditNotes)
+                .with_columns(
                     free_used_cents=0 - pl.col("free_given_back_cents"),
                     prepaid_used_cents=0 - pl.col("prepaid_given_back_cents"),
                     refill_cents=pl.sum_horizontal("refill_cancelled_cents", "prepaid_refunded_cents"),
@@ -308,7 +308,7 @@ class _MonthIssued:
     def postings(self) -> dy.DataFrame[Postings]:
         """Every entry of the month but those of payments."""
         movements = CreditMovements.validate(self._billed("credits/credit_movements"), cast=True)
-        opened = OpenedGrants.validate(self.tables["credits/opened_grants"].read(), cast=True)
+        opened = self.tables["credits/opened_grants"].typed(OpenedGrants)
         refills = Refills.create_empty()
         if "invoices/refills before" in self.tables:
             parked = self.tables["invoices/parked_organisations before"].read()

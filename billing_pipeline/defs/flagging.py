@@ -44,13 +44,13 @@ def flag_usage(billing: Billing, month: Month, read: Mapping[str, Generation]) -
     samples, stores = _read(read["usage/storage_samples"], "sampled_us", "bytes")
     deltas, flows = _read(read["usage/traffic_deltas"], "started_us", "bytes")
     customers = read["accounts/organisations"]
-    organisations = Organisations.validate(customers.read(), cast=True)
+    organisations = customers.typed(Organisations)
     flags = {
         "runtime_intervals": [flag_runs(runs, meters, period, limits)],
         "storage_samples": [flag_samples(samples, stores, period, limits)],
         "traffic_deltas": [flag_deltas(deltas, flows)],
         "organisations": [
-            flag_names(organisations, Owners.validate(customers.read("owners"))),
+            flag_names(organisations, customers.typed(Owners, "owners")),
             flag_registrations(organisations),
         ],
     }

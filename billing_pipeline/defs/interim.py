@@ -184,23 +184,21 @@ def _nothing() -> DraftedInterims:
 
 
 def _organisations(aside: Billing, month: Month) -> dy.DataFrame[Organisations]:
-    versions = Organisations.validate(aside.read("accounts/organisations", month).read(), cast=True)
+    versions = aside.read("accounts/organisations", month).typed(Organisations)
     return current_organisations(versions)
 
 
 def _draft_until(aside: Billing, month: Month, due: dy.DataFrame[DuePeriods]) -> DraftedInterims:
     """Ask for what the month lacks up to the end of the period that was rated aside."""
     period, before = aside.period(month), read_month_before(aside, month)
-    versions = Organisations.validate(aside.read("accounts/organisations", month).read(), cast=True)
+    versions = aside.read("accounts/organisations", month).typed(Organisations)
     current = current_organisations(versions)
-    grants = CreditGrants.validate(aside.read("accounts/credit_grants", month).read(), cast=True)
+    grants = aside.read("accounts/credit_grants", month).typed(CreditGrants)
     entered = enter_grants(grants, before.opened_grants, current, period)
     record_payments(aside, month, before.refills, known_by(aside, month))
     opened = open_month(aside, month, before, entered.opened)
     rated = aside.read("rating/charges", month).read()
-    assigned = assign_spend_rules(
-        SpendRules.validate(aside.read("accounts/spend_rules", month).read(), cast=True), rated, current
-    )
+    assigned = assign_spend_rules(aside.read("accounts/spend_rules", month).typed(SpendRules), rated, current)
     found = [rows.rename({"payer_id": "owner_id"}) for rows in (entered.problems, opened.problems, assigned.problems)]
     parked = park_payers([*problems_of(aside, month), *found], versions, before.parked)
     asked = without(due, parked)

@@ -165,25 +165,25 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
     """Draft the month's invoices with their tax."""
     read = {table: billing.read(table, month) for table in _DRAFTED_FROM}
     settled = read["credits/credit_statements"]
-    parked = ParkedOrganisations.validate(settled.read("parked"))
-    organisations = Organisations.validate(read["accounts/organisations"].read(), cast=True)
+    parked = settled.typed(ParkedOrganisations, "parked")
+    organisations = read["accounts/organisations"].typed(Organisations)
     current = current_organisations(organisations)
-    statements = CreditStatements.validate(settled.read(), cast=True)
+    statements = settled.typed(CreditStatements)
     taxes = decide_month_taxes(billing, month, _with_statement(current, statements))
     month_drafted = draft_invoices(
         Charges.validate(without(read["rating/charges"].read(), parked), cast=True),
-        Adjustments.validate(read["credits/adjustments"].read(), cast=True),
+        read["credits/adjustments"].typed(Adjustments),
         statements,
         current,
         taxes,
-        BasisHashes.validate(settled.read("basis")),
+        settled.typed(BasisHashes, "basis"),
         billing.period(month),
-        CorrectionLines.validate(read["credits/corrections"].read(), cast=True),
+        read["credits/corrections"].typed(CorrectionLines),
     )
     beside = draft_beside(billing, month, current, taxes, parked)
     unbilled = pl.concat([month_drafted.parked, beside.parked]).unique()
     month_drafted = month_drafted._replace(parked=ParkedOrganisations.validate(unbilled.sort("payer_id", "reason")))
-    pending = Refills.validate(settled.read("pending"))
+    pending = settled.typed(Refills, "pending")
     refills = carry_refills(pending, statements, month_drafted.drafts, beside.drafts)
     lifetimes = _extend_lifetimes(billing, month, organisations, statements, month_drafted, beside.drafts, refills)
     equations = {
@@ -239,7 +239,7 @@ def _flag_bills(
 ) -> dy.DataFrame[BillFlags]:
     """What is odd about the bills; of a month that is issued already, also which drafts are not what was issued."""
     if billing.books.is_issued(month):
-        issued = Drafts.validate(billing.settled("invoices/drafts", month).read(), cast=True)
+        issued = billing.settled("invoices/drafts", month).typed(Drafts)
         flags = pl.concat([flags, flag_reissues(drafts, issued, month)])
     return BillFlags.validate(flags.sort("payer_id", "reason"), cast=True)
 
@@ -257,14 +257,14 @@ def _extend_lifetimes(
     before = (
         Lifetimes.create_empty()
         if billing.predecessor("invoices/drafts", month) is None
-        else Lifetimes.validate(billing.settled("invoices/lifetimes", month.previous).read())
+        else billing.settled("invoices/lifetimes", month.previous).typed(Lifetimes)
     )
     return extend_lifetimes(
         before,
         without(statements, drafted.parked),
         drafted.drafts,
-        CreditMovements.validate(billing.read("credits/credit_movements", month).read(), cast=True),
-        OpenedGrants.validate(billing.read("credits/opened_grants", month).read(), cast=True),
+        billing.read("credits/credit_movements", month).typed(CreditMovements),
+        billing.read("credits/opened_grants", month).typed(OpenedGrants),
         find_takeovers(first_organisations(organisations)),
         month,
         CreditNotes.validate(without(read_notes(billing, month), drafted.parked, "holder_id")),
@@ -310,10 +310,10 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
     if billing.warehouse.current(REISSUED_INVOICES.key, partition(month)) is None:
         # Issued before there were any.
         publish_numbered(billing, month, REISSUED_INVOICES.key, ReissuedInvoices, ReissuedInvoices.create_empty())
-    invoices = Invoices.validate(billing.read("invoices/invoices", month).read(), cast=True)
+    invoices = billing.read("invoices/invoices", month).typed(Invoices)
     notes = billing.read(ISSUED_CREDIT_NOTES.key, month).read()
     beside, again = (billing.read(table.key, month).read() for table in (SPECIFIC_INVOICES, REISSUED_INVOICES))
-    drafts = Drafts.validate(billing.settled("invoices/drafts", month).read(), cast=True)
+    drafts = billing.settled("invoices/drafts", month).typed(Drafts)
     series, year = billing.settings.series, billing.issue_date(month).year
     serials = [i.serial for i in billing.books.issued() if i.series == series and i.issued_on.year == year]
     equations = [numbers_are_gapless(serials, f"{series}-{year}"), invoices_are_their_drafts(drafts, invoices)]
@@ -337,9 +337,9 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
 def _number_and_freeze(billing: Billing, month: Month) -> None:
     """Give the drafts their numbers, publish the invoices and keep what they were issued from."""
     read = {table: billing.read(table, month) for table in ISSUED_FROM}
-    drafts = Drafts.validate(read["invoices/drafts"].read(), cast=True)
-    lines = InvoiceLines.validate(read["invoices/invoice_lines"].read(), cast=True)
-    statements = CreditStatements.validate(read["credits/credit_statements"].read(), cast=True)
+    drafts = read["invoices/drafts"].typed(Drafts)
+    lines = read["invoices/invoice_lines"].typed(InvoiceLines)
+    statements = read["credits/credit_statements"].typed(CreditStatements)
     require_issuable(billing, month, drafts, read_beside(billing, month))
     invoices = number_drafts(billing, month, drafts, lines, statements)
     as_of = billing.as_of(month)
@@ -363,7 +363,7 @@ def number_drafts(
     hashes = hash_drafts(drafts, lines, statements)
     ordered = drafts.sort("payer_id")
     requests = [request_issue(row, month, hashes[row["payer_id"]]) for row in ordered.iter_rows(named=True)]
-    organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
+    organisations = billing.read("accounts/organisations", month).typed(Organisations)
     return number_documents(
         ordered,
         give_numbers(billing, month, requests),
@@ -413,7 +413,7 @@ def require_issuable(billing: Billing, month: Month, drafts: pl.DataFrame, besid
             f"{month.previous}, or on interim invoices, that changed since; run: billing close {month}"
         )
         raise DraftOutdated(message)
-    organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
+    organisations = billing.read("accounts/organisations", month).typed(Organisations)
     invoiced = invoiced_elsewhere(billing, month, beside)
     if invoiced:
         message = (

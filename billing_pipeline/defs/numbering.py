@@ -9,7 +9,6 @@ import polars as pl
 
 from billing_pipeline.books import IssueRequest
 from billing_pipeline.defs.billing import Billing, partition
-from billing_pipeline.defs.corrections import with_later_columns
 from billing_pipeline.rules.period import Month
 
 #: What the books keep of every document beside its key.
@@ -59,7 +58,7 @@ def publish_numbered(
     older = billing.warehouse.current(table, partition(month))
     others = documents.clear()
     if older:
-        others = with_later_columns(older.read(), schema).join(documents, on="number", how="anti")
+        others = older.typed(schema).join(documents, on="number", how="anti")
     billing.warehouse.publish(
         table,
         partition(month),

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -157,15 +158,24 @@ def prepare_manifest() -> Path:
     return _MANIFEST
 
 
+@cache
+def _parsed() -> Manifest:
+    """The project as it was parsed when this module was loaded; every build compiles it again."""
+    return Manifest.from_msgpack(_PARSED.read_bytes())
+
+
 def build_models(work: Path, target: Path, settings: Settings) -> dbtRunnerResult:
     """Build and test all models in a work folder; the project was parsed when this module was loaded.
 
     Raises:
         RatingFailed: dbt itself stopped; that a model or test failed stands in what is returned.
     """
-    parsed = dbtRunner(manifest=Manifest.from_msgpack(_PARSED.read_bytes()))
     return _run_dbt(
-        parsed, ["build", "--exclude-resource-type", "unit_test", "--no-write-json"], work, target, settings
+        dbtRunner(manifest=_parsed()),
+        ["build", "--exclude-resource-type", "unit_test", "--no-write-json"],
+        work,
+        target,
+        settings,
     )
 
 

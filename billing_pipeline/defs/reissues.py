@@ -58,9 +58,7 @@ def number_reissues(
     replaced = read_invoices(
         billing, [document for document in billing.books.issued() if document.number in again["refers_to"]]
     )
-    organisations = current_organisations(
-        Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
-    )
+    organisations = current_organisations(billing.read("accounts/organisations", month).typed(Organisations))
     payers = Organisations.validate(organisations.join(again, left_on="owner_id", right_on="payer_id", how="semi"))
     drafts = draft_reissues(again, replaced, organisations, decide_month_taxes(billing, month, payers), month)
     requests = [

@@ -125,7 +125,7 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     beside = number_beside(aside, month, payer)
     released = {table: _merge(billing, aside, table, payer, month) for table in ISSUED_FROM}
     invoices = billing.read("invoices/invoices", month)
-    others = Invoices.validate(invoices.read(), cast=True).filter(pl.col("payer_id") != payer)
+    others = invoices.typed(Invoices).filter(pl.col("payer_id") != payer)
     _publish(billing, invoices, {"rows": pl.concat([others, numbered]).sort("number")}, aside, payer, month)
     publish_numbered(billing, month, SPECIFIC_INVOICES.key, SpecificInvoices, beside)
     notes = number_notes(aside, month, payer)
@@ -233,20 +233,14 @@ def _require_counted_once(billing: Billing, aside: Billing, payer: str, month: M
 
 def _number(aside: Billing, payer: str, month: Month) -> pl.DataFrame:
     """The payer's draft with its number; no row where nothing is due."""
-    drafts = Drafts.validate(aside.read("invoices/drafts", month).read().filter(payer_id=payer), cast=True)
+    drafts = aside.read("invoices/drafts", month).typed(Drafts).filter(payer_id=payer)
     beside = read_beside(aside, month).filter(payer_id=payer)
     if drafts.is_empty() and beside.is_empty():
         return Invoices.create_empty()
     require_issuable(aside, month, drafts, beside)
-    lines = aside.read("invoices/invoice_lines", month).read().filter(payer_id=payer)
-    statements = aside.read("credits/credit_statements", month).read().filter(payer_id=payer)
-    return number_drafts(
-        aside,
-        month,
-        drafts,
-        InvoiceLines.validate(lines, cast=True),
-        CreditStatements.validate(statements, cast=True),
-    )
+    lines = aside.read("invoices/invoice_lines", month).typed(InvoiceLines).filter(payer_id=payer)
+    statements = aside.read("credits/credit_statements", month).typed(CreditStatements).filter(payer_id=payer)
+    return number_drafts(aside, month, drafts, lines, statements)
 
 
 def _merge(billing: Billing, aside: Billing, table: str, payer: str, month: Month) -> Generation:

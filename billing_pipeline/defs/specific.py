@@ -86,7 +86,7 @@ def _issued_elsewhere(billing: Billing, month: Month) -> pl.DataFrame:
 
 def read_beside(billing: Billing, month: Month) -> dy.DataFrame[SpecificDrafts]:
     """The documents beside its invoices that the month drafted last."""
-    return SpecificDrafts.validate(billing.read(SPECIFIC_DRAFTS.key, month).read(), cast=True)
+    return billing.read(SPECIFIC_DRAFTS.key, month).typed(SpecificDrafts)
 
 
 def invoiced_elsewhere(billing: Billing, month: Month, drafts: pl.DataFrame) -> list[str]:
@@ -102,13 +102,13 @@ def number_beside(billing: Billing, month: Month, payer: str | None = None) -> d
     drafts = read_beside(billing, month).sort("payer_id", "kind", "reference")
     if payer is not None:
         drafts = drafts.filter(pl.col("payer_id") == payer)
-    lines = SpecificLines.validate(billing.read(SPECIFIC_LINES.key, month).read(), cast=True)
+    lines = billing.read(SPECIFIC_LINES.key, month).typed(SpecificLines)
     said = {row["reference"]: row for row in lines.iter_rows(named=True)}
     requests = [
         request_issue(row, month, hash_rows([row, said[row["reference"]]]), ("used_credits_cents",), row["reference"])
         for row in drafts.iter_rows(named=True)
     ]
-    organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
+    organisations = billing.read("accounts/organisations", month).typed(Organisations)
     return number_documents(
         drafts,
         give_numbers(billing, month, requests),

@@ -40,8 +40,8 @@ def record_payments(billing: Billing, month: Month, refills: pl.DataFrame, until
     Returns:
         Payments that cannot be right: `payer_id`, `reason`, `detail`.
     """
-    payments = Payments.validate(billing.read("accounts/payments", month).read(), cast=True)
-    organisations = Organisations.validate(billing.read("accounts/organisations", month).read(), cast=True)
+    payments = billing.read("accounts/payments", month).typed(Payments)
+    organisations = billing.read("accounts/organisations", month).typed(Organisations)
     issued = [document for document in billing.books.issued() if document.as_of <= until]
     by_month = {document.number for document in invoices_of_months(issued).values()}
     rows = [_receivable(document, is_named_by_month=document.number in by_month) for document in issued]

@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import dataframely as dy
 import polars as pl
 
 from billing_pipeline.warehouse.checksums import sha256_of_file
@@ -21,6 +22,9 @@ from billing_pipeline.warehouse.layout import ID_LENGTH, MANIFEST, PartitionFold
 NOTHING_YET = b"nothing published yet\n"
 
 _POINTER = re.compile(rb"[0-9a-f]{64}\n")
+
+
+Schema = TypeVar("Schema", bound=dy.Schema)
 
 
 class NotPublished(LookupError):
@@ -85,6 +89,20 @@ class Generation:
             DamagedGeneration: the file is missing or its content is not what was published.
         """
         return pl.read_parquet(self.file(f"{part}.parquet"), hive_partitioning=False)
+
+    def typed(self, schema: type[Schema], part: str = "rows") -> dy.DataFrame[Schema]:
+        """The rows of one part as the table has them now: columns that came after they were published are null.
+
+        What a table must hold was checked when it was published, and what was published is verified: it is not checked
+        again.
+
+        Raises:
+            KeyError: the generation never had such a part.
+            DamagedGeneration: the file is missing or its content is not what was published.
+        """
+        rows = self.read(part)
+        later = {name: dtype for name, dtype in schema.create_empty().schema.items() if name not in rows.columns}
+        return schema.cast(rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in later.items()))
 
 
 def read_current(folder: PartitionFolder) -> Generation | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 from dagster._core.storage.event_log import InMemoryEventLogStorage
-from dagster._core.storage.event_log.base import AssetRecord
+from dagster._core.storage.event_log.base import AssetRecord, EventRecordsResult
 
 
 class ForgottenEvents(InMemoryEventLogStorage):
@@ -23,3 +23,7 @@ class ForgottenEvents(InMemoryEventLogStorage):
     def get_latest_tags_by_partition(self, *asked: object, **also: object) -> Mapping[str, Mapping[str, str]]:
         del asked, also
         return {}
+
+    def fetch_observations(self, *asked: object, **also: object) -> EventRecordsResult:
+        del asked, also
+        return EventRecordsResult([], cursor="", has_more=False)
