@@ -602,15 +602,15 @@ class _ExplainedReissue(_ExplainedDocument):
     @cached_property
     def _invoice(self) -> dy.DataFrame[ReissuedInvoices]:
         issued = self.billing.read("invoices/reissued_invoices", self.document.request.billing_month).read()
-        return ReissuedInvoices.validate(issued.filter(number=self.document.number), cast=True)
+        return ReissuedInvoices.validate(issued.filter(number=self.document.number))
 
     @cached_property
     def _steps(self) -> pl.DataFrame:
         return explain_reissue(
-            Explanations.validate(self._own(self._explanations), cast=True),
+            Explanations.validate(self._own(self._explanations)),
             self._invoice,
-            InvoiceLines.validate(self._lines, cast=True),
-            CreditStatements.validate(self._own(self._made_from("credits/credit_statements")), cast=True),
+            InvoiceLines.validate(self._lines),
+            CreditStatements.validate(self._own(self._made_from("credits/credit_statements"))),
         )
 
     def _replacement(self) -> Iterator[str]:

@@ -142,7 +142,7 @@ def due_corrections(
     return DueCorrections(
         bookable,
         BookedCorrections.validate(booked),
-        WaitingCorrections.validate(waiting.sort("approval", "corrected_payer_id"), cast=True),
+        WaitingCorrections.validate(WaitingCorrections.cast(waiting.sort("approval", "corrected_payer_id"))),
         {entry.seq: entry.generation for entry in approved},
     )
 
@@ -155,7 +155,7 @@ def postpone(due: DueCorrections, lacking: pl.DataFrame, reason: str) -> DueCorr
     return DueCorrections(
         due.rows.join(later, on=keys, how="anti", maintain_order="left"),
         BookedCorrections.validate(due.booked.join(later, on=keys, how="anti", maintain_order="left")),
-        WaitingCorrections.validate(waiting.sort(keys), cast=True),
+        WaitingCorrections.validate(WaitingCorrections.cast(waiting.sort(keys))),
         due.generations,
     )
 

@@ -83,11 +83,11 @@ def draft_notes(
         if beside:
             documents = billing.read("invoices/specific_invoices", origin).read()
             documents = documents.filter(pl.col("number").is_in(beside))
-            invoices |= corrected_documents(SpecificInvoices.validate(documents, cast=True))
+            invoices |= corrected_documents(SpecificInvoices.validate(documents))
         interim = [issued.number for issued in of_month if issued.is_interim]
         if interim:
             documents = billing.read("interim/invoices", origin).read().filter(pl.col("number").is_in(interim))
-            invoices |= corrected_documents(InterimInvoices.validate(documents, cast=True))
+            invoices |= corrected_documents(InterimInvoices.validate(documents))
         of_months = [issued for issued in of_month if issued.bills_month]
         if not of_months:
             continue
@@ -98,8 +98,8 @@ def draft_notes(
         )
         invoices |= corrected_invoices(
             rows,
-            CreditStatements.validate(statements, cast=True),
-            CreditLots.validate(lots, cast=True),
+            CreditStatements.validate(statements),
+            CreditLots.validate(lots),
         )
     return draft_credit_notes(
         left_over, invoices, given_before(billing, month), month, cancelled.invoices, cancelled.prepaid
@@ -148,7 +148,7 @@ def number_notes(billing: Billing, month: Month, holder: str | None = None) -> d
         issued_on=pl.Series([document.issued_on for document in issued], dtype=pl.Date),
         due_on=pl.Series([document.issued_on for document in issued], dtype=pl.Date),
     )
-    return IssuedCreditNotes.validate(numbered.sort("number"), cast=True)
+    return IssuedCreditNotes.validate(numbered.sort("number"))
 
 
 def _request(row: Mapping[str, object], lines: pl.DataFrame, month: Month) -> IssueRequest:

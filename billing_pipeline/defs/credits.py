@@ -241,7 +241,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     parked = park_payers(
         [*problems_of(billing, month), *(_of_payers(rows) for rows in found)], organisations, before.parked
     )
-    charges = Charges.validate(without(charges, parked), cast=True)
+    charges = Charges.validate(Charges.cast(without(charges, parked)))
     rules = without(assigned.rules, parked)
     fees, adjustments, shares = adjust_charges(charges, rules, current, period)
     due = due_corrections(billing, month, current, without(opened.accounts, parked), parked)

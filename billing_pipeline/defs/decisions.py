@@ -283,7 +283,7 @@ def _lines_left(billing: Billing, issued: Issued, until: int | None) -> dy.DataF
         return InvoiceLines.create_empty()
     if issued.is_specific:
         said = billing.settled("invoices/specific_lines", month).read().filter(reference=issued.request.reference)
-        return InvoiceLines.validate(said.filter(payer_id=payer).select(InvoiceLines.column_names()), cast=True)
+        return InvoiceLines.validate(said.filter(payer_id=payer))
     lines = billing.settled("invoices/invoice_lines", month).typed(InvoiceLines).filter(payer_id=payer)
     approved = [entry for entry in billing.books.approved_corrections(month) if until is None or entry.seq < until]
     return uncredited_lines(lines, Differences.cast(approved_rows(billing, approved)))
@@ -439,7 +439,7 @@ def cancelled_differences(billing: Billing, month: Month) -> dy.DataFrame[Differ
                     rated_duration_s=pl.when(pl.col("duration_s").is_not_null()).then(pl.lit(0, pl.Int64)),
                     rated_cents=pl.lit(0, pl.Int64),
                     difference_cents=0 - pl.col("amount_cents"),
-                ).select(Differences.column_names())
+                )
             )
         )
     return Differences.cast(pl.concat(found))

@@ -117,7 +117,7 @@ def _lines_of_now(aside: Billing, month: Month, held_back: pl.DataFrame) -> dy.D
     rules = aside.read("accounts/spend_rules", month).typed(SpendRules)
     assigned = assign_spend_rules(rules, rated, current)
     parked = pl.concat([held_back, assigned.problems])
-    charges = Charges.validate(without(rated, parked), cast=True)
+    charges = Charges.validate(Charges.cast(without(rated, parked)))
     adjusted = adjust_charges(charges, without(assigned.rules, parked), current, period)
     payers = pl.concat([charges.select("payer_id"), adjusted.adjustments.select("payer_id")]).unique()
     return print_lines(payers, charges, adjusted.adjustments, current, period, CorrectionLines.create_empty())

@@ -130,10 +130,8 @@ def _figures(billing: Billing, month: Month, read: Mapping[str, Generation]) -> 
         free_quantities=read["accounts/spend_rules"]
         .typed(SpendRules)
         .filter(pl.col("kind").cast(pl.String) == "free_quantity"),
-        segments=Segments.validate(read["rating/segments"].read(), cast=True),
-        charge_shares=ChargeShares.validate(
-            read["rating/charge_shares"].read().join(lines, on="line_id", how="semi"), cast=True
-        ),
+        segments=Segments.validate(Segments.cast(read["rating/segments"].read())),
+        charge_shares=ChargeShares.validate(read["rating/charge_shares"].read().join(lines, on="line_id", how="semi")),
         prices=read["accounts/prices"].typed(Prices),
         provision_from_month=billing.settings.provision_from_month,
     )

@@ -295,7 +295,7 @@ class _MonthIssued:
         columns = [
             frame.select(PostedDocuments.column_names()).with_columns(pl.col("kind").cast(pl.String)) for frame in rows
         ]
-        return PostedDocuments.validate(pl.concat(columns), cast=True)
+        return PostedDocuments.validate(PostedDocuments.cast(pl.concat(columns)))
 
     def takeovers(self) -> dy.DataFrame[Takeovers]:
         """Whose credits a payer with a statement of this month holds since this month or longer."""
@@ -307,7 +307,7 @@ class _MonthIssued:
 
     def postings(self) -> dy.DataFrame[Postings]:
         """Every entry of the month but those of payments."""
-        movements = CreditMovements.validate(self._billed("credits/credit_movements"), cast=True)
+        movements = CreditMovements.validate(self._billed("credits/credit_movements"))
         opened = self.tables["credits/opened_grants"].typed(OpenedGrants)
         refills = Refills.create_empty()
         if "invoices/refills before" in self.tables:
@@ -318,9 +318,7 @@ class _MonthIssued:
             pl.concat(
                 [
                     post_openings(movements, opened, billing_month, first_day),
-                    post_transfers(
-                        movements, Refills.validate(refills, cast=True), self.takeovers(), billing_month, first_day
-                    ),
+                    post_transfers(movements, Refills.validate(refills), self.takeovers(), billing_month, first_day),
                     post_documents(self.documents()),
                 ]
             )
@@ -405,4 +403,4 @@ def _generations(billing: Billing) -> dict[str, Generation]:
 
 def _join(generations: Mapping[str, Generation]) -> dy.DataFrame[Journal]:
     rows = [Journal.create_empty(), *(generation.read() for generation in generations.values())]
-    return Journal.validate(pl.concat(rows), cast=True)
+    return Journal.validate(pl.concat(rows))

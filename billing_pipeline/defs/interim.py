@@ -206,7 +206,7 @@ def _draft_until(aside: Billing, month: Month, due: dy.DataFrame[DuePeriods]) ->
     def of_asked(rows: pl.DataFrame) -> pl.DataFrame:
         return rows.join(asked, on="payer_id", how="semi")
 
-    charges = Charges.validate(of_asked(rated), cast=True)
+    charges = Charges.validate(Charges.cast(of_asked(rated)))
     fees, adjustments, _ = adjust_charges(charges, lowering_rules(of_asked(assigned.rules)), current, period)
     accounts_to_date = of_asked(opened.accounts).with_columns(
         custom_refill_cents=pl.lit(None, pl.Int64), estimate_cents=pl.lit(0, pl.Int64)
@@ -305,4 +305,4 @@ def number_interims(
         number=pl.Series([number for number, _ in numbers], dtype=pl.String),
         issued_on=pl.Series([day for _, day in numbers], dtype=pl.Date),
     ).with_columns(due_on=pl.col("issued_on") + terms)
-    return InterimInvoices.validate(numbered.select(InterimInvoices.column_names()).sort("number"), cast=True)
+    return InterimInvoices.validate(numbered.sort("number"))

@@ -171,7 +171,7 @@ def draft(billing: Billing, month: Month) -> Mapping[str, Report]:
     statements = settled.typed(CreditStatements)
     taxes = decide_month_taxes(billing, month, _with_statement(current, statements))
     month_drafted = draft_invoices(
-        Charges.validate(without(read["rating/charges"].read(), parked), cast=True),
+        Charges.validate(Charges.cast(without(read["rating/charges"].read(), parked))),
         read["credits/adjustments"].typed(Adjustments),
         statements,
         current,
@@ -241,7 +241,7 @@ def _flag_bills(
     if billing.books.is_issued(month):
         issued = billing.settled("invoices/drafts", month).typed(Drafts)
         flags = pl.concat([flags, flag_reissues(drafts, issued, month)])
-    return BillFlags.validate(flags.sort("payer_id", "reason"), cast=True)
+    return BillFlags.validate(flags.sort("payer_id", "reason"))
 
 
 def _extend_lifetimes(

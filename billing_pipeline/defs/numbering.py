@@ -62,7 +62,7 @@ def publish_numbered(
     billing.warehouse.publish(
         table,
         partition(month),
-        schema.validate(pl.concat([schema.cast(others), documents]).sort("number"), cast=True),
+        schema.validate(pl.concat([schema.cast(others), documents]).sort("number")),
         as_of=billing.as_of(month),
         inputs={"issued before": older.id} if older else {},
     )

@@ -32,12 +32,11 @@ def read_invoices(billing: Billing, invoices: Iterable[Issued]) -> dy.DataFrame[
     for document in invoices:
         table = REISSUED_INVOICES.key if document.is_reissue else "invoices/invoices"
         numbers.setdefault((table, document.request.billing_month), []).append(document.number)
-    columns = Invoices.column_names()
     found = [
-        billing.read(table, month).read().filter(pl.col("number").is_in(wanted)).select(columns)
+        billing.read(table, month).typed(Invoices).filter(pl.col("number").is_in(wanted))
         for (table, month), wanted in numbers.items()
     ]
-    return Invoices.validate(pl.concat([Invoices.create_empty(), *found]).sort("number"), cast=True)
+    return Invoices.validate(pl.concat([Invoices.create_empty(), *found]).sort("number"))
 
 
 def number_reissues(

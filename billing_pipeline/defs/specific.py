@@ -55,7 +55,7 @@ def draft_beside(
     """
     charges = billing.read(SPECIFIC_CHARGES, month).read()
     return draft_documents(
-        SpecificCharges.validate(without(charges, parked), cast=True),
+        SpecificCharges.validate(SpecificCharges.cast(without(charges, parked))),
         organisations,
         vat,
         _issued_elsewhere(billing, month),

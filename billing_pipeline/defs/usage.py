@@ -153,9 +153,9 @@ def receipts(context: dg.AssetExecutionContext, billing: Billing, month: Month) 
         context.log.warning("%s files of feeds that are not read: %s", unread.height, unread["feed"].unique().to_list())
     strangers = {table: refused_usage(billing, month, read[table]) for table in USAGE_TABLES}
     quarantined = quarantine_strangers(billing, month, _gather(read, "receipts"), read, strangers)
-    files = FileReceipts.validate(pl.concat([quarantined.receipts, unread]), cast=True)
-    refused = Quarantine.validate(pl.concat([_gather(read, "quarantine"), quarantined.rows]), cast=True)
-    late = LateArrivals.validate(_gather(read, "late"), cast=True)
+    files = FileReceipts.validate(pl.concat([quarantined.receipts, unread]))
+    refused = Quarantine.validate(pl.concat([_gather(read, "quarantine"), quarantined.rows]))
+    late = LateArrivals.validate(_gather(read, "late"))
     flags = flag_usage(billing, month, read)
     with billing.warehouse.publishing(
         "usage/flags", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)

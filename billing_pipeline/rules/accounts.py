@@ -62,9 +62,9 @@ def list_owners(landed: pl.DataFrame, zone: ZoneInfo) -> dy.DataFrame[Owners]:
     closes_at = [None if day is None else midnight(day + timedelta(days=1), zone) for day in last["closed_on"]]
     unsafe = pl.any_horizontal(pl.col(name).str.contains(_UNPRINTABLE).fill_null(value=False) for name in _PRINTED)
     return Owners.validate(
-        last.select("owner_id", has_unsafe_text=unsafe)
-        .with_columns(closes_at=pl.Series(closes_at, dtype=pl.Datetime("us", "UTC")))
-        .select(Owners.column_names())
+        last.select("owner_id", has_unsafe_text=unsafe).with_columns(
+            closes_at=pl.Series(closes_at, dtype=pl.Datetime("us", "UTC"))
+        )
     )
 
 
@@ -104,7 +104,7 @@ def version_organisations(landed: pl.DataFrame, period: Period, as_of: datetime)
     )
     versions = versions.join(list_owners(landed, period.zone), on="owner_id", how="left")
     rows = versions.filter(~inexact).select(Organisations.column_names()).sort("owner_id", "valid_from")
-    return Accounts(Organisations.validate(rows, cast=True), _problems([problems, nameless]))
+    return Accounts(Organisations.validate(Organisations.cast(rows)), _problems([problems, nameless]))
 
 
 def _with_details_at(as_of: datetime, landed: pl.DataFrame, in_force: pl.DataFrame, end: pl.Expr) -> pl.DataFrame:
@@ -126,7 +126,7 @@ def enter_agreements(landed: pl.DataFrame, month: Month) -> Accounts:
     `landed` has the feed's columns and the organisation's `currency`.
     """
     rows, problems = _with_cents(landed.filter(pl.col("billing_month") == str(month)), "amount", "refill_cents")
-    return Accounts(RefillAgreements.validate(rows.select(RefillAgreements.column_names())), problems)
+    return Accounts(RefillAgreements.validate(rows), problems)
 
 
 def enter_grants(landed: pl.DataFrame) -> Accounts:
@@ -135,7 +135,7 @@ def enter_grants(landed: pl.DataFrame) -> Accounts:
     # A list that people write: spaces around its slugs mean nothing, slugs themselves have none.
     slugs = pl.col("slugs").str.to_lowercase().str.replace_all(r"\s*;\s*", ";").str.strip_chars()
     rows = rows.with_columns(_printable("name"), slugs=slugs).sort("grant_id")
-    return Accounts(CreditGrants.validate(rows.select(CreditGrants.column_names()), cast=True), problems)
+    return Accounts(CreditGrants.validate(CreditGrants.cast(rows)), problems)
 
 
 def enter_payment_methods(landed: pl.DataFrame) -> Accounts:
@@ -164,7 +164,7 @@ def enter_payment_methods(landed: pl.DataFrame) -> Accounts:
         for reason, is_faulty in faults.items()
     ]
     rows = methods.filter(~pl.any_horizontal(faults.values())).select(PaymentMethods.column_names()).sort("method_id")
-    return Accounts(PaymentMethods.validate(rows, cast=True), _problems(problems))
+    return Accounts(PaymentMethods.validate(PaymentMethods.cast(rows)), _problems(problems))
 
 
 def _is_none_of(numbers: pl.Series, is_valid: Callable[[str], bool]) -> pl.Expr:
@@ -208,14 +208,15 @@ def enter_spend_rules(landed: pl.DataFrame, stored_slugs: Collection[str], perio
     )
     problems = [found.with_columns(pl.col("payer_id").fill_null("")) for found in (amounts, rates, stored)]
     return Accounts(
-        SpendRules.validate(rows.select(SpendRules.column_names()).sort("rule_id"), cast=True), _problems(problems)
+        SpendRules.validate(SpendRules.cast(rows.sort("rule_id"))),
+        _problems(problems),
     )
 
 
 def enter_payments(landed: pl.DataFrame) -> Accounts:
     """All payments, as `tables.accounts.Payments`; `landed` has the columns of the feed `payments`."""
     rows, problems = _with_cents(landed, "amount", "paid_cents")
-    return Accounts(Payments.validate(rows.select(Payments.column_names()).sort("payment_id"), cast=True), problems)
+    return Accounts(Payments.validate(Payments.cast(rows.sort("payment_id"))), problems)
 
 
 def enter_one_shots(landed: pl.DataFrame) -> Accounts:
@@ -235,7 +236,7 @@ def enter_one_shots(landed: pl.DataFrame) -> Accounts:
         discount_ppm=_exact("discount_rate", 6).fill_null(0),
         document=pl.when("sells_credits").then(pl.lit("credits")).otherwise("invoice"),
     )
-    return Accounts(OneShots.validate(rows.select(OneShots.column_names()), cast=True), _problems([problems]))
+    return Accounts(OneShots.validate(OneShots.cast(rows)), _problems([problems]))
 
 
 def enter_vendor_charges(landed: pl.DataFrame) -> Accounts:
@@ -254,7 +255,7 @@ def enter_vendor_charges(landed: pl.DataFrame) -> Accounts:
         pl.col("amount").cast(pl.Decimal(38, 9)),
         charged_at=pl.from_epoch("charged_at", time_unit="us").dt.replace_time_zone("UTC"),
     )
-    return Accounts(VendorCharges.validate(rows.select(VendorCharges.column_names())), _problems([problems]))
+    return Accounts(VendorCharges.validate(rows), _problems([problems]))
 
 
 def _with_cents(landed: pl.DataFrame, amount: str, cents: str) -> Accounts:

@@ -239,9 +239,9 @@ def open_accounts(
         )
     )
     return OpenedAccounts(
-        CreditAccounts.validate(accounts.select(CreditAccounts.column_names()).sort("payer_id"), cast=True),
-        Refills.validate(pending.select(Refills.column_names()).sort(REFILL)),
-        CreditMovements.validate(arrivals.sort("payer_id", "kind", "grant_id"), cast=True),
+        CreditAccounts.validate(CreditAccounts.cast(accounts.sort("payer_id"))),
+        Refills.validate(pending.sort(REFILL)),
+        CreditMovements.validate(CreditMovements.cast(arrivals.sort("payer_id", "kind", "grant_id"))),
         takeovers,
         problems,
     )
@@ -486,4 +486,4 @@ def _named(name: str, remark: str) -> pl.Expr:
 
 
 def _problems(problems: pl.DataFrame) -> dy.DataFrame[ParkedOrganisations]:
-    return ParkedOrganisations.validate(problems.select(ParkedOrganisations.column_names()).sort("payer_id", "reason"))
+    return ParkedOrganisations.validate(problems.sort("payer_id", "reason"))

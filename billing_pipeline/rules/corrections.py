@@ -92,7 +92,7 @@ def compare_lines(
     ).with_columns(difference_cents=pl.col("rated_cents") - pl.col("billed_cents"))
     differing = compared.filter(pl.col("difference_cents") != 0)
     caused = _with_cause(differing).select(Differences.column_names())
-    return Differences.validate(caused.sort("payer_id", "owner_id", "slug", "resource_id", "line_id"), cast=True)
+    return Differences.validate(Differences.cast(caused.sort("payer_id", "owner_id", "slug", "resource_id", "line_id")))
 
 
 def _sum(name: str) -> pl.Expr:
@@ -194,9 +194,7 @@ def book_corrections(due: pl.DataFrame, fees: dy.DataFrame[Fees], month: Month) 
                 "line_id",
                 adjustment_line_id="correction_id",
                 share_cents=(0 - pl.col("share")).cast(pl.Int64),
-            )
-            .select(AdjustmentShares.column_names())
-            .sort("payer_id", "adjustment_line_id", "line_id")
+            ).sort("payer_id", "adjustment_line_id", "line_id")
         ),
         left_over=lowered.filter(pl.col("credit_cents") > 0),
     )
@@ -279,7 +277,7 @@ def _lowered(payable: pl.DataFrame, shares: pl.DataFrame) -> dy.DataFrame[Fees]:
     fees = payable.join(taken, on="line_id", how="left").with_columns(
         correction_cents=pl.col("correction_cents") - share, fee_cents=pl.col("fee_cents") - share
     )
-    return Fees.validate(fees.select(Fees.column_names()).sort("payer_id", "line_id"))
+    return Fees.validate(fees.sort("payer_id", "line_id"))
 
 
 def _as_lines(corrections: pl.DataFrame) -> dy.DataFrame[CorrectionLines]:
@@ -291,4 +289,4 @@ def _as_lines(corrections: pl.DataFrame) -> dy.DataFrame[CorrectionLines]:
         correction_cause="cause",
     )
     order = ("payer_id", "origin_month", "owner_id", "slug", "resource_id", "approval", "line_id")
-    return CorrectionLines.validate(lines.select(CorrectionLines.column_names()).sort(order), cast=True)
+    return CorrectionLines.validate(lines.sort(order))

@@ -144,7 +144,7 @@ def uncredited_lines(
         amount_cents=left,
     )
     kept = rest.filter(pl.col("amount_cents") != 0).select(InvoiceLines.column_names())
-    return InvoiceLines.validate(kept, cast=True)
+    return InvoiceLines.validate(kept)
 
 
 def draft_credit_notes(
@@ -209,9 +209,9 @@ def draft_credit_notes(
         )
     order = ("refers_to", "owner_id", "slug", "resource_id", "approval", "line_id")
     return DraftedCreditNotes(
-        CreditNotes.validate(_frame(CreditNotes, notes).sort("payer_id", "refers_to"), cast=True),
-        CreditNoteLines.validate(lines.sort(order), cast=True),
-        GivenBack.validate(_frame(GivenBack, given).sort("refers_to", "grant_id"), cast=True),
+        CreditNotes.validate(CreditNotes.cast(_frame(CreditNotes, notes).sort("payer_id", "refers_to"))),
+        CreditNoteLines.validate(lines.sort(order)),
+        GivenBack.validate(_frame(GivenBack, given).sort("refers_to", "grant_id")),
         pl.concat([CreditLots.create_empty(), *lots]).unique("grant_id").sort("payer_id", "grant_id"),
     )
 
@@ -315,7 +315,7 @@ def _correction_lines(
         amount_cents="credit_cents",
         correction_cause="cause",
     )
-    return CreditNoteLines.validate(lines.select(CreditNoteLines.column_names()), cast=True)
+    return CreditNoteLines.validate(CreditNoteLines.cast(lines))
 
 
 def _cancelled_lines(cancelled: CreditedInvoice, month: Month) -> dy.DataFrame[CreditNoteLines]:
@@ -331,7 +331,7 @@ def _cancelled_lines(cancelled: CreditedInvoice, month: Month) -> dy.DataFrame[C
         billed_cents="amount_cents",
         rated_cents=pl.lit(0, pl.Int64),
     )
-    return CreditNoteLines.validate(lines.select(CreditNoteLines.column_names()), cast=True)
+    return CreditNoteLines.validate(CreditNoteLines.cast(lines))
 
 
 def give_back_prepaid(
@@ -342,7 +342,7 @@ def give_back_prepaid(
     raised = accounts.join(returned, on="payer_id", how="left", maintain_order="left").with_columns(
         prepaid_before_cents=pl.col("prepaid_before_cents") + pl.col("given_back_cents").fill_null(0)
     )
-    return CreditAccounts.validate(raised.select(CreditAccounts.column_names()))
+    return CreditAccounts.validate(raised)
 
 
 def prepaid_given_back(given_back: dy.DataFrame[GivenBack]) -> pl.DataFrame:
@@ -392,6 +392,4 @@ def given_back_movements(
         .join(accounts.select("payer_id", "currency"), on="payer_id")
         .with_columns(line_id=pl.lit(""))
     )
-    return CreditMovements.validate(
-        returned.select(CreditMovements.column_names()).sort("payer_id", "kind", "grant_id"), cast=True
-    )
+    return CreditMovements.validate(CreditMovements.cast(returned.sort("payer_id", "kind", "grant_id")))

@@ -163,7 +163,7 @@ def _settle_lots(
         .with_columns(expired_cents=pl.when(lapses).then(-unused).otherwise(0))
         .with_columns(left_after_cents=unused + pl.col("expired_cents"))
     )
-    return CreditLots.validate(settled.select(CreditLots.column_names()).sort("payer_id", "grant_id"))
+    return CreditLots.validate(settled.sort("payer_id", "grant_id"))
 
 
 def _state(
@@ -215,7 +215,7 @@ def _state(
         .with_columns(pl.selectors.ends_with("_cents").cast(pl.Int64))
     )
     # Not validated: whose formulas do not hold is parked, and the others are billed (`rules.equations`).
-    return CreditStatements.cast(statements.select(CreditStatements.column_names()).sort("payer_id"))
+    return CreditStatements.cast(statements.sort("payer_id"))
 
 
 def _balance() -> pl.Expr:
@@ -254,6 +254,4 @@ def _book(
         ]
     ).filter(pl.col("amount_cents") != 0)
     with_currency = booked.join(statements.select("payer_id", "currency"), on="payer_id")
-    return CreditMovements.validate(
-        with_currency.select(CreditMovements.column_names()).sort("payer_id", "kind", "grant_id", "line_id"), cast=True
-    )
+    return CreditMovements.validate(CreditMovements.cast(with_currency.sort("payer_id", "kind", "grant_id", "line_id")))

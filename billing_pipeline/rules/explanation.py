@@ -127,7 +127,7 @@ def _in_order(steps: Iterable[pl.DataFrame], drafts: pl.DataFrame) -> dy.DataFra
         .sort("payer_id", "line_id", "figure", "what", "rank", "text")
         .with_columns(step=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("payer_id", "line_id", "figure"))
     )
-    return Explanations.validate(whole.select(Explanations.column_names()), cast=True)
+    return Explanations.validate(whole)
 
 
 def figures_to_explain(

@@ -154,7 +154,7 @@ def draft_interims(
     )
     said = lines.join(drafts.select("payer_id", "kind", "reference"), on="payer_id")
     return DraftedInterims(
-        InterimDrafts.validate(add_vat(drafts).select(InterimDrafts.column_names()).sort("payer_id"), cast=True),
-        InterimLines.validate(said.select(InterimLines.column_names()).sort("payer_id", "line_number"), cast=True),
+        InterimDrafts.validate(InterimDrafts.cast(add_vat(drafts).sort("payer_id"))),
+        InterimLines.validate(InterimLines.cast(said.sort("payer_id", "line_number"))),
         ParkedOrganisations.validate(untaxed.sort("payer_id")),
     )

@@ -152,7 +152,7 @@ def _draft(
         )
         .with_columns(subtotal_cents=pl.col("fees_cents") + pl.col("used_credits_cents"))
     )
-    return Drafts.validate(add_vat(drafts).select(Drafts.column_names()).sort("payer_id"), cast=True)
+    return Drafts.validate(Drafts.cast(add_vat(drafts).sort("payer_id")))
 
 
 def print_lines(
@@ -179,7 +179,7 @@ def print_lines(
     lines = pl.concat([InvoiceLines.create_empty().cast({pl.Enum: pl.String}), usage, rules], how="diagonal")
     if corrections.height:
         lines = pl.concat([lines, _correction_lines(drafted, corrections, lines, organisations)], how="diagonal")
-    return InvoiceLines.validate(lines.select(InvoiceLines.column_names()).sort("payer_id", "line_number"), cast=True)
+    return InvoiceLines.validate(InvoiceLines.cast(lines.sort("payer_id", "line_number")))
 
 
 def _correction_lines(

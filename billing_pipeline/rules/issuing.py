@@ -58,4 +58,4 @@ def number_documents(
         issued_on=pl.Series([day for _, day in numbers], dtype=pl.Date),
     ).join(terms, on="payer_id", how="left")
     due = numbered.with_columns(due_on=pl.col("issued_on") + pl.duration(days="terms"))
-    return table.validate(due.select(table.column_names()).sort("number"), cast=True)
+    return table.validate(due.sort("number"))

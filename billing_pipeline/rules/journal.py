@@ -465,7 +465,7 @@ def enter_postings(
         .with_columns(posting=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("journal", "entry_number"))
         .with_columns(lettering=pl.lit(None, pl.String), lettered_on=pl.lit(None, pl.Date))
     )
-    new = Journal.validate(entered.select(Journal.column_names()).sort(_KEY), cast=True)
+    new = Journal.validate(Journal.cast(entered.sort(_KEY)))
     return Journal.validate(letter_postings(pl.concat([journal, new])).join(new, on=_KEY, how="semi").sort(_KEY))
 
 
@@ -489,7 +489,7 @@ def letter_postings(journal: pl.DataFrame) -> dy.DataFrame[Journal]:
         lettering=pl.when(is_settled).then("invoice_number"),
         lettered_on=pl.when(is_settled).then("settled_on"),
     )
-    return Journal.validate(lettered.select(Journal.column_names()).sort(_KEY))
+    return Journal.validate(lettered.sort(_KEY))
 
 
 def held_balances(
@@ -568,9 +568,7 @@ def held_balances(
     advances = pl.concat([advances, departed])
     held = receivable.join(advances, on=["payer_id", "currency"], how="full", coalesce=True)
     return HeldBalances.validate(
-        held.with_columns(pl.col("receivable_cents").fill_null(0))
-        .select(HeldBalances.column_names())
-        .sort("payer_id", "currency")
+        held.with_columns(pl.col("receivable_cents").fill_null(0)).sort("payer_id", "currency")
     )
 
 

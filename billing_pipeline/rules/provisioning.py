@@ -85,7 +85,7 @@ def provision_accounts(
             .otherwise("custom_refill_cents"),
         )
     )
-    return CreditAccounts.validate(provisioned.select(CreditAccounts.column_names()).sort("payer_id"), cast=True)
+    return CreditAccounts.validate(CreditAccounts.cast(provisioned.sort("payer_id")))
 
 
 def _days(month: Month) -> int:

@@ -58,5 +58,4 @@ def draft_reissues(
             billing_month=pl.lit(str(month)),
         )
     )
-    columns = ReissueDrafts.column_names()
-    return ReissueDrafts.validate(add_vat(drafts).select(columns).sort("payer_id", "replaces"), cast=True)
+    return ReissueDrafts.validate(add_vat(drafts).sort("payer_id", "replaces"))

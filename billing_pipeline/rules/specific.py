@@ -96,8 +96,7 @@ def _draft(
             successor_name=pl.lit(None, pl.String),
         )
     )
-    columns = SpecificDrafts.column_names()
-    return SpecificDrafts.validate(add_vat(drafts).select(columns).sort("payer_id", "kind", "reference"), cast=True)
+    return SpecificDrafts.validate(add_vat(drafts).sort("payer_id", "kind", "reference"))
 
 
 def _print_lines(charges: pl.DataFrame, organisations: pl.DataFrame) -> dy.DataFrame[SpecificLines]:
@@ -117,8 +116,7 @@ def _print_lines(charges: pl.DataFrame, organisations: pl.DataFrame) -> dy.DataF
     )
     absent = [name for name in SpecificLines.column_names() if name not in lines.columns]
     lines = lines.with_columns(pl.lit(None).alias(name) for name in absent)
-    columns = SpecificLines.column_names()
-    return SpecificLines.validate(lines.select(columns).sort("payer_id", "kind", "reference"), cast=True)
+    return SpecificLines.validate(SpecificLines.cast(lines.sort("payer_id", "kind", "reference")))
 
 
 def _flag(again: pl.DataFrame) -> dy.DataFrame[BillFlags]:
@@ -171,8 +169,7 @@ def explain_documents(
     told = pl.concat(steps).with_columns(
         step=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("payer_id", "line_id", "figure")
     )
-    columns = Explanations.column_names()
-    return Explanations.validate(told.select(columns).sort("payer_id", "line_id", "figure", "step"), cast=True)
+    return Explanations.validate(Explanations.cast(told.sort("payer_id", "line_id", "figure", "step")))
 
 
 def _step(

@@ -140,14 +140,14 @@ def assign_spend_rules(
     )
     problems = pl.concat([foreign, overlaps]).select(ParkedOrganisations.column_names())
     return AssignedRules(
-        InvoiceRules.validate(rules.sort("payer_id", "rule_id"), cast=True),
+        InvoiceRules.validate(InvoiceRules.cast(rules.sort("payer_id", "rule_id"))),
         ParkedOrganisations.validate(problems.sort("payer_id", "reason")),
     )
 
 
 def lowering_rules(rules: pl.DataFrame) -> dy.DataFrame[InvoiceRules]:
     """The rules that lower fees: what tops them up waits for the end of the month."""
-    return InvoiceRules.validate(rules.filter(~pl.col("kind").cast(pl.String).is_in(_TRUE_UPS)), cast=True)
+    return InvoiceRules.validate(rules.filter(~pl.col("kind").cast(pl.String).is_in(_TRUE_UPS)))
 
 
 def _billed_with(charges: pl.DataFrame, organisations: pl.DataFrame) -> pl.DataFrame:
@@ -248,7 +248,7 @@ def _invoice_discounts(organisations: pl.DataFrame) -> pl.DataFrame:
         amount_cents=pl.lit(None, pl.Int64),
         rate_ppm="discount_ppm",
     )
-    return InvoiceRules.validate(discounts, cast=True)
+    return InvoiceRules.validate(InvoiceRules.cast(discounts))
 
 
 def _placed(rules: pl.DataFrame, organisations: pl.DataFrame, period: Period) -> pl.DataFrame:
@@ -371,7 +371,7 @@ def _as_fees(lines: pl.DataFrame) -> dy.DataFrame[Fees]:
     fees = lines.with_columns(fee_cents=pl.col("fee").cast(pl.Int64)).with_columns(
         discount_cents=pl.col("fee_cents") - pl.col("charge_cents"), correction_cents=pl.lit(0, pl.Int64)
     )
-    return Fees.validate(fees.select(Fees.column_names()).sort("payer_id", "line_id"))
+    return Fees.validate(fees.sort("payer_id", "line_id"))
 
 
 def _as_adjustments(applied: list[pl.DataFrame], organisations: pl.DataFrame) -> dy.DataFrame[Adjustments]:
@@ -388,7 +388,7 @@ def _as_adjustments(applied: list[pl.DataFrame], organisations: pl.DataFrame) ->
             amount_cents=pl.col("amount").cast(pl.Int64),
         )
     )
-    return Adjustments.validate(adjustments.select(Adjustments.column_names()), cast=True)
+    return Adjustments.validate(Adjustments.cast(adjustments))
 
 
 def _as_shares(shared: list[pl.DataFrame]) -> dy.DataFrame[AdjustmentShares]:
@@ -400,7 +400,7 @@ def _as_shares(shared: list[pl.DataFrame]) -> dy.DataFrame[AdjustmentShares]:
         .filter(pl.col("share_cents") != 0)
         .sort("payer_id", "adjustment_line_id", "line_id")
     )
-    return AdjustmentShares.validate(shares.select(AdjustmentShares.column_names()))
+    return AdjustmentShares.validate(shares)
 
 
 def _refuse(ordered: pl.DataFrame, organisations: pl.DataFrame) -> None:

@@ -257,7 +257,7 @@ def decide_taxes(
         else:
             decided.append((payer, *astuple(decision)))
     return VatDecisions(
-        DecidedVat.validate(_frame(DecidedVat, decided), cast=True),
+        DecidedVat.validate(_frame(DecidedVat, decided)),
         ParkedOrganisations.validate(_frame(ParkedOrganisations, unknown)),
     )
 
