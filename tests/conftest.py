@@ -4,6 +4,7 @@ Files that close whole months come first, so that no worker is left alone with a
 core, so that Polars gets one thread: what does not depend on their number is compared with a process that has more.
 """
 
+import gc
 import os
 
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import settings
 
 # Read when Polars is imported, which nothing has done yet.
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+# A worker holds a million objects of dagster and dbt, and walking over them for garbage took a tenth of its time.
+gc.set_threshold(100_000, 50, 100)
 
 # No law is a matter of time, and a busy machine is no reason for it to fail.
 settings.register_profile("billing", deadline=None)

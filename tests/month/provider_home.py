@@ -114,9 +114,9 @@ class ProviderHome:
         """Close months, but make no documents."""
         self._materialise(months, *_UP_TO_INVOICES, leave_out=ISSUED)
 
-    def number(self, month: str) -> None:
-        """Close and issue a month, but make no documents."""
-        self._materialise(month, *_UP_TO_INVOICES)
+    def number(self, month: str, *further: str) -> None:
+        """Close and issue a month and make further stages, but no documents."""
+        self._materialise(month, *_UP_TO_INVOICES, *further)
 
     def redo(self, month: str, *stages: str) -> None:
         """Make these stages of a month again from what the others published, numbers last."""

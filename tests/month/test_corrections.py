@@ -226,7 +226,7 @@ def make(new_home: Callable[..., ProviderHome], name: str, months: list[Month]) 
 
 
 @pytest.fixture(
-    scope="module", params=[2, pytest.param(11, marks=pytest.mark.slow)], ids=lambda months: f"{months}-months"
+    scope="module", params=[1, pytest.param(11, marks=pytest.mark.slow)], ids=lambda months: f"{months}-months"
 )
 def corrected(request: pytest.FixtureRequest, new_home: Callable[..., ProviderHome]) -> Corrected:
     last = parse_months("2026-01..2026-11")[: request.param]
@@ -380,7 +380,9 @@ def test_the_differences_are_told_by_line_organisation_and_cause(corrected):
 
 
 def test_raw_files_of_a_second_rating_are_published_with_it(corrected):
-    generation = corrected.late.generation("corrections/differences", str(corrected.booking.previous))
+    billing = corrected.late.billing
+    approved = billing.books.approved_corrections()[-1]
+    generation = billing.warehouse.generation("corrections/differences", f"month={approved.month}", approved.generation)
     sources, inputs = generation.read("sources"), generation.manifest["inputs"]
 
     assert sources["source_rows"].min() > 0

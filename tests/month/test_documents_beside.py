@@ -64,8 +64,7 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
     # The shop moves what was invoiced to another day.
     again = ordered("buyer", "top-up", "100.00", "2026-02-03", sells_credits=True, ingested_at=at("2026-02-20"))
     home.land("one_shots", again)
-    home.number(FEBRUARY)
-    home.redo(FEBRUARY, "exports")
+    home.number(FEBRUARY, "exports")
     home.land("price_tiers", hourly("apps.unpriced", "1.00"), known_at=at("2026-03-10"))
     for name, *words in (
         ("release", "release", "lost", JANUARY),
