@@ -91,6 +91,20 @@ TEXTS: Final[Mapping[str, str]] = {
     "less_pending": "Billed credits pending payment",
     "interim_counted": "b, prepaid credits: {amount} of them were asked for while the month ran: {numbers}.",
     "interim_note": "Prepaid for the month: its invoice settles all fees and asks for the rest",
+    # E-invoice
+    "free_used": "Free credits used",
+    "prepaid_used": "Prepaid credits used",
+    "refill_asked": "Prepaid credits for the next period",
+    "interim_credits": "Prepaid credits for the fees of the month to date",
+    "rounding_of": "rounding of {count} resources",
+    "rounding_of_one": "rounding of 1 resource",
+    "gigabyte_hours": "GB × hours",
+    "correction_of": "Correction of {month}, {cause}",
+    "recovery_charge": "Fixed recovery charge for late payment: €40 (article D441-5 of the French commercial code).",
+    "late_interest": (
+        "Late payment bears interest at three times the legal rate (article L441-10 of the French commercial code)."
+    ),
+    "no_early_discount": "No discount for early payment.",
     # Totals
     "totals": "Totals",
     "fees": "Fees for the period",

@@ -6,7 +6,7 @@ contradict each other is refused instead of printed.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from functools import partial
@@ -17,6 +17,14 @@ import polars as pl
 from markupsafe import Markup
 
 from billing_pipeline.documents import formatting, pictures
+from billing_pipeline.documents.einvoice import (
+    EInvoice,
+    InconsistentInvoice,
+    describe_credit_note,
+    describe_interim,
+    describe_invoice,
+    describe_specific,
+)
 from billing_pipeline.documents.texts import COUNTED, NET_USE_FORMULA, SERVICES, STATEMENT, TEXTS
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.parties import Seller
@@ -253,6 +261,8 @@ class InvoiceView:
     annex: AnnexView | None = None
     #: Whether the details follow on the first page.
     is_single_page: bool = False
+    #: The same as data; None in a draft.
+    einvoice: EInvoice | None = None
 
 
 def build_views(
@@ -265,6 +275,7 @@ def build_views(
     unusable: pl.DataFrame | None = None,
     agreements: Mapping[str, str] | None = None,
     interim: Mapping[str, Sequence[tuple[str, int]]] | None = None,
+    movements: pl.DataFrame | None = None,
 ) -> Iterator[InvoiceView | DocumentFailure]:
     """The invoices of a month as text, in the order of `payer_id`; a payer that cannot be printed is a failure.
 
@@ -279,7 +290,9 @@ def build_views(
             `slug`, `zone`, `instance_id`, `started_at`, `stopped_at`, `reason`.
         agreements: payer -> who agreed to its custom refill, and why.
         interim: payer -> numbers and cents of the interim invoices that its statement counts.
+        movements: `tables.credits.CreditMovements`; e-invoices say by them which line free credits paid.
     """
+    free_of_line = _free_of_line(movements)
     lines_of = _rows_by_payer(lines, "line_number")
     statement_of = _rows_by_payer(statements)
     lots_of = _rows_by_payer(lots, "priority", "expires_at", "starts_at", "grant_id")
@@ -292,9 +305,40 @@ def build_views(
         try:
             rows = (lines_of(payer_id), statement_of(payer_id), lots_of(payer_id), unusable_of(payer_id))
             agreed, counted = (agreements or {}).get(payer_id), (interim or {}).get(payer_id, ())
-            yield _build_view(draft, *rows, seller, zone, agreed, counted)
-        except UnprintableInvoice as error:
+            view = _build_view(draft, *rows, seller, zone, agreed, counted)
+            yield replace(view, einvoice=_einvoice(draft, *rows[:2], seller, free_of_line, counted))
+        except (UnprintableInvoice, InconsistentInvoice) as error:
             yield DocumentFailure(payer_id, str(error))
+
+
+def _free_of_line(movements: pl.DataFrame | None) -> Mapping[str, int]:
+    """What free credits paid of each line, below zero."""
+    if movements is None:
+        return {}
+    used = movements.filter(pl.col("kind").cast(pl.String) == "free_used")
+    return dict(used.group_by("line_id").agg(pl.col("amount_cents").sum()).iter_rows())
+
+
+def _einvoice(
+    draft: _Row,
+    lines: Sequence[_Row],
+    statements: Sequence[_Row],
+    seller: Seller,
+    free_of_line: Mapping[str, int],
+    interim: Sequence[tuple[str, int]],
+) -> EInvoice | None:
+    if not draft["number"]:
+        return None
+    label = partial(_rule_label, money=partial(formatting.format_money, currency=draft["currency"]))
+    numbers = [number for number, _ in interim]
+    return describe_invoice(draft, lines, statements[0], seller, label, free_of_line, numbers)
+
+
+def _or_failure(document: _Row, build: Callable[[], InvoiceView]) -> InvoiceView | DocumentFailure:
+    try:
+        return build()
+    except InconsistentInvoice as error:
+        return DocumentFailure(document["payer_id"], str(error))
 
 
 def _rows_by_payer(rows: pl.DataFrame, *order: str) -> Callable[[str], Sequence[_Row]]:
@@ -393,7 +437,7 @@ def build_specific_views(
             detail = f"the line of {document['reference']} is not what its document asks for; close the month again"
             yield DocumentFailure(document["payer_id"], detail)
         else:
-            yield _build_specific(document, line, seller)
+            yield _or_failure(document, partial(_build_specific, document, line, seller))
 
 
 def _build_specific(document: _Row, line: _Row, seller: Seller) -> InvoiceView:
@@ -427,6 +471,7 @@ def _build_specific(document: _Row, line: _Row, seller: Seller) -> InvoiceView:
         details_note="",
         details_total=FactView(label, money(line["amount_cents"])),
         is_single_page=True,
+        einvoice=describe_specific(document, line, seller) if number else None,
     )
 
 
@@ -450,7 +495,7 @@ def build_interim_views(
                 document["payer_id"], f"the lines of {document['number']} do not add up to its fees to date"
             )
         else:
-            yield _build_interim(document, said, seller)
+            yield _or_failure(document, partial(_build_interim, document, said, seller))
 
 
 def _build_interim(document: _Row, lines: Sequence[_Row], seller: Seller) -> InvoiceView:
@@ -482,6 +527,7 @@ def _build_interim(document: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         details_total=FactView(
             TEXTS["fees_before_discount" if len(usage) < len(lines) else "fees_to_date"], money(_total(usage))
         ),
+        einvoice=describe_interim(document, seller),
     )
 
 
@@ -502,7 +548,7 @@ def build_credit_note_views(
         if _total(own) != note["fees_cents"]:
             yield DocumentFailure(note["payer_id"], f"the lines of {note['number']} do not add up to what it credits")
         else:
-            yield _build_credit_note(note, own, seller)
+            yield _or_failure(note, partial(_build_credit_note, note, own, seller))
 
 
 def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> InvoiceView:
@@ -525,6 +571,7 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         ("prepaid_refunded", note["prepaid_refunded_cents"]),
     )
     credited = TEXTS["credited_fees_note"].format(period=period)
+    terms = TEXTS[_credit_terms(note)].format(**corrected, reason=note["reissue_reason"])
     totals = (
         TotalView(TEXTS["credited_fees"], credited, money(note["fees_cents"]), is_total=True),
         *(TotalView(TEXTS[label], "", money(cents), is_total=False) for label, cents in given_back if cents),
@@ -536,11 +583,12 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         amount_label=TEXTS["amount_in_favour"],
         panel=PanelView(amount=money(note["payable_cents"]), message=message, bank=()),
         totals=totals,
-        terms=TEXTS[_credit_terms(note)].format(**corrected, reason=note["reissue_reason"]),
+        terms=terms,
         details=_details(note, lines, money),
         details_title=TEXTS["usage_details"],
         details_note=TEXTS["usage_details_note"],
         details_total=FactView(TEXTS["credited_fees"], money(note["fees_cents"])),
+        einvoice=describe_credit_note(note, lines, seller, partial(_rule_label, money=money), terms),
     )
 
 
