@@ -52,6 +52,11 @@ def french_faults_of(xml: bytes) -> list[str]:
     return list(_failed(FRENCH, xml))
 
 
+def codes_of(faults: list[str]) -> set[str]:
+    """Which rules object, such as `BR-FR-12`."""
+    return {fault.split("_")[0].split("/")[0].split(":")[0] for fault in faults}
+
+
 def read_back(xml: bytes) -> dict:
     """The document as a reader that this project did not write understands it: terms by their number."""
     from facturx import parse_ubl_cii_xml

@@ -1,4 +1,4 @@
-"""Invoices on paper: the HTML and PDF of every payer, drafts marked as such until they are issued."""
+"""Invoices on paper: the HTML and PDF of every payer, drafts marked as such until they are issued; then as XML, too."""
 
 import hashlib
 import os
@@ -45,7 +45,8 @@ from billing_pipeline.tables.invoices import (
 from billing_pipeline.tables.rating import Unusable
 from billing_pipeline.warehouse import Generation, Publication
 
-_FORMATS = ("html", "pdf")
+#: Only what is issued is an e-invoice (`xml`).
+_FORMATS = ("html", "pdf", "xml")
 
 
 class NoSuchInvoice(LookupError):
@@ -140,7 +141,7 @@ def add_document(billing: Billing, month: Month, payer: str) -> Path:
         others = rows.clear()
         if older:
             others = older.read().filter(pl.col("number").is_not_null(), pl.col("payer_id") != payer)
-            for name in (f"{other}.{kind}" for other in others["payer_id"] for kind in _FORMATS):
+            for name in (name for other in others["payer_id"] for name in _files_of(older, other)):
                 os.link(older.file(name), publication.path(name))
         publication.write("rows", pl.concat([others, rows]).sort("payer_id"))
         beside = _write_beside(billing, month, publication)
@@ -163,7 +164,7 @@ def add_document(billing: Billing, month: Month, payer: str) -> Path:
     backfill_policy=dg.BackfillPolicy.multi_run(1),
 )
 def invoice_documents(context: dg.AssetExecutionContext, billing: dg.ResourceParam[Billing]) -> dg.MaterializeResult:
-    """One organisation's invoice again, as HTML and PDF. One row per month and payer.
+    """One organisation's invoice again, as HTML, PDF and, once issued, XML. One row per month and payer.
 
     The month's run records one materialisation per organisation here; materialise it alone to make that document
     again: an issued one comes out byte for byte, or the run fails.
@@ -172,7 +173,7 @@ def invoice_documents(context: dg.AssetExecutionContext, billing: dg.ResourcePar
     month, payer = Month.parse(keys["month"]), keys["organisation"]
     read, invoices = _invoices(billing, month)
     invoice, outcome = _render_one(billing, month, read, invoices, payer)
-    files = {f"{_name(invoice.row(0, named=True))}.{kind}": getattr(outcome, kind) for kind in _FORMATS}
+    files = {f"{_name(invoice.row(0, named=True))}.{kind}": content for kind, content in _contents(outcome)}
     number = invoice["number"][0]
     if number:
         billing.books.record_documents({number: {name: _sha256(content) for name, content in files.items()}})
@@ -209,7 +210,7 @@ def interim_documents(context: dg.AssetExecutionContext, billing: Billing, month
     with billing.warehouse.publishing(
         key, partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
     ) as publication:
-        for name in (f"{number}.{kind}" for number in made["number"] for kind in _FORMATS):
+        for name in (name for number in made["number"] for name in _files_of(older, number)):
             os.link(older.file(name), publication.path(name))
         _write_each(publication, lacking["number"], lacking["number"], render_all(views, billing.settings.workers))
         publication.write("rows", issued.select("number", "payer_id", "payable_cents", "currency"))
@@ -220,8 +221,21 @@ def interim_documents(context: dg.AssetExecutionContext, billing: Billing, month
 
 
 def _write(publication: Publication, stem: str, document: RenderedInvoice) -> None:
+    for kind, content in _contents(document):
+        publication.write_bytes(f"{stem}.{kind}", content)
+
+
+def _contents(document: RenderedInvoice) -> Iterator[tuple[str, bytes]]:
+    """What a document consists of, by format."""
     for kind in _FORMATS:
-        publication.write_bytes(f"{stem}.{kind}", getattr(document, kind))
+        content = getattr(document, kind)
+        if content is not None:
+            yield kind, content
+
+
+def _files_of(generation: Generation, stem: str) -> list[str]:
+    """The published files of a document; what an older version made has no e-invoice."""
+    return [name for name in (f"{stem}.{kind}" for kind in _FORMATS) if name in generation.manifest["files"]]
 
 
 def _write_each(
@@ -341,6 +355,7 @@ def _said_of(billing: Billing, month: Month) -> dict[str, Generation]:
     tables = (
         "credits/credit_statements",
         "credits/credit_lots",
+        "credits/credit_movements",
         "invoices/invoice_lines",
         "rating/unusable",
         "invoices/explanations",
@@ -389,6 +404,8 @@ def _views(
     seller, zone = billing.settings.invoicing_seller, billing.settings.zone
     steps = pl.scan_parquet(read["invoices/explanations"].file("rows.parquet"), hive_partitioning=False)
     agreed = steps.filter(pl.col("what").cast(pl.String) == "agreement").select("payer_id", "text").collect()
+    movements = pl.scan_parquet(read["credits/credit_movements"].file("rows.parquet"), hive_partitioning=False)
+    paid = movements.join(payers.lazy(), on="payer_id", how="semi").select("kind", "line_id", "amount_cents").collect()
     return build_views(
         invoices,
         *frames,
@@ -397,6 +414,7 @@ def _views(
         unusable=unusable,
         agreements=dict(agreed.iter_rows()),
         interim=_counted_interim(billing, month),
+        movements=paid,
     )
 
 
@@ -438,8 +456,9 @@ def _link_places(billing: Billing, generation: Generation, places: Sequence[_Pla
     recorded: dict[str, dict[str, str]] = {}
     for place in places:
         place.link.parent.mkdir(parents=True, exist_ok=True)
-        for kind in _FORMATS:
-            published, name = generation.file(f"{place.published}.{kind}"), f"{place.link.name}.{kind}"
+        for file in _files_of(generation, place.published):
+            published = generation.file(file)
+            name = f"{place.link.name}{published.suffix}"
             _link_file(published, place.link.with_name(name))
             if place.number:
                 recorded.setdefault(place.number, {})[name] = generation.manifest["files"][published.name]["sha256"]

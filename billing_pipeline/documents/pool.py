@@ -30,7 +30,7 @@ def render_all(
     workers: int | None = None,
     on_document: Callable[[Outcome], None] = lambda _outcome: None,
 ) -> Iterator[Outcome]:
-    """Render every view as HTML and PDF, in the order of the views; what failed before is passed on.
+    """Render every view as HTML, PDF and, once issued, XML, in the order of the views; what failed before is passed on.
 
     A document that cannot be made, or whose process dies over it, becomes a `DocumentFailure` and stops no other.
     Processes are spawned, so a script that calls this needs the usual `if __name__ == "__main__"`.

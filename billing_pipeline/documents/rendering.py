@@ -1,4 +1,4 @@
-"""One invoice view as HTML and as PDF: the same template, typeset by WeasyPrint for paper.
+"""One invoice view as HTML and as PDF, the same template typeset by WeasyPrint for paper; once issued, as XML, too.
 
 Nothing is fetched: fonts come from a private fontconfig file, the stylesheet is handed over, and a fetcher that knows
 no protocol makes every other reference an error. Nothing reads the clock either: the only dates are the view's, so the
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from billing_pipeline.documents.cii import write_cii
 from billing_pipeline.documents.texts import LANGUAGE, TEXTS
 from billing_pipeline.documents.view import DocumentFailure, InvoiceView
 
@@ -32,11 +33,13 @@ class TypesettingLibrariesMissing(RuntimeError):
 
 
 class RenderedInvoice(NamedTuple):
-    """Both documents of one payer."""
+    """The documents of one payer: what each says is the same."""
 
     payer_id: str
     html: bytes
     pdf: bytes
+    #: The e-invoice; a draft is none.
+    xml: bytes | None = None
 
 
 class _Typesetter(NamedTuple):
@@ -67,7 +70,7 @@ def render_pdf(view: InvoiceView) -> bytes:
 
 
 def render_invoice(view: InvoiceView) -> RenderedInvoice | DocumentFailure:
-    """Both documents of one payer; what is wrong with them concerns that payer alone and is returned.
+    """The documents of one payer; what is wrong with them concerns that payer alone and is returned.
 
     Raises:
         TypesettingLibrariesMissing: no PDF can be made on this machine.
@@ -76,7 +79,8 @@ def render_invoice(view: InvoiceView) -> RenderedInvoice | DocumentFailure:
     from weasyprint.urls import FatalURLFetchingError
 
     try:
-        return RenderedInvoice(view.payer_id, render_html(view).encode(), render_pdf(view))
+        xml = write_cii(view.einvoice) if view.einvoice else None
+        return RenderedInvoice(view.payer_id, render_html(view).encode(), render_pdf(view), xml)
     except (Exception, FatalURLFetchingError) as error:
         return DocumentFailure(view.payer_id, f"{type(error).__name__}: {error}")
 

@@ -69,10 +69,6 @@ def taxed(reason):
     }  # fmt: skip
 
 
-def codes(faults):
-    return {fault.split("_")[0].split("/")[0].split(":")[0] for fault in faults}
-
-
 def xml_of(month, *, seller=SELLER, **how):
     return write_cii(month.view(seller=seller, **how).einvoice)
 
@@ -121,7 +117,7 @@ def test_every_vat_passes_the_rule_books_and_is_read_back(month, reason):
     (breakdown,) = read["BG-23"]
     rate = Decimal(breakdown.get("BT-119") or 0) * 10**4
     assert (breakdown["BT-118"], rate) == (draft["vat_category"], draft["vat_ppm"])
-    assert codes(einvoice_rules.french_faults_of(xml)) == NOT_FRENCH.get(reason, set())
+    assert einvoice_rules.codes_of(einvoice_rules.french_faults_of(xml)) == NOT_FRENCH.get(reason, set())
 
 
 @needs_rule_books
@@ -155,7 +151,7 @@ def test_the_rule_books_object_to_what_is_wrong(month, said, instead, rule):
                               "amount_cents": 686_89}], prepaid=691_35, **BUSINESS)  # fmt: skip
     wrong = xml_of(month).replace(said, instead)
 
-    assert rule in codes(einvoice_rules.faults_of(wrong) + einvoice_rules.french_faults_of(wrong))
+    assert rule in einvoice_rules.codes_of(einvoice_rules.faults_of(wrong) + einvoice_rules.french_faults_of(wrong))
 
 
 @needs_rule_books

@@ -143,7 +143,7 @@ def test_closing_and_issuing_an_issued_month_again_changes_nothing(story):
 
     assert story.after == (generations, documents, numbers)
     assert {"rating/charges", "credits/credit_statements", "invoices/invoices"} < generations.keys()
-    assert documents.keys() == {f"{number}.{form}" for number, _ in numbers for form in ("html", "pdf")}
+    assert documents.keys() == {f"{number}.{form}" for number, _ in numbers for form in ("html", "pdf", "xml")}
 
 
 def test_history_that_landed_at_once_is_billed_month_by_month(home):

