@@ -4,10 +4,13 @@ import dataclasses
 import sys
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -21,6 +24,7 @@ from billing_pipeline.documents.view import (
     build_specific_views,
 )
 from billing_pipeline.rules.parties import Seller
+from billing_pipeline.rules.rounding import round_half_away
 from billing_pipeline.rules.tax import VAT_RULES
 from billing_pipeline.tables.corrections import CreditNoteLines, IssuedCreditNotes
 from billing_pipeline.tables.interim import InterimInvoices, InterimLines
@@ -381,6 +385,13 @@ INTERIM = BESIDE | {
 }  # fmt: skip
 
 
+INVOICE_LINE = dict.fromkeys(InvoiceLines.create_empty().columns) | ORDERED | {
+    "slug": "apps.s", "basis": "runtime", "description": None, "resources": 1,
+}  # fmt: skip
+INVOICE = dict.fromkeys(Drafts.create_empty().columns) | BESIDE
+NO_CREDITS = {"free_used_cents": 0, "prepaid_used_cents": 0, "refill_cents": 0}
+
+
 def rows(table, *records):
     types = {
         name: pl.String if isinstance(kind, pl.Enum) else kind for name, kind in table.create_empty().schema.items()
@@ -474,6 +485,41 @@ def test_a_seller_abroad_says_nothing_french(month):
     assert (b"SubjectCode" in xml, b"BusinessProcess" in xml, b"DueDateTypeCode" in xml) == (False, False, False)
     if einvoice_rules.is_installed():
         assert_says(xml, subtotal=10, vat=2, payable=12)
+
+
+#: How usage is measured and priced: per how much, per how long.
+MEASURED = st.sampled_from([
+    ("s", 1, 3600), ("s", 1, 1), ("byte_s", 10**9, 3600), ("byte_s", 2**30, 3600), ("byte", 10**9, 1), ("unit", 100, 1),
+])  # fmt: skip
+RESOURCES = st.lists(st.integers(0, 10**16), min_size=1, max_size=5)
+
+
+@given(MEASURED, RESOURCES, st.decimals(0, 1000, places=20), st.sampled_from([0, 50_000, 333_333]))
+@settings(max_examples=150)
+def test_every_line_is_its_quantity_times_its_price_and_what_is_told_of_it(measured, quantities, price, discount):
+    unit, per_quantity, per_seconds = measured
+    exact = [
+        Fraction(price) * quantity * (10**6 - discount) * 100 / (per_quantity * per_seconds * 10**6)
+        for quantity in quantities
+    ]
+    amounts = [round_half_away(*amount.as_integer_ratio()) for amount in exact]
+    fees = sum(amounts)
+    lines = [
+        INVOICE_LINE | {"resource_id": str(place), "unit": unit, "per_quantity": per_quantity, "unit_price": price,
+                        "per_seconds": per_seconds, "line_discount_ppm": discount, "quantity": Decimal(quantity),
+                        "amount_cents": amount}
+        for place, (quantity, amount) in enumerate(zip(quantities, amounts, strict=True))
+    ]  # fmt: skip
+    asked = {"fees_cents": fees, "subtotal_cents": fees, "vat_cents": 0, "payable_cents": fees}
+
+    (line,) = describe_invoice(INVOICE | asked, lines, NO_CREDITS, SELLER, str, {}).lines
+
+    measure = line.measure
+    assert measure.cents(2) + sum(deviation.cents for deviation in line.deviations) == line.net_cents == fees
+    assert abs(measure.cents(2) - fees) <= len(lines) + 1
+    assert (measure.unit == "C62") == (unit == "unit")
+    for number, places in ((measure.quantity, 4), (measure.base_quantity, 4), (measure.price, 6)):
+        assert number * 10**places == int(number * 10**places)
 
 
 def test_an_invoice_whose_rows_do_not_add_up_is_not_written(month):
