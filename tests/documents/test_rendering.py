@@ -16,6 +16,7 @@ from jinja2 import UndefinedError
 from markupsafe import escape
 
 from billing_pipeline.documents import rendering
+from billing_pipeline.documents.cii import write_cii
 from billing_pipeline.documents.rendering import (
     RenderedInvoice,
     TypesettingLibrariesMissing,
@@ -253,12 +254,13 @@ def test_the_page_for_screens_stands_alone(month):
     assert not re.search(r"""(src|href)=|url\(|@import""", page)
 
 
-def test_both_documents_come_from_one_call(month):
+def test_all_documents_come_from_one_call(month):
     view = month.bill(usage=[{}]).view()
     outcome = render_invoice(view)
     assert isinstance(outcome, RenderedInvoice)
     assert outcome.pdf.startswith(b"%PDF-")
     assert outcome.html == render_html(view).encode()
+    assert outcome.xml == write_cii(view.einvoice)
 
 
 class _LibrariesMissing:

@@ -60,8 +60,8 @@ def test_a_month_is_the_same_byte_for_byte(story):
         printed.output,
     )
     assert told, printed.output
-    # HTML and PDF of three monthly invoices and one beside them.
-    assert [int(count) for count in told.groups()] == [len({key.split()[0] for key in tables}), len(tables), 8]
+    # HTML, PDF and XML of three monthly invoices and one beside them.
+    assert [int(count) for count in told.groups()] == [len({key.split()[0] for key in tables}), len(tables), 12]
 
 
 def test_rebuilding_changes_nothing_and_leaves_nothing(story):

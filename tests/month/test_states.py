@@ -232,7 +232,7 @@ def test_an_untouched_home_is_verified_with_counts(home):
     head = home.billing.books.head()
     assert f"books: {head.seq} entries, head {head.seq}:{head.hash}" in told.output
     assert "register: 16 documents, 2 months issued" in told.output
-    assert "documents: 16 files" in told.output
+    assert "documents: 24 files" in told.output
     assert told.output.endswith("everything is what was written\n")
     assert home.command("verify", "--head", f"{head.seq}:{head.hash}").exit_code == 0
 
@@ -260,6 +260,7 @@ def flipped(file: Path, place: int) -> Callable[[], None]:
         ("documents/drafts/2026-01/prompt.pdf", "documents/month_documents of month=2026-01: "),
         ("documents/INV/INV-2026-000006.pdf", "INV-2026-000006.pdf of INV-2026-000006 is not what was issued"),
         ("documents/INV/INV-2026-000003.html", "INV-2026-000003.html of INV-2026-000003 is not what was issued"),
+        ("documents/INV/INV-2026-000004.xml", "INV-2026-000004.xml of INV-2026-000004 is not what was issued"),
     ],
 )
 def test_a_flipped_bit_is_named_by_its_file(home, pattern, named):
