@@ -6,7 +6,7 @@
                      interim    what is asked for by the day or week, while the month runs
                      credits    Polars: free and prepaid credits, the refill for the next month
                      invoices   drafts with tax; then numbers, given last and without a gap
-                     documents  HTML and PDF of each organisation's invoice
+                     documents  HTML, PDF and e-invoice (XML) of each organisation's invoice
                      corrections  issued months rated again; what was approved of it goes to later invoices
 
 Money is computed in `rules`, tables between stages are described in `tables`, what runs and when is in `defs`.

@@ -18,7 +18,7 @@ _WHAT = {
     "interim": "asked for while the month runs",
     "credits": "Polars: free, prepaid, refill",
     "invoices": "drafts, tax; numbers last",
-    "documents": "HTML and PDF per organisation",
+    "documents": "HTML, PDF and XML per organisation",
     "exports": "the journal in double entry",
     "corrections": "issued months, rated again",
 }
