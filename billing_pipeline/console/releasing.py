@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from billing_pipeline.adapters.landing import day_end
+from billing_pipeline.books import Issued
 from billing_pipeline.console.running import run_job
 from billing_pipeline.definitions import defs
 from billing_pipeline.defs.billing import Billing, as_of, partition
@@ -43,7 +44,7 @@ def release_organisation(
         documents += [
             (issued.number, issued.document.payable_cents, issued.request.facts["currency"])
             for issued in billing.books.issued(month)
-            if not issued.is_monthly and issued.request.kind != CREDIT_NOTE and issued.request.payer_id == payer
+            if issued.request.payer_id == payer and not issued.is_monthly and _is_of_release(issued)
         ]
         for number, cents, currency in documents:
             yield f"{number} of {payer} for {month} asks for {format_money(cents, str(currency))}."
@@ -66,9 +67,14 @@ def newest_arrivals(billing: Billing, month: Month) -> datetime:
 def _resumed(home: Billing, payer: str, month: Month) -> Billing:
     """If a release got as far as the number, the same again: with its `as_of` and date."""
     for issued in home.books.issued(month):
-        if issued.request.payer_id == payer and issued.request.kind != CREDIT_NOTE:
+        if issued.request.payer_id == payer and _is_of_release(issued):
             return replace(home, chosen_as_of=issued.as_of, chosen_issue_date=issued.issued_on)
     return home
+
+
+def _is_of_release(issued: Issued) -> bool:
+    """Credit notes have another series, and interim invoices were numbered while the month ran."""
+    return issued.request.kind != CREDIT_NOTE and not issued.is_interim
 
 
 def _next_steps(billing: Billing, payer: str, month: Month, seen: datetime) -> Iterator[str]:
