@@ -1,6 +1,7 @@
 """The pictures of an invoice, as inline SVG drawn from whole numbers; words and amounts stay outside them, in HTML."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -17,6 +18,12 @@ _WATERFALL = Markup(
     '<svg class="steps" viewBox="0 0 1000 {height}" preserveAspectRatio="none" role="img"><title>{title}</title>'
     '{bars}<rect y="{zero}" width="1000" height="4" fill="{pale}"/></svg>'
 )
+_CODE = Markup(
+    '<svg class="code" viewBox="0 0 {side} {side}" shape-rendering="crispEdges" role="img"><title>{title}</title>'
+    '<rect width="{side}" height="{side}" rx="2" fill="#fff"/><path fill="#000" d="{path}"/></svg>'
+)
+#: Light modules around a code, without which readers do not find it.
+_QUIET = 4
 _BAR = Markup('<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="{fill}"/>')
 _HEIGHT, _BAR_WIDTH = 1000, 96
 
@@ -34,6 +41,25 @@ def share_bar(part: int, whole: int, title: str) -> Markup:
     """What part of the whole a service is; nothing is filled for a part below zero."""
     filled = max(8, round_half_away(1000 * part, whole)) if part > 0 else 0
     return _SHARE_BAR.format(title=title, filled=filled, track=_TRACK, accent=_ACCENT)
+
+
+def payment_code(modules: Sequence[Sequence[bool]], title: str) -> Markup:
+    """A QR code: each row's neighbouring dark modules are one rectangle."""
+    path = "".join(
+        f"M{left + _QUIET} {top + _QUIET}h{right - left}v1h{left - right}z"
+        for top, row in enumerate(modules)
+        for left, right in _dark_runs(row)
+    )
+    return _CODE.format(side=len(modules) + 2 * _QUIET, title=title, path=path)
+
+
+def _dark_runs(row: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    place = 0
+    for is_dark, run in groupby(row):
+        end = place + len(list(run))
+        if is_dark:
+            yield place, end
+        place = end
 
 
 def waterfall(steps: Sequence[Step], title: str) -> Markup:

@@ -39,6 +39,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "nothing_to_pay": "There is nothing to pay.",
     "draft_not_payable": "This is a draft: please do not pay it.",
     "bank_transfer": "Pay by bank transfer",
+    "payment_code": "QR code of this transfer, for banking apps",
     "iban": "IBAN",
     "bic": "BIC",
     "reference": "Reference",

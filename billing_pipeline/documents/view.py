@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 from markupsafe import Markup
 
-from billing_pipeline.documents import formatting, pictures
+from billing_pipeline.documents import formatting, payment_code, pictures
 from billing_pipeline.documents.einvoice import (
     EInvoice,
     InconsistentInvoice,
@@ -88,6 +88,8 @@ class PanelView:
     amount: str
     message: str
     bank: tuple[FactView, ...]
+    #: The transfer as a banking app reads it; None where it cannot.
+    code: Markup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -722,12 +724,15 @@ def _panel(draft: _Row, seller: Seller, money: _Money) -> PanelView:
         message = TEXTS["nothing_to_pay"]
     else:
         message = TEXTS["pay_by"].format(day=_day(draft["due_on"]))
-    is_payable = draft["number"] and draft["payable_cents"] and seller.iban
+    is_payable = bool(draft["number"] and draft["payable_cents"] and seller.iban)
+    transfer = (seller.name, seller.iban, seller.bic, draft["payable_cents"], draft["currency"], draft["number"])
+    said = payment_code.read_by_banks(*transfer) if is_payable else ""
     bank = (("iban", formatting.format_iban(seller.iban)), ("bic", seller.bic), ("reference", draft["number"]))
     return PanelView(
         amount=money(draft["payable_cents"]),
         message=message,
         bank=tuple(FactView(TEXTS[label], value) for label, value in bank if value) if is_payable else (),
+        code=pictures.payment_code(payment_code.modules_of(said), TEXTS["payment_code"]) if said else None,
     )
 
 
