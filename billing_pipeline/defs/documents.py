@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from billing_pipeline.defs.partitions import month_and_organisation, running_mon
 from billing_pipeline.defs.reissues import REISSUED_INVOICES
 from billing_pipeline.defs.specific import SPECIFIC_DRAFTS, SPECIFIC_INVOICES, SPECIFIC_LINES
 from billing_pipeline.documents.formatting import format_money
+from billing_pipeline.documents.many_lines import with_many, write_file
 from billing_pipeline.documents.pool import render_all
 from billing_pipeline.documents.rendering import RenderedInvoice
 from billing_pipeline.documents.view import (
@@ -47,6 +48,9 @@ from billing_pipeline.warehouse import Generation, Publication
 
 #: Only what is issued is an e-invoice (`xml`).
 _FORMATS = ("html", "pdf", "xml")
+#: Invoices of very many lines have all of them in a file (`csv`).
+_FILES = (*_FORMATS, "csv")
+_LINES = "invoices/invoice_lines"
 
 
 class NoSuchInvoice(LookupError):
@@ -97,6 +101,8 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
             made.append(outcome.payer_id)
             if len(made) % 100 == 0:
                 context.log.info("%s: %s of %s documents", month, len(made), invoices.height)
+        for payer, content in _line_files(read[_LINES], made):
+            publication.write_bytes(f"{payer}.csv", content)
         rows = invoices.select("payer_id", "number", "payable_cents", "currency").filter(pl.col("payer_id").is_in(made))
         publication.write("rows", rows.sort("payer_id"))
         beside = _write_beside(billing, month, publication)
@@ -138,6 +144,8 @@ def add_document(billing: Billing, month: Month, payer: str) -> Path:
     ) as publication:
         if outcome:
             _write(publication, payer, outcome)
+            for name, content in _line_files(read[_LINES], [payer]):
+                publication.write_bytes(f"{name}.csv", content)
         others = rows.clear()
         if older:
             others = older.read().filter(pl.col("number").is_not_null(), pl.col("payer_id") != payer)
@@ -173,7 +181,8 @@ def invoice_documents(context: dg.AssetExecutionContext, billing: dg.ResourcePar
     month, payer = Month.parse(keys["month"]), keys["organisation"]
     read, invoices = _invoices(billing, month)
     invoice, outcome = _render_one(billing, month, read, invoices, payer)
-    files = {f"{_name(invoice.row(0, named=True))}.{kind}": content for kind, content in _contents(outcome)}
+    contents = [*_contents(outcome), *(("csv", content) for _, content in _line_files(read[_LINES], [payer]))]
+    files = {f"{_name(invoice.row(0, named=True))}.{kind}": content for kind, content in contents}
     number = invoice["number"][0]
     if number:
         billing.books.record_documents({number: {name: _sha256(content) for name, content in files.items()}})
@@ -235,7 +244,15 @@ def _contents(document: RenderedInvoice) -> Iterator[tuple[str, bytes]]:
 
 def _files_of(generation: Generation, stem: str) -> list[str]:
     """The published files of a document; what an older version made has no e-invoice."""
-    return [name for name in (f"{stem}.{kind}" for kind in _FORMATS) if name in generation.manifest["files"]]
+    return [name for name in (f"{stem}.{kind}" for kind in _FILES) if name in generation.manifest["files"]]
+
+
+def _line_files(lines: Generation, payers: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """The payers whose invoices have more lines than are printed, each with the file of all of them."""
+    known = pl.read_parquet(lines.file("rows.parquet"), columns=["payer_id"], hive_partitioning=False)
+    for payer in with_many(known)["payer_id"]:
+        if payer in payers:
+            yield payer, write_file(lines.typed(InvoiceLines).filter(payer_id=payer))
 
 
 def _write_each(
@@ -339,8 +356,12 @@ def _write_reissued(billing: Billing, month: Month, publication: Publication) ->
     for invoices in reissued:
         start = invoices["period_start"][0]
         of_then = Month(start.year, start.month)
-        views = _views(billing, of_then, _said_of(billing, of_then), invoices)
+        said = _said_of(billing, of_then)
+        views = _views(billing, of_then, said, invoices)
         _write_each(publication, invoices["number"], invoices["number"], render_all(views, 1))
+        number_of = dict(invoices.select("payer_id", "number").iter_rows())
+        for payer, content in _line_files(said[_LINES], number_of):
+            publication.write_bytes(f"{number_of[payer]}.csv", content)
     return [number for invoices in reissued for number in invoices["number"]]
 
 
@@ -356,7 +377,7 @@ def _said_of(billing: Billing, month: Month) -> dict[str, Generation]:
         "credits/credit_statements",
         "credits/credit_lots",
         "credits/credit_movements",
-        "invoices/invoice_lines",
+        _LINES,
         "rating/unusable",
         "invoices/explanations",
     )
@@ -393,7 +414,7 @@ def _views(
     """The view models of these invoices."""
     payers = invoices.select("payer_id")
     tables = {
-        "invoices/invoice_lines": InvoiceLines,
+        _LINES: InvoiceLines,
         "credits/credit_statements": CreditStatements,
         "credits/credit_lots": CreditLots,
         "rating/unusable": Unusable,

@@ -194,26 +194,24 @@ def describe_invoice(
     statement: _Row,
     seller: Seller,
     rule_label: RuleLabel,
-    free_of_line: Mapping[str, int],
     interim: Sequence[str] = (),
 ) -> EInvoice:
     """A monthly invoice (380), issued for the first time or in the stead of another one.
 
     Args:
         invoice: a row of `tables.invoices.Invoices` or `ReissuedInvoices`.
-        lines: its `InvoiceLines`.
+        lines: its `InvoiceLines`, with `free_cents`: what free credits paid of each, below zero; what of c is not
+            among them lowers the document.
         statement: its row of `tables.credits.CreditStatements`.
         seller: whose invoice it is.
         rule_label: names a discount over several lines.
-        free_of_line: what free credits paid of each line, below zero, by `line_id`; what of c is not among them lowers
-            the document.
         interim: numbers of the interim invoices that the statement counts.
 
     Raises:
         InconsistentInvoice: the rows do not add up to the subtotal.
     """
     digits = MINOR_DIGITS[invoice["currency"]]
-    said = list(_usage_lines(invoice, lines, free_of_line))
+    said = list(_usage_lines(invoice, lines))
     period, next_month = (invoice["period_start"], invoice["period_end"]), _month_after(invoice["period_end"])
     if statement["prepaid_used_cents"]:
         said.append(_credit_line("credits.used", "prepaid_used", statement["prepaid_used_cents"], period, digits))
@@ -241,7 +239,7 @@ def describe_specific(document: _Row, line: _Row, seller: Seller) -> EInvoice:
     """A document beside the monthly invoice: a service (380), or prepaid credits that are sold (386)."""
     is_sale = document["kind"] == "credits"
     day = document["performed_on"]
-    (said,) = _usage_lines(document, [line], {})
+    (said,) = _usage_lines(document, [line])
     described = _document(
         document, seller, [replace(said, starts_on=day, ends_on=day)], [], _PREPAYMENT if is_sale else _INVOICE
     )
@@ -280,7 +278,7 @@ def describe_credit_note(
         ("credits.refund", "prepaid_refunded", note["prepaid_refunded_cents"]),
     )
     said = [
-        *_usage_lines(note, lines, {}),
+        *_usage_lines(note, lines),
         *(_credit_line(item, text, cents, period, digits) for item, text, cents in credits if cents),
     ]
     free_text = TEXTS["free_kept" if is_reissue else "free_given_back"]
@@ -356,7 +354,7 @@ def _vat(row: _Row, *, is_french: bool) -> Vat:
 # Lines
 
 
-def _usage_lines(document: _Row, lines: Sequence[_Row], free_of_line: Mapping[str, int]) -> Iterator[EInvoiceLine]:
+def _usage_lines(document: _Row, lines: Sequence[_Row]) -> Iterator[EInvoiceLine]:
     """The printed lines by organisation, item and price, in printed order; free credits as what they take off."""
     groups: dict[tuple, list[_Row]] = {}
     for line in lines:
@@ -367,7 +365,7 @@ def _usage_lines(document: _Row, lines: Sequence[_Row], free_of_line: Mapping[st
         first, printed_cents = grouped[0], sum(line["amount_cents"] for line in grouped)
         measure = _measure(grouped, printed_cents, digits)
         rounding = printed_cents - measure.cents(digits)
-        free = sum(free_of_line.get(line["line_id"], 0) for line in grouped)
+        free = sum(line.get("free_cents", 0) for line in grouped)
         deviations = (Deviation(rounding, _rounding_of(grouped)), Deviation(free, TEXTS["free_used"], _DISCOUNT))
         starts_on, ends_on = _period_of(first, document)
         is_own = first["owner_id"] == document["payer_id"]
@@ -409,8 +407,9 @@ def _measure(lines: Sequence[_Row], printed_cents: int, digits: int) -> Measure:
         base_quantity=_rounded(base * scale, _QUANTITY_PLACES),
         gross_price=_rounded(gross * scale, _PRICE_PLACES) if price != gross else None,
     )
-    # Every printed line was rounded once; quantity and price are, too.
-    if price >= 0 and abs(printed_cents - measure.cents(digits)) <= len(lines) + 1:
+    # Every line of the month was rounded once; quantity and price are, too.
+    rounded = sum(line.get("printed_lines", 1) for line in lines) + 1
+    if price >= 0 and abs(printed_cents - measure.cents(digits)) <= rounded:
         return measure
     return _piece(printed_cents, digits)
 

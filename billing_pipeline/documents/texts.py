@@ -193,6 +193,9 @@ TEXTS: Final[Mapping[str, str]] = {
     "usage_details_note": (
         "Every billed resource. Time is measured to the second, volume to the byte (1 GB = 10⁹ bytes)."
     ),
+    "condensed_details_note": (
+        "{count} lines, put together by item and price; each of them stands in {name}.csv beside this document."
+    ),
     "item": "Item",
     "size_and_zone": "Size and zone",
     "usage": "Usage",

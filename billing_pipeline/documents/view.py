@@ -25,6 +25,7 @@ from billing_pipeline.documents.einvoice import (
     describe_invoice,
     describe_specific,
 )
+from billing_pipeline.documents.many_lines import condense
 from billing_pipeline.documents.texts import COUNTED, NET_USE_FORMULA, SERVICES, STATEMENT, TEXTS
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.parties import Seller
@@ -294,8 +295,7 @@ def build_views(
         interim: payer -> numbers and cents of the interim invoices that its statement counts.
         movements: `tables.credits.CreditMovements`; e-invoices say by them which line free credits paid.
     """
-    free_of_line = _free_of_line(movements)
-    lines_of = _rows_by_payer(lines, "line_number")
+    lines_of = _rows_by_payer(condense(_with_free(lines, movements)), "line_number")
     statement_of = _rows_by_payer(statements)
     lots_of = _rows_by_payer(lots, "priority", "expires_at", "starts_at", "grant_id")
     unusable_of = _rows_by_payer(
@@ -308,17 +308,18 @@ def build_views(
             rows = (lines_of(payer_id), statement_of(payer_id), lots_of(payer_id), unusable_of(payer_id))
             agreed, counted = (agreements or {}).get(payer_id), (interim or {}).get(payer_id, ())
             view = _build_view(draft, *rows, seller, zone, agreed, counted)
-            yield replace(view, einvoice=_einvoice(draft, *rows[:2], seller, free_of_line, counted))
+            yield replace(view, einvoice=_einvoice(draft, *rows[:2], seller, counted))
         except (UnprintableInvoice, InconsistentInvoice) as error:
             yield DocumentFailure(payer_id, str(error))
 
 
-def _free_of_line(movements: pl.DataFrame | None) -> Mapping[str, int]:
-    """What free credits paid of each line, below zero."""
+def _with_free(lines: pl.DataFrame, movements: pl.DataFrame | None) -> pl.DataFrame:
+    """The lines with `free_cents`: what free credits paid of each, below zero."""
     if movements is None:
-        return {}
+        return lines.with_columns(free_cents=pl.lit(0, pl.Int64))
     used = movements.filter(pl.col("kind").cast(pl.String) == "free_used")
-    return dict(used.group_by("line_id").agg(pl.col("amount_cents").sum()).iter_rows())
+    free = used.group_by("line_id").agg(free_cents=pl.col("amount_cents").sum())
+    return lines.join(free, on="line_id", how="left").with_columns(pl.col("free_cents").fill_null(0))
 
 
 def _einvoice(
@@ -326,14 +327,13 @@ def _einvoice(
     lines: Sequence[_Row],
     statements: Sequence[_Row],
     seller: Seller,
-    free_of_line: Mapping[str, int],
     interim: Sequence[tuple[str, int]],
 ) -> EInvoice | None:
     if not draft["number"]:
         return None
     label = partial(_rule_label, money=partial(formatting.format_money, currency=draft["currency"]))
     numbers = [number for number, _ in interim]
-    return describe_invoice(draft, lines, statements[0], seller, label, free_of_line, numbers)
+    return describe_invoice(draft, lines, statements[0], seller, label, numbers)
 
 
 def _or_failure(document: _Row, build: Callable[[], InvoiceView]) -> InvoiceView | DocumentFailure:
@@ -399,10 +399,17 @@ def _build_view(
         organisations=_organisations(draft, usage, discounts, money),
         details=_details(draft, usage, money),
         details_title=TEXTS["usage_details"],
-        details_note=TEXTS["usage_details_note"],
+        details_note=_details_note(draft, usage),
         details_total=FactView(TEXTS["fees_before_discount" if discounts else "total_fees"], money(_total(usage))),
         annex=_annex(draft, unusable, zone) if unusable else None,
     )
+
+
+def _details_note(draft: _Row, usage: Sequence[_Row]) -> str:
+    count = sum(line["printed_lines"] for line in usage)
+    if count == len(usage):
+        return TEXTS["usage_details_note"]
+    return TEXTS["condensed_details_note"].format(count=f"{count:,}", name=draft["number"] or draft["payer_id"])
 
 
 def _counted_interim(interim: Sequence[tuple[str, int]], money: _Money) -> str:
@@ -1009,6 +1016,9 @@ def _line(line: _Row, billing_month: str, money: _Money, *, is_continued: bool) 
 
 def _item(line: _Row, money: _Money) -> tuple[str, str]:
     """What a line is about, and a second line that tells it from others."""
+    if line.get("printed_lines", 1) > 1:
+        text, count = ("items", line["printed_lines"]) if line["basis"] in _ITEMS else ("resources", line["resources"])
+        return TEXTS[text].format(count=count), ""
     match line["basis"]:
         case "one_shot":
             return line["description"] or line["resource_id"], line["sub_description"] or ""

@@ -512,7 +512,7 @@ def test_every_line_is_its_quantity_times_its_price_and_what_is_told_of_it(measu
     ]  # fmt: skip
     asked = {"fees_cents": fees, "subtotal_cents": fees, "vat_cents": 0, "payable_cents": fees}
 
-    (line,) = describe_invoice(INVOICE | asked, lines, NO_CREDITS, SELLER, str, {}).lines
+    (line,) = describe_invoice(INVOICE | asked, lines, NO_CREDITS, SELLER, str).lines
 
     measure = line.measure
     assert measure.cents(2) + sum(deviation.cents for deviation in line.deviations) == line.net_cents == fees
@@ -529,4 +529,4 @@ def test_an_invoice_whose_rows_do_not_add_up_is_not_written(month):
     draft = dict.fromkeys(Drafts.create_empty().columns) | draft
 
     with pytest.raises(InconsistentInvoice, match="asks for 20 cents before VAT, but its e-invoice for 17"):
-        describe_invoice(draft, [line], statement | {"refill_cents": 7}, SELLER, str, {})
+        describe_invoice(draft, [line], statement | {"refill_cents": 7}, SELLER, str)

@@ -7,11 +7,13 @@ A file holds the checksum of the HTML and the text of the PDF. The PDF's own che
 by the machine's text libraries.
 """
 
+import csv
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
+from io import StringIO
 from pathlib import Path
 
 import pypdfium2
@@ -21,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import einvoice_rules
 from provider_home import ProviderHome, at, grant, hourly, one_shot, organisation, ran
+
+from billing_pipeline.documents.many_lines import LINES_ON_PAPER_MAX
 
 GOLDEN = Path(__file__).parents[1] / "documents" / "golden"
 JANUARY, FEBRUARY = "2026-01", "2026-02"
@@ -110,7 +114,7 @@ def home(new_home: Callable[..., ProviderHome]) -> ProviderHome:
 def land_organisations(home: ProviderHome) -> None:
     home.land(
         "organisations",
-        *(organisation(owner) for owner in ("agreed", "corrected", "gifted", "group", "thousand", "zero")),
+        *(organisation(owner) for owner in ("agreed", "corrected", "gifted", "group", "thousand", "zero", "zoo")),
         organisation("lab", payer_id="group", name="Lab of Group"),
         organisation("berlin", country="DE", postcode="10115", city="Berlin", vat_number="DE136695976"),
         organisation("bucharest", country="RO", postcode="010011", city="București", kind="consumer"),
@@ -134,6 +138,7 @@ def land_organisations(home: ProviderHome) -> None:
 def land_usage(home: ProviderHome) -> None:
     hour = at("2026-01-07T09:00"), at("2026-01-07T10:00")
     names = [f"job-{number:04d}" for number in range(1_000)]
+    animals = [f"animal-{number:05d}" for number in range(LINES_ON_PAPER_MAX + 1)]
     withdrawn = {
         "runtime_intervals": ran("withdrawn", "apps.s", at("2026-01-05"), at("2026-01-15"), event_id="withdrawn-run"),
         "one_shots": one_shot("withdrawn", "Migration", "20.00", at("2026-01-20"), event_id="withdrawn-help"),
@@ -149,6 +154,7 @@ def land_usage(home: ProviderHome) -> None:
         ran("newcomer", "apps.s", at("2026-01-20"), END),
         ran("zero", "gift.s", FIRST, END),
         *(ran("thousand", "apps.s", *hour, resource_id=name, resource_name=name, instance_id=name) for name in names),
+        *(ran("zoo", "apps.s", *hour, resource_id=name, resource_name=name, instance_id=name) for name in animals),
     )
     for feed, row in withdrawn.items():
         home.land(feed, row)
@@ -239,6 +245,20 @@ def test_a_document_is_an_e_invoice_over_the_same_amounts(home, document):
     # A thousand resources are one line.
     assert len(read["BG-25"]) <= 4
     assert home.billing.books.documents(issued["number"])[f"{issued['number']}.xml"] == sha256(xml).hexdigest()
+
+
+def test_an_invoice_of_very_many_lines_has_each_of_them_in_a_file_that_the_books_vouch_for(home):
+    invoice = home.row("invoices/invoices", JANUARY, payer_id="zoo")
+    html, pdf = files_of(home, invoice["number"])
+    file = html.with_suffix(".csv")
+
+    lines = list(csv.DictReader(StringIO(file.read_text(encoding="utf-8"))))
+
+    assert len(lines) == LINES_ON_PAPER_MAX + 1
+    assert sum(Decimal(line["amount"]) for line in lines) * 100 == invoice["fees_cents"] == 10 * len(lines)
+    assert sha256(file.read_bytes()).hexdigest() == home.billing.books.documents(invoice["number"])[file.name]
+    assert f"each of them stands in {file.name}" in " ".join(" ".join(pages_of(pdf)).split())
+    assert not list(html.parent.glob("INV-2026-000001.csv"))
 
 
 def test_every_golden_file_is_of_a_document():
