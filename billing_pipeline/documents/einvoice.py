@@ -19,7 +19,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from billing_pipeline.documents.formatting import format_rate, join_with_dash
+from billing_pipeline.documents.formatting import format_day_in_words, format_month, format_rate, join_with_dash
 from billing_pipeline.documents.texts import SERVICES, TEXTS
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.parties import Seller
@@ -478,9 +478,9 @@ def _is_metered(line: _Row) -> bool:
 def _origin(line: _Row, document: _Row) -> str | None:
     if line["correction_cause"]:
         cause = TEXTS[f"corrected_{line['correction_cause']}"]
-        return TEXTS["correction_of"].format(month=line["origin_month"], cause=cause)
+        return TEXTS["correction_of"].format(month=format_month(line["origin_month"]), cause=cause)
     if line["origin_month"] != document["billing_month"]:
-        return TEXTS["usage_of_month"].format(month=line["origin_month"])
+        return TEXTS["usage_of_month"].format(month=format_month(line["origin_month"]))
     return None
 
 
@@ -596,5 +596,5 @@ def _french_notes(row: _Row, seller: Seller) -> Iterator[Note]:
 
 def _replaces(invoice: _Row) -> str:
     return TEXTS["terms_replaces"].format(
-        number=invoice["replaces"], day=invoice["replaces_issued_on"].isoformat(), reason=invoice["reason"]
+        number=invoice["replaces"], day=format_day_in_words(invoice["replaces_issued_on"]), reason=invoice["reason"]
     )

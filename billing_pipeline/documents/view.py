@@ -25,9 +25,19 @@ from billing_pipeline.documents.einvoice import (
     describe_invoice,
     describe_specific,
 )
-from billing_pipeline.documents.texts import COUNTED, NET_USE_FORMULA, SERVICES, STATEMENT, TEXTS
+from billing_pipeline.documents.languages import printed_language, printing_in
+from billing_pipeline.documents.texts import (
+    COUNTED,
+    COUNTED_NAMES,
+    NET_USE_FORMULA,
+    SERVICES,
+    STATEMENT,
+    STATEMENT_LABELS,
+    TEXTS,
+)
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.parties import Seller
+from billing_pipeline.rules.registrations import has_french_registrations, is_french_registration
 
 #: Texts beyond this length are cut: a layout must not depend on what someone types into a name.
 TEXT_LENGTH_MAX = 160
@@ -51,6 +61,9 @@ _RECURRING_BASES = ("same_as_last_month", "daily_rate", "mean_of_three")
 _ITEMS = ("one_shot", "vendor", "true_up")
 
 _UNUSABLE_KEY = ("payer_id", "owner_id", "slug", "resource_id", "instance_id", "started_at")
+
+#: A SIRET is a SIREN and the number of an establishment.
+_SIREN_DIGITS = 9
 
 #: How many services page 1 lists before the rest are taken together.
 _SERVICES_SHOWN = 6
@@ -222,6 +235,8 @@ class InvoiceView:
     """One document as text: an invoice or draft, one beside the monthly one, or a credit note."""
 
     payer_id: str
+    #: BCP 47 tag of its texts.
+    language: str
     is_draft: bool
     #: Empty in a draft.
     number: str
@@ -305,8 +320,10 @@ def build_views(
         try:
             rows = (lines_of(payer_id), statement_of(payer_id), lots_of(payer_id), unusable_of(payer_id))
             agreed, counted = (agreements or {}).get(payer_id), (interim or {}).get(payer_id, ())
-            view = _build_view(draft, *rows, seller, zone, agreed, counted)
-            yield replace(view, einvoice=_einvoice(draft, *rows[:2], seller, free_of_line, counted))
+            with printing_in(draft["language"]):
+                view = _build_view(draft, *rows, seller, zone, agreed, counted)
+                view = replace(view, einvoice=_einvoice(draft, *rows[:2], seller, free_of_line, counted))
+            yield view
         except (UnprintableInvoice, InconsistentInvoice) as error:
             yield DocumentFailure(payer_id, str(error))
 
@@ -336,7 +353,8 @@ def _einvoice(
 
 def _or_failure(document: _Row, build: Callable[[], InvoiceView]) -> InvoiceView | DocumentFailure:
     try:
-        return build()
+        with printing_in(document["language"]):
+            return build()
     except InconsistentInvoice as error:
         return DocumentFailure(document["payer_id"], str(error))
 
@@ -554,7 +572,7 @@ def build_credit_note_views(
 def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> InvoiceView:
     money = partial(formatting.format_money, currency=note["currency"])
     period = formatting.format_period(note["period_start"], note["period_end"])
-    corrected = {"number": note["refers_to"], "day": _day(note["refers_to_issued_on"])}
+    corrected = {"number": note["refers_to"], "day": formatting.format_day_in_words(note["refers_to_issued_on"])}
     facts = (
         ("issued", _day(note["issued_on"])),
         ("corrects", TEXTS["corrected_invoice"].format(**corrected)),
@@ -641,12 +659,13 @@ def _head(document: _Row, seller: Seller, heading: str, when: str) -> dict[str, 
     title = f"{heading} {number}".strip()
     return {
         "payer_id": document["payer_id"],
+        "language": printed_language(),
         "is_draft": not number,
         "number": number,
         "title": title,
         "heading": heading,
         "running_title": f"{title} · {when}",
-        "issued_on": _day(document["issued_on"]) if number else "",
+        "issued_on": document["issued_on"].isoformat() if number else "",
         "seller": _seller(seller),
         "seller_initial": seller.name[:1].upper(),
         "buyer": _buyer(document),
@@ -665,7 +684,7 @@ def _seller(seller: Seller) -> PartyView:
             *seller.address,
             formatting.format_country(seller.country),
             _labelled("vat_number", seller.vat_number),
-            _labelled("legal_id", seller.legal_id),
+            _registration(seller.country, seller.legal_id),
             seller.email,
         ),
     )
@@ -681,7 +700,7 @@ def _buyer(draft: _Row) -> PartyView:
             f"{draft['postcode']} {draft['city']}".strip(),
             formatting.format_country(draft["country"]),
             _labelled("vat_number", draft["vat_number"]),
-            _labelled("legal_id", draft["legal_id"]),
+            _registration(draft["country"], draft["legal_id"]),
         ),
     )
 
@@ -705,7 +724,8 @@ def _facts(draft: _Row, period: str) -> tuple[FactView, ...]:
 
 def _replaced(invoice: _Row) -> Mapping[str, str]:
     """The invoice in whose stead this one is issued."""
-    return {"number": invoice["replaces"], "day": _day(invoice["replaces_issued_on"]), "reason": invoice["reason"]}
+    day = formatting.format_day_in_words(invoice["replaces_issued_on"])
+    return {"number": invoice["replaces"], "day": day, "reason": invoice["reason"]}
 
 
 def _status(draft: _Row) -> str:
@@ -721,7 +741,7 @@ def _panel(draft: _Row, seller: Seller, money: _Money) -> PanelView:
     elif not draft["payable_cents"]:
         message = TEXTS["nothing_to_pay"]
     else:
-        message = TEXTS["pay_by"].format(day=_day(draft["due_on"]))
+        message = TEXTS["pay_by"].format(day=formatting.format_day_in_words(draft["due_on"]))
     is_payable = draft["number"] and draft["payable_cents"] and seller.iban
     bank = (("iban", formatting.format_iban(seller.iban)), ("bic", seller.bic), ("reference", draft["number"]))
     return PanelView(
@@ -850,7 +870,8 @@ def _terms(draft: _Row, seller: Seller) -> str:
     elif not draft["payable_cents"]:
         terms = TEXTS["terms_paid"]
     else:
-        terms = TEXTS[f"terms_{draft['party_kind']}"].format(day=_day(draft["due_on"]))
+        day = formatting.format_day_in_words(draft["due_on"])
+        terms = TEXTS[f"terms_{draft['party_kind']}"].format(day=day)
     replaces = TEXTS["terms_replaces"].format(**_replaced(draft)) if "replaces" in draft else None
     questions = TEXTS["questions"].format(email=seller.email) if seller.email else None
     return " ".join(_present(replaces, terms, questions))
@@ -887,24 +908,24 @@ def _statement(statement: _Row, money: _Money) -> tuple[StatementRowView, ...]:
 
 
 def _printed_letters(statement: _Row) -> Iterator[tuple[str, str, str, str]]:
-    for letter, column, label, formula in STATEMENT:
+    for letter, column, _, formula in STATEMENT:
         if letter == "h" and statement["is_custom_refill"]:
             yield letter, column, TEXTS["custom_refill"], ""
         else:
-            yield letter, column, label, formula
+            yield letter, column, STATEMENT_LABELS[letter], formula
 
 
 def _coupon(lot: _Row, period_end: date, zone: ZoneInfo, money: _Money) -> CouponView:
     first_day = lot["starts_at"].astimezone(zone).date()
     notes = _present(
-        TEXTS["starts_on"].format(day=first_day.isoformat()) if first_day > period_end else None,
+        TEXTS["starts_on"].format(day=_day(first_day)) if first_day > period_end else None,
         TEXTS["only_for"].format(slugs=lot["slugs"].replace(";", ", ")) if lot["slugs"] else None,
     )
     expires_at = lot["expires_at"]
     return CouponView(
         name=lot["name"],
         note=" · ".join(notes),
-        valid_until=formatting.last_day_before(expires_at, zone).isoformat() if expires_at else TEXTS["no_expiry"],
+        valid_until=_day(formatting.last_day_before(expires_at, zone)) if expires_at else TEXTS["no_expiry"],
         before=money(lot["left_before_cents"]),
         used=money(lot["used_cents"]),
         expired=money(lot["expired_cents"]),
@@ -1022,7 +1043,7 @@ def _correction(line: _Row, money: _Money) -> str:
     if not line["correction_cause"]:
         return ""
     return TEXTS["corrected"].format(
-        month=line["origin_month"],
+        month=formatting.format_month(line["origin_month"]),
         cause=TEXTS[f"corrected_{line['correction_cause']}"],
         billed=money(line["billed_cents"]),
         rated=money(line["rated_cents"]),
@@ -1034,7 +1055,7 @@ def _remarks(line: _Row, billing_month: str, money: _Money) -> Iterator[str]:
     if line["correction_cause"]:
         yield _correction(line, money)
     elif line["origin_month"] != billing_month:
-        yield TEXTS["usage_of_month"].format(month=line["origin_month"])
+        yield TEXTS["usage_of_month"].format(month=formatting.format_month(line["origin_month"]))
     if line["line_discount_ppm"]:
         yield TEXTS["line_discount"].format(rate=formatting.format_rate(line["line_discount_ppm"]))
 
@@ -1055,7 +1076,7 @@ def _usage(line: _Row) -> tuple[str, str]:
             return formatting.format_volume(Fraction(quantity)), ""
         case "unit":
             one, many = _counted(line["slug"])
-            return f"{formatting.format_quantity(quantity)} {one if quantity == 1 else many}", ""
+            return f"{formatting.format_quantity(quantity)} {one if formatting.is_singular(quantity) else many}", ""
     return formatting.format_quantity(quantity), ""
 
 
@@ -1077,14 +1098,15 @@ def _price(line: _Row) -> str:
 
 
 def _counted(slug: str) -> tuple[str, str]:
-    return next((one, many) for ending, one, many in COUNTED if slug.endswith(ending))
+    one, many = next(names for ending, *names in COUNTED if slug.endswith(ending))
+    return COUNTED_NAMES[one], COUNTED_NAMES[many]
 
 
 def _annex(draft: _Row, unusable: Sequence[_Row], zone: ZoneInfo) -> AnnexView:
     """Time not billed, as whole seconds; the total is that of all parts, floored once."""
 
     def local(instant: datetime) -> str:
-        return instant.astimezone(zone).replace(tzinfo=None).isoformat(" ", "seconds")
+        return formatting.format_instant(instant, zone)
 
     def whole_seconds(duration: timedelta) -> str:
         return formatting.format_duration(duration // timedelta(seconds=1))
@@ -1134,12 +1156,20 @@ def _total(lines: Sequence[_Row]) -> int:
     return sum(line["amount_cents"] for line in lines)
 
 
+def _registration(country: str, number: str | None) -> str | None:
+    """The number of a company's register; which one it is, where the country is French and the number right."""
+    digits = "".join((number or "").split())
+    if not has_french_registrations(country) or not is_french_registration(digits):
+        return _labelled("legal_id", number)
+    return _labelled("siren" if len(digits) == _SIREN_DIGITS else "siret", number)
+
+
 def _labelled(label: str, number: str | None) -> str | None:
     return TEXTS[label].format(number=number) if number else None
 
 
 def _day(day: date) -> str:
-    return day.isoformat()
+    return formatting.format_day(day)
 
 
 def _present(*texts: str | None) -> tuple[str, ...]:
