@@ -5,7 +5,7 @@ Every function takes exact values and returns text; nothing here decides an amou
 Babel formats Decimals and would round them half to even, so whatever could still be rounded is rounded here first,
 half away from zero, and Babel only places separators and symbols. How many decimals an amount has is said by
 `rules.currencies`, by which it was counted; Babel knows the habit of cash registers instead (0 for IQD, ISO 4217: 3).
-Words and patterns are texts like others; English writes dates as ISO 8601 does, which its readers everywhere understand.
+Words and patterns are texts like others; English dates are those of ISO 8601, which its readers everywhere understand.
 """
 
 from datetime import date, datetime, timedelta
