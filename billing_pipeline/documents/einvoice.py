@@ -233,7 +233,7 @@ def describe_invoice(
             *((Reference(invoice["replaces"], invoice["replaces_issued_on"]),) if replaced else ()),
             *(Reference(number, None) for number in interim),
         ),
-        note=_replaces(invoice) if replaced else "",
+        note=describe_replacement(invoice) if replaced else "",
     )
 
 
@@ -594,7 +594,8 @@ def _french_notes(row: _Row, seller: Seller) -> Iterator[Note]:
     yield Note("BAR", f"{'B2B' if is_business else 'B2C'}{abroad}")
 
 
-def _replaces(invoice: _Row) -> str:
+def describe_replacement(invoice: _Row) -> str:
+    """Which invoice an invoice that is issued again replaces, and why."""
     return TEXTS["terms_replaces"].format(
         number=invoice["replaces"], day=format_day_in_words(invoice["replaces_issued_on"]), reason=invoice["reason"]
     )

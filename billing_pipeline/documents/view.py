@@ -23,6 +23,7 @@ from billing_pipeline.documents.einvoice import (
     describe_credit_note,
     describe_interim,
     describe_invoice,
+    describe_replacement,
     describe_specific,
 )
 from billing_pipeline.documents.languages import printed_language, printing_in
@@ -572,10 +573,10 @@ def build_credit_note_views(
 def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> InvoiceView:
     money = partial(formatting.format_money, currency=note["currency"])
     period = formatting.format_period(note["period_start"], note["period_end"])
-    corrected = {"number": note["refers_to"], "day": formatting.format_day_in_words(note["refers_to_issued_on"])}
+    number, issued_on = note["refers_to"], note["refers_to_issued_on"]
     facts = (
         ("issued", _day(note["issued_on"])),
-        ("corrects", TEXTS["corrected_invoice"].format(**corrected)),
+        ("corrects", TEXTS["corrected_invoice"].format(number=number, day=_day(issued_on))),
         ("period", period),
         ("purchase_order", note["purchase_order"]),
         ("cost_centre", note["cost_centre"]),
@@ -589,7 +590,8 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         ("prepaid_refunded", note["prepaid_refunded_cents"]),
     )
     credited = TEXTS["credited_fees_note"].format(period=period)
-    terms = TEXTS[_credit_terms(note)].format(**corrected, reason=note["reissue_reason"])
+    day = formatting.format_day_in_words(issued_on)
+    terms = TEXTS[_credit_terms(note)].format(number=number, day=day, reason=note["reissue_reason"])
     totals = (
         TotalView(TEXTS["credited_fees"], credited, money(note["fees_cents"]), is_total=True),
         *(TotalView(TEXTS[label], "", money(cents), is_total=False) for label, cents in given_back if cents),
@@ -712,7 +714,7 @@ def _facts(draft: _Row, period: str) -> tuple[FactView, ...]:
             ("issued", _day(draft["issued_on"]) if draft["number"] else TEXTS["not_yet"]),
             ("due", _day(draft["due_on"]) if draft["number"] else ""),
             ("period", period),
-            ("replaces", TEXTS["corrected_invoice"].format(**_replaced(draft)) if "replaces" in draft else ""),
+            ("replaces", _replaced(draft) if "replaces" in draft else ""),
             ("status", _status(draft)),
             ("operation", TEXTS["services_supplied"]),
             ("purchase_order", draft["purchase_order"]),
@@ -722,10 +724,9 @@ def _facts(draft: _Row, period: str) -> tuple[FactView, ...]:
     )
 
 
-def _replaced(invoice: _Row) -> Mapping[str, str]:
+def _replaced(invoice: _Row) -> str:
     """The invoice in whose stead this one is issued."""
-    day = formatting.format_day_in_words(invoice["replaces_issued_on"])
-    return {"number": invoice["replaces"], "day": day, "reason": invoice["reason"]}
+    return TEXTS["corrected_invoice"].format(number=invoice["replaces"], day=_day(invoice["replaces_issued_on"]))
 
 
 def _status(draft: _Row) -> str:
@@ -872,7 +873,7 @@ def _terms(draft: _Row, seller: Seller) -> str:
     else:
         day = formatting.format_day_in_words(draft["due_on"])
         terms = TEXTS[f"terms_{draft['party_kind']}"].format(day=day)
-    replaces = TEXTS["terms_replaces"].format(**_replaced(draft)) if "replaces" in draft else None
+    replaces = describe_replacement(draft) if "replaces" in draft else None
     questions = TEXTS["questions"].format(email=seller.email) if seller.email else None
     return " ".join(_present(replaces, terms, questions))
 
