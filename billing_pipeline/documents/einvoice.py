@@ -19,7 +19,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from billing_pipeline.documents.formatting import format_day_in_words, format_month, format_rate, join_with_dash
+from billing_pipeline.documents.formatting import (
+    format_count,
+    format_day_in_words,
+    format_month,
+    format_rate,
+    join_with_dash,
+)
 from billing_pipeline.documents.texts import SERVICES, TEXTS
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.parties import Seller
@@ -446,7 +452,7 @@ def _rounded(exact: Fraction, places: int) -> Decimal:
 
 def _rounding_of(lines: Sequence[_Row]) -> str:
     count = sum(line["resources"] or 1 for line in lines)
-    return TEXTS["rounding_of_one" if count == 1 else "rounding_of"].format(count=count)
+    return TEXTS["rounding_of_one" if count == 1 else "rounding_of"].format(count=format_count(count))
 
 
 def _name(line: _Row) -> str:
@@ -461,7 +467,9 @@ def _description(lines: Sequence[_Row], document: _Row) -> str:
     parts = (
         first["sub_description"],
         first["owner_name"] if first["owner_id"] != document["payer_id"] else None,
-        TEXTS["one_resource" if count == 1 else "resources"].format(count=count) if _is_metered(first) else None,
+        TEXTS["one_resource" if count == 1 else "resources"].format(count=format_count(count))
+        if _is_metered(first)
+        else None,
         TEXTS["gigabyte_hours"] if str(first["unit"]) == "byte_s" else None,
         _origin(first, document),
         TEXTS["line_discount"].format(rate=format_rate(first["line_discount_ppm"]))

@@ -67,6 +67,11 @@ def format_quantity(quantity: Decimal) -> str:
     return _write(_QUANTITY, quantity)
 
 
+def format_count(count: int) -> str:
+    """How many of something that is never half: `1,250`; `1 250`."""
+    return format_quantity(Decimal(count))
+
+
 def is_singular(quantity: Decimal) -> bool:
     """Whether so many are one: in English 1; in French everything below 2."""
     magnitude = abs(quantity)
@@ -161,7 +166,7 @@ def format_iban(iban: str) -> str:
 
 
 def _bought(count: int, unit: str) -> str:
-    return unit if count == 1 else TEXTS["measured"].format(number=count, unit=unit)
+    return unit if count == 1 else TEXTS["measured"].format(number=format_count(count), unit=unit)
 
 
 def _write_money(amount: Decimal, currency: str, least: int, most: int) -> str:

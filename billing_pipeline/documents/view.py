@@ -852,7 +852,10 @@ def _services(usage: Sequence[_Row], money: _Money) -> tuple[ServiceView, ...]:
     if len(amounts) > _SERVICES_SHOWN:
         shown = dict(list(amounts.items())[: _SERVICES_SHOWN - 1])
         others = len(amounts) - len(shown)
-        amounts = shown | {TEXTS["other_services"].format(count=others): sum(amounts.values()) - sum(shown.values())}
+        amounts = shown | {
+            TEXTS["other_services"].format(count=formatting.format_count(others)): sum(amounts.values())
+            - sum(shown.values())
+        }
     whole = sum(amount for amount in amounts.values() if amount > 0)
     return tuple(
         ServiceView(
@@ -1003,7 +1006,7 @@ def _count(lines: Sequence[_Row]) -> str:
         one, many, count = "one_resource", "resources", 0 if "" in resources else len(resources)
     if not count:
         return ""
-    return TEXTS[one] if count == 1 else TEXTS[many].format(count=count)
+    return TEXTS[one] if count == 1 else TEXTS[many].format(count=formatting.format_count(count))
 
 
 def _line(line: _Row, billing_month: str, money: _Money, *, is_continued: bool) -> LineView:
@@ -1034,7 +1037,7 @@ def _item(line: _Row, money: _Money) -> tuple[str, str]:
         case "vendor":
             return line["description"] or line["resource_id"], line["resource_name"] or line["resource_id"]
     if not line["resource_id"]:
-        return TEXTS["grouped_resources"].format(count=line["resources"]), ""
+        return TEXTS["grouped_resources"].format(count=formatting.format_count(line["resources"])), ""
     name = line["resource_name"] or line["resource_id"]
     return name, line["resource_id"] if name != line["resource_id"] else ""
 
@@ -1094,7 +1097,9 @@ def _price(line: _Row) -> str:
             return f"{price} /{formatting.format_volume_unit(per_quantity)}"
         case "unit":
             one, many = _counted(line["slug"])
-            return f"{price} /{one}" if per_quantity == 1 else f"{price} /{per_quantity} {many}"
+            return (
+                f"{price} /{one}" if per_quantity == 1 else f"{price} /{formatting.format_count(per_quantity)} {many}"
+            )
     return price
 
 
