@@ -11,6 +11,7 @@ from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.flags import (
     collect_flags,
     flag_deltas,
+    flag_languages,
     flag_names,
     flag_registrations,
     flag_runs,
@@ -52,6 +53,7 @@ def flag_usage(billing: Billing, month: Month, read: Mapping[str, Generation]) -
         "organisations": [
             flag_names(organisations, customers.typed(Owners, "owners")),
             flag_registrations(organisations),
+            flag_languages(organisations),
         ],
     }
     return Flagged(collect_flags(flags), too_long_runs(runs, meters).sort("owner_id"))

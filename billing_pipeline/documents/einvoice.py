@@ -19,7 +19,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from billing_pipeline.documents.formatting import format_rate, join_with_dash
+from billing_pipeline.documents.formatting import (
+    format_count,
+    format_day_in_words,
+    format_month,
+    format_rate,
+    join_with_dash,
+)
 from billing_pipeline.documents.texts import SERVICES, TEXTS
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.parties import Seller
@@ -231,7 +237,7 @@ def describe_invoice(
             *((Reference(invoice["replaces"], invoice["replaces_issued_on"]),) if replaced else ()),
             *(Reference(number, None) for number in interim),
         ),
-        note=_replaces(invoice) if replaced else "",
+        note=describe_replacement(invoice) if replaced else "",
     )
 
 
@@ -445,7 +451,7 @@ def _rounded(exact: Fraction, places: int) -> Decimal:
 
 def _rounding_of(lines: Sequence[_Row]) -> str:
     count = sum(line["resources"] or 1 for line in lines)
-    return TEXTS["rounding_of_one" if count == 1 else "rounding_of"].format(count=count)
+    return TEXTS["rounding_of_one" if count == 1 else "rounding_of"].format(count=format_count(count))
 
 
 def _name(line: _Row) -> str:
@@ -460,7 +466,9 @@ def _description(lines: Sequence[_Row], document: _Row) -> str:
     parts = (
         first["sub_description"],
         first["owner_name"] if first["owner_id"] != document["payer_id"] else None,
-        TEXTS["one_resource" if count == 1 else "resources"].format(count=count) if _is_metered(first) else None,
+        TEXTS["one_resource" if count == 1 else "resources"].format(count=format_count(count))
+        if _is_metered(first)
+        else None,
         TEXTS["gigabyte_hours"] if str(first["unit"]) == "byte_s" else None,
         _origin(first, document),
         TEXTS["line_discount"].format(rate=format_rate(first["line_discount_ppm"]))
@@ -477,9 +485,9 @@ def _is_metered(line: _Row) -> bool:
 def _origin(line: _Row, document: _Row) -> str | None:
     if line["correction_cause"]:
         cause = TEXTS[f"corrected_{line['correction_cause']}"]
-        return TEXTS["correction_of"].format(month=line["origin_month"], cause=cause)
+        return TEXTS["correction_of"].format(month=format_month(line["origin_month"]), cause=cause)
     if line["origin_month"] != document["billing_month"]:
-        return TEXTS["usage_of_month"].format(month=line["origin_month"])
+        return TEXTS["usage_of_month"].format(month=format_month(line["origin_month"]))
     return None
 
 
@@ -593,7 +601,8 @@ def _french_notes(row: _Row, seller: Seller) -> Iterator[Note]:
     yield Note("BAR", f"{'B2B' if is_business else 'B2C'}{abroad}")
 
 
-def _replaces(invoice: _Row) -> str:
+def describe_replacement(invoice: _Row) -> str:
+    """Which invoice an invoice that is issued again replaces, and why."""
     return TEXTS["terms_replaces"].format(
-        number=invoice["replaces"], day=invoice["replaces_issued_on"].isoformat(), reason=invoice["reason"]
+        number=invoice["replaces"], day=format_day_in_words(invoice["replaces_issued_on"]), reason=invoice["reason"]
     )

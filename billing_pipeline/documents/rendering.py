@@ -16,7 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from billing_pipeline.documents.cii import write_cii
-from billing_pipeline.documents.texts import LANGUAGE, TEXTS
+from billing_pipeline.documents.languages import printing_in
+from billing_pipeline.documents.texts import TEXTS
 from billing_pipeline.documents.view import DocumentFailure, InvoiceView
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def render_invoice(view: InvoiceView) -> RenderedInvoice | DocumentFailure:
 def _render_template(view: InvoiceView, stylesheet: str) -> str:
     # The stylesheet is this package's own file; everything else in the context is escaped.
     trusted = Markup(stylesheet)  # noqa: S704
-    return _template().render(invoice=view, text=TEXTS, language=LANGUAGE, stylesheet=trusted)
+    with printing_in(view.language) as language:
+        return _template().render(invoice=view, text=TEXTS, language=language, stylesheet=trusted)
 
 
 @cache

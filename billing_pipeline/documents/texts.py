@@ -1,15 +1,13 @@
-"""Every word that an invoice prints, in English. A translation is another set of these tables.
+"""Every word that an invoice prints, in English; catalogues in `locale` translate them: see `languages`.
 
 Texts with `{}` fields are filled by the view model; the template prints the others by their key (`text.bill_to`).
 """
 
-from collections.abc import Mapping
 from typing import Final
 
-#: BCP 47 tag of the texts below, for the document itself.
-LANGUAGE: Final = "en"
+from billing_pipeline.documents.languages import Messages
 
-TEXTS: Final[Mapping[str, str]] = {
+_ENGLISH: Final = {
     # Head
     "invoice": "Invoice",
     "draft_invoice": "Draft invoice",
@@ -29,10 +27,15 @@ TEXTS: Final[Mapping[str, str]] = {
     "cost_centre": "Cost centre",
     "vat_number": "VAT {number}",
     "legal_id": "Reg. no. {number}",
+    "siren": "Reg. no. {number}",
+    "siret": "Reg. no. {number}",
     "not_yet": "Not yet",
     "status_draft": "Draft",
     "status_pending": "Payment due",
     "status_paid": "Paid",
+    # Foot: "Page 1 of 3"
+    "page": "Page",
+    "page_of": "of",
     # Amount panel
     "amount_to_pay": "Amount to pay",
     "pay_by": "Due on {day}",
@@ -222,7 +225,29 @@ TEXTS: Final[Mapping[str, str]] = {
     "unusable_reason": "Reason",
     "unusable_duration": "Duration",
     "unusable_total": "Time not billed in all",
+    # Figures
+    "percentage": "{number} %",
+    "measured": "{number} {unit}",
+    "terabyte": "TB",
+    "gigabyte": "GB",
+    "megabyte": "MB",
+    "kilobyte": "kB",
+    "byte": "B",
+    "days": "{count}d",
+    "hours": "{count}h",
+    "minutes": "{count}m",
+    "seconds": "{count}s",
+    # Of a duration, the counts behind its first one
+    "later_count": "{count:02d}",
+    # Dates, in the letters of CLDR: https://unicode.org/reports/tr35/tr35-dates.html#Date_Field_Symbol_Table
+    "day_pattern": "yyyy-MM-dd",
+    "instant_pattern": "yyyy-MM-dd HH:mm:ss",
+    # Within a sentence, and there the first of a month
+    "day_in_words_pattern": "yyyy-MM-dd",
+    "first_in_words_pattern": "yyyy-MM-dd",
+    "month_pattern": "yyyy-MM",
 }
+TEXTS: Final = Messages(_ENGLISH)
 
 #: The credit statement in printed order: letter, column of `credits/credit_statements`, label, formula.
 STATEMENT: Final = (
@@ -238,10 +263,11 @@ STATEMENT: Final = (
     ("B", "balance_after_cents", "Your total credits after paying this invoice", "B = A + c + d + e + h"),
     ("i", "change_cents", "Global evolution of your credits balance", "i = B \N{MINUS SIGN} A"),
 )
+STATEMENT_LABELS: Final = Messages({letter: label for letter, _, label, _ in STATEMENT}, "statement")
 NET_USE_FORMULA: Final = "i \N{MINUS SIGN} d"
 
 #: What the part of a slug before its dot is called; a service that is not listed prints its own name.
-SERVICES: Final[Mapping[str, str]] = {
+SERVICES: Final = Messages({
     "apps": "Applications",
     "commitment": "Commitments",
     "cellar": "Cellar object storage",
@@ -263,7 +289,15 @@ SERVICES: Final[Mapping[str, str]] = {
     "redis": "Redis",
     "vendor": "Third-party services",
     "vm": "Virtual machines",
-}
+}, "service")  # fmt: skip
 
 #: What a counted unit is called, by the end of its slug.
 COUNTED: Final = (("users", "user", "users"), ("seats", "seat", "seats"), ("", "unit", "units"))
+COUNTED_NAMES: Final = Messages({name: name for _, *names in COUNTED for name in names}, "counted")
+
+#: What a catalogue translates: English texts by context.
+MESSAGES: Final = {
+    context: text
+    for messages in (TEXTS, STATEMENT_LABELS, SERVICES, COUNTED_NAMES)
+    for context, text in messages.in_catalogue().items()
+}

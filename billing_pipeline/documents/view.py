@@ -23,12 +23,23 @@ from billing_pipeline.documents.einvoice import (
     describe_credit_note,
     describe_interim,
     describe_invoice,
+    describe_replacement,
     describe_specific,
 )
+from billing_pipeline.documents.languages import printed_language, printing_in
 from billing_pipeline.documents.many_lines import condense
-from billing_pipeline.documents.texts import COUNTED, NET_USE_FORMULA, SERVICES, STATEMENT, TEXTS
+from billing_pipeline.documents.texts import (
+    COUNTED,
+    COUNTED_NAMES,
+    NET_USE_FORMULA,
+    SERVICES,
+    STATEMENT,
+    STATEMENT_LABELS,
+    TEXTS,
+)
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.parties import Seller
+from billing_pipeline.rules.registrations import has_french_registrations, is_french_registration
 
 #: Texts beyond this length are cut: a layout must not depend on what someone types into a name.
 TEXT_LENGTH_MAX = 160
@@ -52,6 +63,9 @@ _RECURRING_BASES = ("same_as_last_month", "daily_rate", "mean_of_three")
 _ITEMS = ("one_shot", "vendor", "true_up")
 
 _UNUSABLE_KEY = ("payer_id", "owner_id", "slug", "resource_id", "instance_id", "started_at")
+
+#: A SIRET is a SIREN and the number of an establishment.
+_SIREN_DIGITS = 9
 
 #: How many services page 1 lists before the rest are taken together.
 _SERVICES_SHOWN = 6
@@ -225,6 +239,8 @@ class InvoiceView:
     """One document as text: an invoice or draft, one beside the monthly one, or a credit note."""
 
     payer_id: str
+    #: BCP 47 tag of its texts.
+    language: str
     is_draft: bool
     #: Empty in a draft.
     number: str
@@ -307,8 +323,10 @@ def build_views(
         try:
             rows = (lines_of(payer_id), statement_of(payer_id), lots_of(payer_id), unusable_of(payer_id))
             agreed, counted = (agreements or {}).get(payer_id), (interim or {}).get(payer_id, ())
-            view = _build_view(draft, *rows, seller, zone, agreed, counted)
-            yield replace(view, einvoice=_einvoice(draft, *rows[:2], seller, counted))
+            with printing_in(draft["language"]):
+                view = _build_view(draft, *rows, seller, zone, agreed, counted)
+                view = replace(view, einvoice=_einvoice(draft, *rows[:2], seller, counted))
+            yield view
         except (UnprintableInvoice, InconsistentInvoice) as error:
             yield DocumentFailure(payer_id, str(error))
 
@@ -338,7 +356,8 @@ def _einvoice(
 
 def _or_failure(document: _Row, build: Callable[[], InvoiceView]) -> InvoiceView | DocumentFailure:
     try:
-        return build()
+        with printing_in(document["language"]):
+            return build()
     except InconsistentInvoice as error:
         return DocumentFailure(document["payer_id"], str(error))
 
@@ -409,7 +428,9 @@ def _details_note(draft: _Row, usage: Sequence[_Row]) -> str:
     count = sum(line["printed_lines"] for line in usage)
     if count == len(usage):
         return TEXTS["usage_details_note"]
-    return TEXTS["condensed_details_note"].format(count=f"{count:,}", name=draft["number"] or draft["payer_id"])
+    return TEXTS["condensed_details_note"].format(
+        count=formatting.format_count(count), name=draft["number"] or draft["payer_id"]
+    )
 
 
 def _counted_interim(interim: Sequence[tuple[str, int]], money: _Money) -> str:
@@ -563,10 +584,10 @@ def build_credit_note_views(
 def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> InvoiceView:
     money = partial(formatting.format_money, currency=note["currency"])
     period = formatting.format_period(note["period_start"], note["period_end"])
-    corrected = {"number": note["refers_to"], "day": _day(note["refers_to_issued_on"])}
+    number, issued_on = note["refers_to"], note["refers_to_issued_on"]
     facts = (
         ("issued", _day(note["issued_on"])),
-        ("corrects", TEXTS["corrected_invoice"].format(**corrected)),
+        ("corrects", TEXTS["corrected_invoice"].format(number=number, day=_day(issued_on))),
         ("period", period),
         ("purchase_order", note["purchase_order"]),
         ("cost_centre", note["cost_centre"]),
@@ -580,7 +601,8 @@ def _build_credit_note(note: _Row, lines: Sequence[_Row], seller: Seller) -> Inv
         ("prepaid_refunded", note["prepaid_refunded_cents"]),
     )
     credited = TEXTS["credited_fees_note"].format(period=period)
-    terms = TEXTS[_credit_terms(note)].format(**corrected, reason=note["reissue_reason"])
+    day = formatting.format_day_in_words(issued_on)
+    terms = TEXTS[_credit_terms(note)].format(number=number, day=day, reason=note["reissue_reason"])
     totals = (
         TotalView(TEXTS["credited_fees"], credited, money(note["fees_cents"]), is_total=True),
         *(TotalView(TEXTS[label], "", money(cents), is_total=False) for label, cents in given_back if cents),
@@ -650,12 +672,13 @@ def _head(document: _Row, seller: Seller, heading: str, when: str) -> dict[str, 
     title = f"{heading} {number}".strip()
     return {
         "payer_id": document["payer_id"],
+        "language": printed_language(),
         "is_draft": not number,
         "number": number,
         "title": title,
         "heading": heading,
         "running_title": f"{title} · {when}",
-        "issued_on": _day(document["issued_on"]) if number else "",
+        "issued_on": document["issued_on"].isoformat() if number else "",
         "seller": _seller(seller),
         "seller_initial": seller.name[:1].upper(),
         "buyer": _buyer(document),
@@ -674,7 +697,7 @@ def _seller(seller: Seller) -> PartyView:
             *seller.address,
             formatting.format_country(seller.country),
             _labelled("vat_number", seller.vat_number),
-            _labelled("legal_id", seller.legal_id),
+            _registration(seller.country, seller.legal_id),
             seller.email,
         ),
     )
@@ -690,7 +713,7 @@ def _buyer(draft: _Row) -> PartyView:
             f"{draft['postcode']} {draft['city']}".strip(),
             formatting.format_country(draft["country"]),
             _labelled("vat_number", draft["vat_number"]),
-            _labelled("legal_id", draft["legal_id"]),
+            _registration(draft["country"], draft["legal_id"]),
         ),
     )
 
@@ -702,7 +725,7 @@ def _facts(draft: _Row, period: str) -> tuple[FactView, ...]:
             ("issued", _day(draft["issued_on"]) if draft["number"] else TEXTS["not_yet"]),
             ("due", _day(draft["due_on"]) if draft["number"] else ""),
             ("period", period),
-            ("replaces", TEXTS["corrected_invoice"].format(**_replaced(draft)) if "replaces" in draft else ""),
+            ("replaces", _replaced(draft) if "replaces" in draft else ""),
             ("status", _status(draft)),
             ("operation", TEXTS["services_supplied"]),
             ("purchase_order", draft["purchase_order"]),
@@ -712,9 +735,9 @@ def _facts(draft: _Row, period: str) -> tuple[FactView, ...]:
     )
 
 
-def _replaced(invoice: _Row) -> Mapping[str, str]:
+def _replaced(invoice: _Row) -> str:
     """The invoice in whose stead this one is issued."""
-    return {"number": invoice["replaces"], "day": _day(invoice["replaces_issued_on"]), "reason": invoice["reason"]}
+    return TEXTS["corrected_invoice"].format(number=invoice["replaces"], day=_day(invoice["replaces_issued_on"]))
 
 
 def _status(draft: _Row) -> str:
@@ -730,7 +753,7 @@ def _panel(draft: _Row, seller: Seller, money: _Money) -> PanelView:
     elif not draft["payable_cents"]:
         message = TEXTS["nothing_to_pay"]
     else:
-        message = TEXTS["pay_by"].format(day=_day(draft["due_on"]))
+        message = TEXTS["pay_by"].format(day=formatting.format_day_in_words(draft["due_on"]))
     is_payable = bool(draft["number"] and draft["payable_cents"] and seller.iban)
     transfer = (seller.name, seller.iban, seller.bic, draft["payable_cents"], draft["currency"], draft["number"])
     said = payment_code.read_by_banks(*transfer) if is_payable else ""
@@ -843,7 +866,10 @@ def _services(usage: Sequence[_Row], money: _Money) -> tuple[ServiceView, ...]:
     if len(amounts) > _SERVICES_SHOWN:
         shown = dict(list(amounts.items())[: _SERVICES_SHOWN - 1])
         others = len(amounts) - len(shown)
-        amounts = shown | {TEXTS["other_services"].format(count=others): sum(amounts.values()) - sum(shown.values())}
+        amounts = shown | {
+            TEXTS["other_services"].format(count=formatting.format_count(others)): sum(amounts.values())
+            - sum(shown.values())
+        }
     whole = sum(amount for amount in amounts.values() if amount > 0)
     return tuple(
         ServiceView(
@@ -862,8 +888,9 @@ def _terms(draft: _Row, seller: Seller) -> str:
     elif not draft["payable_cents"]:
         terms = TEXTS["terms_paid"]
     else:
-        terms = TEXTS[f"terms_{draft['party_kind']}"].format(day=_day(draft["due_on"]))
-    replaces = TEXTS["terms_replaces"].format(**_replaced(draft)) if "replaces" in draft else None
+        day = formatting.format_day_in_words(draft["due_on"])
+        terms = TEXTS[f"terms_{draft['party_kind']}"].format(day=day)
+    replaces = describe_replacement(draft) if "replaces" in draft else None
     questions = TEXTS["questions"].format(email=seller.email) if seller.email else None
     return " ".join(_present(replaces, terms, questions))
 
@@ -899,24 +926,24 @@ def _statement(statement: _Row, money: _Money) -> tuple[StatementRowView, ...]:
 
 
 def _printed_letters(statement: _Row) -> Iterator[tuple[str, str, str, str]]:
-    for letter, column, label, formula in STATEMENT:
+    for letter, column, _, formula in STATEMENT:
         if letter == "h" and statement["is_custom_refill"]:
             yield letter, column, TEXTS["custom_refill"], ""
         else:
-            yield letter, column, label, formula
+            yield letter, column, STATEMENT_LABELS[letter], formula
 
 
 def _coupon(lot: _Row, period_end: date, zone: ZoneInfo, money: _Money) -> CouponView:
     first_day = lot["starts_at"].astimezone(zone).date()
     notes = _present(
-        TEXTS["starts_on"].format(day=first_day.isoformat()) if first_day > period_end else None,
+        TEXTS["starts_on"].format(day=_day(first_day)) if first_day > period_end else None,
         TEXTS["only_for"].format(slugs=lot["slugs"].replace(";", ", ")) if lot["slugs"] else None,
     )
     expires_at = lot["expires_at"]
     return CouponView(
         name=lot["name"],
         note=" · ".join(notes),
-        valid_until=formatting.last_day_before(expires_at, zone).isoformat() if expires_at else TEXTS["no_expiry"],
+        valid_until=_day(formatting.last_day_before(expires_at, zone)) if expires_at else TEXTS["no_expiry"],
         before=money(lot["left_before_cents"]),
         used=money(lot["used_cents"]),
         expired=money(lot["expired_cents"]),
@@ -993,7 +1020,7 @@ def _count(lines: Sequence[_Row]) -> str:
         one, many, count = "one_resource", "resources", 0 if "" in resources else len(resources)
     if not count:
         return ""
-    return TEXTS[one] if count == 1 else TEXTS[many].format(count=count)
+    return TEXTS[one] if count == 1 else TEXTS[many].format(count=formatting.format_count(count))
 
 
 def _line(line: _Row, billing_month: str, money: _Money, *, is_continued: bool) -> LineView:
@@ -1018,7 +1045,7 @@ def _item(line: _Row, money: _Money) -> tuple[str, str]:
     """What a line is about, and a second line that tells it from others."""
     if line.get("printed_lines", 1) > 1:
         text, count = ("items", line["printed_lines"]) if line["basis"] in _ITEMS else ("resources", line["resources"])
-        return TEXTS[text].format(count=count), ""
+        return TEXTS[text].format(count=formatting.format_count(count)), ""
     match line["basis"]:
         case "one_shot":
             return line["description"] or line["resource_id"], line["sub_description"] or ""
@@ -1027,7 +1054,7 @@ def _item(line: _Row, money: _Money) -> tuple[str, str]:
         case "vendor":
             return line["description"] or line["resource_id"], line["resource_name"] or line["resource_id"]
     if not line["resource_id"]:
-        return TEXTS["grouped_resources"].format(count=line["resources"]), ""
+        return TEXTS["grouped_resources"].format(count=formatting.format_count(line["resources"])), ""
     name = line["resource_name"] or line["resource_id"]
     return name, line["resource_id"] if name != line["resource_id"] else ""
 
@@ -1037,7 +1064,7 @@ def _correction(line: _Row, money: _Money) -> str:
     if not line["correction_cause"]:
         return ""
     return TEXTS["corrected"].format(
-        month=line["origin_month"],
+        month=formatting.format_month(line["origin_month"]),
         cause=TEXTS[f"corrected_{line['correction_cause']}"],
         billed=money(line["billed_cents"]),
         rated=money(line["rated_cents"]),
@@ -1049,7 +1076,7 @@ def _remarks(line: _Row, billing_month: str, money: _Money) -> Iterator[str]:
     if line["correction_cause"]:
         yield _correction(line, money)
     elif line["origin_month"] != billing_month:
-        yield TEXTS["usage_of_month"].format(month=line["origin_month"])
+        yield TEXTS["usage_of_month"].format(month=formatting.format_month(line["origin_month"]))
     if line["line_discount_ppm"]:
         yield TEXTS["line_discount"].format(rate=formatting.format_rate(line["line_discount_ppm"]))
 
@@ -1070,7 +1097,7 @@ def _usage(line: _Row) -> tuple[str, str]:
             return formatting.format_volume(Fraction(quantity)), ""
         case "unit":
             one, many = _counted(line["slug"])
-            return f"{formatting.format_quantity(quantity)} {one if quantity == 1 else many}", ""
+            return f"{formatting.format_quantity(quantity)} {one if formatting.is_singular(quantity) else many}", ""
     return formatting.format_quantity(quantity), ""
 
 
@@ -1087,19 +1114,22 @@ def _price(line: _Row) -> str:
             return f"{price} /{formatting.format_volume_unit(per_quantity)}"
         case "unit":
             one, many = _counted(line["slug"])
-            return f"{price} /{one}" if per_quantity == 1 else f"{price} /{per_quantity} {many}"
+            return (
+                f"{price} /{one}" if per_quantity == 1 else f"{price} /{formatting.format_count(per_quantity)} {many}"
+            )
     return price
 
 
 def _counted(slug: str) -> tuple[str, str]:
-    return next((one, many) for ending, one, many in COUNTED if slug.endswith(ending))
+    one, many = next(names for ending, *names in COUNTED if slug.endswith(ending))
+    return COUNTED_NAMES[one], COUNTED_NAMES[many]
 
 
 def _annex(draft: _Row, unusable: Sequence[_Row], zone: ZoneInfo) -> AnnexView:
     """Time not billed, as whole seconds; the total is that of all parts, floored once."""
 
     def local(instant: datetime) -> str:
-        return instant.astimezone(zone).replace(tzinfo=None).isoformat(" ", "seconds")
+        return formatting.format_instant(instant, zone)
 
     def whole_seconds(duration: timedelta) -> str:
         return formatting.format_duration(duration // timedelta(seconds=1))
@@ -1149,12 +1179,20 @@ def _total(lines: Sequence[_Row]) -> int:
     return sum(line["amount_cents"] for line in lines)
 
 
+def _registration(country: str, number: str | None) -> str | None:
+    """The number of a company's register; which one it is, where the country is French and the number right."""
+    digits = "".join((number or "").split())
+    if not has_french_registrations(country) or not is_french_registration(digits):
+        return _labelled("legal_id", number)
+    return _labelled("siren" if len(digits) == _SIREN_DIGITS else "siret", number)
+
+
 def _labelled(label: str, number: str | None) -> str | None:
     return TEXTS[label].format(number=number) if number else None
 
 
 def _day(day: date) -> str:
-    return day.isoformat()
+    return formatting.format_day(day)
 
 
 def _present(*texts: str | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from datetime import timedelta
 import dataframely as dy
 import polars as pl
 
+from billing_pipeline.rules.languages import find_unprinted
 from billing_pipeline.rules.period import Period
 from billing_pipeline.rules.registrations import (
     has_french_registrations,
@@ -168,6 +169,13 @@ def flag_registrations(organisations: dy.DataFrame[Organisations]) -> pl.DataFra
             ),
         ]
     )
+
+
+def flag_languages(organisations: dy.DataFrame[Organisations]) -> pl.DataFrame:
+    """Organisations whose language is not printed (``language_unknown``): they read English; returns as `flag_runs`."""
+    unprinted = organisations.filter(pl.col("language").is_in(find_unprinted(organisations["language"].unique())))
+    wanted = unprinted.select("owner_id", "language", reason=pl.lit("language_unknown")).unique()
+    return _count(wanted, "language", pl.lit("documents are printed in English"))
 
 
 def _wrong(

@@ -41,6 +41,7 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
+from billing_pipeline.rules.languages import FALLBACK, choose_language
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.rules.registrations import EU, is_vat_number_of
 from billing_pipeline.rules.rounding import rounded_half_away
@@ -128,19 +129,40 @@ VAT_RULES = {
     "outside_eu": VatRule("outside", "O", "VATEX-EU-O"),
 }
 
-#: What is printed beside the rate, by reason; the words of the law stand first. `{country}` is whose VAT it is.
+#: What is printed beside the rate, by language and reason; the words of the law stand first. `{country}` is whose VAT
+#: it is.
 _NOTES = {
-    "home": "VAT of {country}, standard rate",
-    "reverse_charge": "Reverse charge — art. 196 directive 2006/112/EC",
-    "oss": "VAT of {country}, one-stop shop (OSS) — art. 58 directive 2006/112/EC",
-    "outside_eu": "VAT not applicable — outside the EU, art. 44 and 59 directive 2006/112/EC",
+    "en": {
+        "home": "VAT of {country}, standard rate",
+        "reverse_charge": "Reverse charge — art. 196 directive 2006/112/EC",
+        "oss": "VAT of {country}, one-stop shop (OSS) — art. 58 directive 2006/112/EC",
+        "outside_eu": "VAT not applicable — outside the EU, art. 44 and 59 directive 2006/112/EC",
+    },
+    "fr": {
+        "home": "TVA ({country}), taux normal",
+        "reverse_charge": "Autoliquidation — art. 196 de la directive 2006/112/CE",
+        "oss": "TVA ({country}), guichet unique (OSS) — art. 58 de la directive 2006/112/CE",
+        "outside_eu": "TVA non applicable — hors UE, art. 44 et 59 de la directive 2006/112/CE",
+    },
 }
-_FRENCH_NOTES = _NOTES | {
-    "home": "French VAT, standard rate — article 278 CGI",
-    "overseas_department": "French VAT, overseas departments — article 296 CGI",
-    "not_applicable": "TVA non applicable — art. 294-1 du CGI (VAT not applicable)",
-    "reverse_charge": "Autoliquidation — art. 283-2 CGI, art. 196 dir. 2006/112/CE (reverse charge)",
-    "outside_eu": "TVA non applicable — art. 259-1° du CGI (VAT not applicable)",
+#: The same of a French provider: the French words stay, whatever the language.
+_FRENCH_NOTES = {
+    "en": _NOTES["en"]
+    | {
+        "home": "French VAT, standard rate — article 278 CGI",
+        "overseas_department": "French VAT, overseas departments — article 296 CGI",
+        "not_applicable": "TVA non applicable — art. 294-1 du CGI (VAT not applicable)",
+        "reverse_charge": "Autoliquidation — art. 283-2 CGI, art. 196 dir. 2006/112/CE (reverse charge)",
+        "outside_eu": "TVA non applicable — art. 259-1° du CGI (VAT not applicable)",
+    },
+    "fr": _NOTES["fr"]
+    | {
+        "home": "TVA française, taux normal — art. 278 du CGI",
+        "overseas_department": "TVA française, départements d’outre-mer — art. 296 du CGI",
+        "not_applicable": "TVA non applicable — art. 294-1 du CGI",
+        "reverse_charge": "Autoliquidation — art. 283-2 du CGI, art. 196 de la directive 2006/112/CE",
+        "outside_eu": "TVA non applicable — art. 259-1° du CGI",
+    },
 }
 
 
@@ -203,6 +225,7 @@ def decide_vat(
     seller: Seller,
     rates: Sequence[VatRate],
     on: date,
+    language: str = FALLBACK,
 ) -> TaxDecision:
     """Decide the VAT of an invoice.
 
@@ -214,24 +237,44 @@ def decide_vat(
         seller: the provider.
         rates: the dated rates.
         on: the tax point: the date of issue.
+        language: what the customer reads, as `rules.languages` understands it.
 
     Raises:
         TaxUnknown: the decision table of this module has no row for it; the message says what is missing.
     """
     home, place = _home(seller), _find_place(country, postcode)
+    reason, vat_ppm = _decide(home, place, kind, vat_number, seller, rates, on)
+    rule, notes = VAT_RULES[reason], _FRENCH_NOTES if home == "FR" else _NOTES
+    note = notes[choose_language(language)][reason].format(country=place)
+    return TaxDecision(vat_ppm, reason, rule.scheme, rule.category, rule.exemption_code, note)
+
+
+def _decide(
+    home: str, place: str, kind: str, vat_number: str | None, seller: Seller, rates: Sequence[VatRate], on: date
+) -> tuple[str, int]:
+    """The reason, which is a row of the decision table, and the rate in millionths.
+
+    Args:
+        home: the provider's country.
+        place: the customer's country, or region with a VAT of its own.
+        kind, vat_number, seller, rates, on: as in `decide_vat`.
+
+    Raises:
+        TaxUnknown: the table has no row for it.
+    """
     home_ppm = rate_at(rates, home, on)
     if place == home:
-        return _decision("home", home_ppm, home)
+        return "home", home_ppm
     if place in _OVERSEAS_TAXED | _OVERSEAS_UNTAXED:
         return _decide_overseas(place, kind, vat_number, home, rates, on)
     member = place[:2]
     if member not in EU or place in _OUTSIDE_THE_DIRECTIVE:
-        return _decision("outside_eu", 0, home)
+        return "outside_eu", 0
     if member == home:
         message = f"{place} is a region of the provider's own country; have its rate confirmed and add it to rules.tax"
         raise TaxUnknown(message)
     if kind == "consumer" and not vat_number:
-        return _decision("oss", rate_at(rates, place, on), home, place)
+        return "oss", rate_at(rates, place, on)
     if kind == "consumer" or not vat_number or not is_vat_number_of(member, vat_number):
         raise TaxUnknown(_why_no_reverse_charge(member, kind, vat_number))
     if not is_vat_number_of(home, seller.vat_number):
@@ -240,7 +283,7 @@ def decide_vat(
             "set seller.vat_number"
         )
         raise TaxUnknown(message)
-    return _decision("reverse_charge", 0, home)
+    return "reverse_charge", 0
 
 
 def decide_taxes(
@@ -248,10 +291,10 @@ def decide_taxes(
 ) -> VatDecisions:
     """Decide the VAT of payers, given with their current versions, for invoices of one date."""
     decided, unknown = [], []
-    parties = organisations.sort("owner_id").select("owner_id", "country", "postcode", "kind", "vat_number")
-    for payer, country, postcode, kind, vat_number in parties.iter_rows():
+    columns = ("owner_id", "country", "postcode", "kind", "vat_number", "language")
+    for payer, *party, language in organisations.sort("owner_id").select(columns).iter_rows():
         try:
-            decision = decide_vat(country, postcode, kind, vat_number, seller, rates, on)
+            decision = decide_vat(*party, seller, rates, on, language)
         except TaxUnknown as problem:
             unknown.append((payer, "tax_unknown", str(problem)))
         else:
@@ -278,13 +321,6 @@ def add_vat(documents: pl.DataFrame) -> pl.DataFrame:
 
 def _frame(table: type[dy.Schema], rows: list[tuple]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=table.create_empty().schema, orient="row")
-
-
-def _decision(reason: str, vat_ppm: int, home: str, place: str | None = None) -> TaxDecision:
-    notes = _FRENCH_NOTES if home == "FR" else _NOTES
-    rule = VAT_RULES[reason]
-    note = notes[reason].format(country=place or home)
-    return TaxDecision(vat_ppm, reason, rule.scheme, rule.category, rule.exemption_code, note)
 
 
 def _home(seller: Seller) -> str:
@@ -320,19 +356,19 @@ def _find_place(country: str, postcode: str) -> str:
 
 def _decide_overseas(
     place: str, kind: str, vat_number: str | None, home: str, rates: Sequence[VatRate], on: date
-) -> TaxDecision:
+) -> tuple[str, int]:
     """The French departments: part of France for the services of a French provider, outside the EU for others."""
     if kind == "business" and home != "FR":
-        return _decision("outside_eu", 0, home)
+        return "outside_eu", 0
     if kind == "business" and vat_number and not is_vat_number_of("FR", vat_number):
         message = f"{vat_number!r} is not a valid VAT number of FR; correct it in the organisations row"
         raise TaxUnknown(message)
     if kind == "business" and place in _OVERSEAS_TAXED:
-        return _decision("overseas_department", rate_at(rates, place, on), home)
+        return "overseas_department", rate_at(rates, place, on)
     if kind == "business":
-        return _decision("not_applicable", 0, home)
+        return "not_applicable", 0
     if home == "FR" and place in _OVERSEAS_TAXED:
-        return _decision("home", rate_at(rates, home, on), home)
+        return "home", rate_at(rates, home, on)
     message = (
         f"a consumer in {place}: the table has no rate for it (general rule or art. 294-1 CGI); "
         "have it confirmed by a tax adviser and add it to rules.tax"

@@ -60,6 +60,25 @@ def test_it_says_what_it_corrects_and_what_is_given_back():
     assert (view.amount_label, view.panel.amount) == ("Amount in your favour", "€43.20")
 
 
+def test_a_french_credit_note_is_an_avoir_over_positive_amounts():
+    (view,) = views(NOTE | {"language": "fr", "vat_note": "TVA française"})
+
+    facts = {fact.label: fact.value for fact in view.facts}
+    assert (view.language, view.heading, facts["Corrige"]) == ("fr", "Avoir", "INV-2026-000007 du 03/02/2026")
+    assert "rectifie la facture INV-2026-000007 du 3 février 2026" in view.terms
+    assert {row.label: row.amount.replace("\N{NO-BREAK SPACE}", " ") for row in view.totals} == {
+        "Consommation créditée": "45,00 €",
+        "Crédits prépayés rendus": "−5,00 €",
+        "Crédits gratuits rendus": "−4,00 €",
+        "Total HT": "36,00 €",
+        "TVA 20\N{NO-BREAK SPACE}%": "7,20 €",
+    }
+    (line,) = view.details[0].services[0].lines
+    assert line.origin.replace("\N{NO-BREAK SPACE}", " ") == (
+        "Correction (janvier 2026), consommation retirée : 60,00 € facturés, 15,00 € à présent"
+    )
+
+
 def test_its_lines_name_the_month_the_cause_and_both_figures():
     (view,) = views()
 

@@ -84,6 +84,11 @@ def test_a_volume_is_in_gigabytes_of_ten_to_the_ninth(volume_bytes, printed):
     assert formatting.format_volume(Fraction(volume_bytes)) == printed
 
 
+def test_a_count_has_its_thousands_apart():
+    assert [formatting.format_count(count) for count in (0, 999, 1250)] == ["0", "999", "1,250"]
+    assert formatting.format_volume_unit(1000 * 10**12) == "1,000 TB"
+
+
 def test_a_rate_keeps_its_decimals():
     assert [formatting.format_rate(rate) for rate in (200_000, 85_000, 255_500, 0)] == [
         "20 %",

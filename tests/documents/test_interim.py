@@ -43,8 +43,8 @@ def rows(table, *records):
     return table.validate(pl.DataFrame([dict.fromkeys(types) | record for record in records], schema=types), cast=True)
 
 
-def view_of(*lines):
-    (view,) = build_interim_views(rows(InterimInvoices, INTERIM), rows(InterimLines, *lines), SELLER)
+def view_of(*lines, **changes):
+    (view,) = build_interim_views(rows(InterimInvoices, INTERIM | changes), rows(InterimLines, *lines), SELLER)
     return view
 
 
@@ -61,6 +61,16 @@ def test_it_says_what_the_month_to_date_lacks():
     ]
     assert "2026-10-01 – 2026-10-11" in view.totals[0].note
     assert (view.heading, view.panel.amount, view.panel.message) == ("Interim invoice", "€20.16", "Due on 2026-10-26")
+
+
+def test_a_french_interim_invoice_is_a_facture_d_acompte():
+    view = view_of(LINE, DISCOUNT, language="fr")
+
+    assert (view.heading, view.panel.message) == ("Facture d’acompte", "À payer au plus tard le 26 octobre 2026")
+    assert [(total.label, total.amount) for total in view.totals][1:3] == [
+        ("Remise de 10\N{NO-BREAK SPACE}% pour apps.s", "−4,80\N{NO-BREAK SPACE}€"),
+        ("Consommation du mois à ce jour", "43,20\N{NO-BREAK SPACE}€"),
+    ]
 
 
 def test_its_lines_are_those_of_the_month_to_date():

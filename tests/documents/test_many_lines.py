@@ -112,7 +112,7 @@ def test_an_invoice_of_very_many_lines_says_where_each_of_them_is(month):
     assert view.details_note.startswith("10,001 lines, put together by item and price; each of them stands in INV-2026")
     ((service,),) = ([owner.services[0]] for owner in view.details)
     (line,) = service.lines
-    assert (line.name, line.usage, line.amount) == ("10001 resources", "416d 17h 00m 00s", "€500.05")
+    assert (line.name, line.usage, line.amount) == ("10,001 resources", "416d 17h 00m 00s", "€500.05")
     (said,) = view.einvoice.lines[:1]
     assert said.measure.quantity == 3600 * count
     assert said.net_cents == 5 * count

@@ -55,6 +55,13 @@ def test_sold_credits_say_when_they_count_and_what_is_to_pay():
     assert (view.panel.amount, view.panel.message) == ("€120.00", "Due on 2026-03-05")
 
 
+def test_a_french_document_names_the_day_of_the_service():
+    view = view_of(ISSUED | {"language": "fr"})
+    facts = {fact.label: fact.value for fact in view.facts}
+    assert (view.heading, facts["Prestation du"], facts["Votre référence"]) == ("Facture", "12/01/2026", "shop/42")
+    assert (view.totals[0].label, view.running_title) == ("Crédits prépayés", "Facture INV-2026-000003 · 12/01/2026")
+
+
 def test_a_draft_is_marked_and_names_no_number():
     view = view_of(TOP_UP, SpecificDrafts)
     assert (view.is_draft, view.heading, view.panel.bank) == (True, "Draft invoice", ())

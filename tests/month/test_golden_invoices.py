@@ -1,4 +1,4 @@
-"""Twelve documents as they were printed once: whoever changes a word or a figure of one sees it in a difference.
+"""Fourteen documents as they were printed once: whoever changes a word or a figure of one sees it in a difference.
 
 What each must ask for is worked out by hand in `DOCUMENTS`, so that no file can keep an error. After a change that is
 meant, `pytest tests/month/test_golden_invoices.py --renew-golden` writes the files anew; read what differs.
@@ -42,6 +42,7 @@ class Document:
     vat: int
     month: str = JANUARY
     kind: str = "invoice"
+    language: str = "en"
 
     @property
     def subtotal(self) -> int:
@@ -50,6 +51,15 @@ class Document:
     @property
     def payable(self) -> int:
         return self.subtotal + self.vat
+
+    @property
+    def printed_payable(self) -> str:
+        """What it asks for or gives back, as its language says it."""
+        major, minor = divmod(self.payable, 100)
+        is_note = self.kind == "credit_note"
+        if self.language == "fr":
+            return f"{'Net en votre faveur' if is_note else 'Net à payer'} {major},{minor:02d} €"
+        return f"{'Amount in your favour' if is_note else 'Amount to pay'} €{major}.{minor:02d}"
 
 
 # An application costs 0.10 an hour: 74.40 for the 744 hours of January, 67.20 for the 672 of February. Nobody has
@@ -81,6 +91,11 @@ DOCUMENTS = (
     Document("thousand_lines", "thousand", fees=100_00, paid_by_credits=0, refill=100_00, vat=40_00),
     # 288 hours from 20 January on.
     Document("first_month", "newcomer", fees=28_80, paid_by_credits=0, refill=28_80, vat=11_52),
+    # In French: 744 hours of its own, of which a coupon pays 10.00, and 24 of its sub-organisation.
+    Document("french", "zola", fees=76_80, paid_by_credits=-10_00, refill=76_80, vat=28_72, language="fr"),
+    # In French: as the other credit note.
+    Document("french_credit_note", "zweig", fees=44_00, paid_by_credits=0, refill=0, vat=8_80, month=FEBRUARY,
+             kind="credit_note", language="fr"),
 )  # fmt: skip
 
 
@@ -127,9 +142,17 @@ def land_organisations(home: ProviderHome) -> None:
         business("newcomer", opened_on=at("2026-01-20").date(), valid_from=at("2026-01-20")),
         business("sahab", name="شركة السحاب 2026 (Nuage)"),
         business("withdrawn", closed_on=at("2026-01-31").date()),
+        business("zola", language="fr", name="Éditions Zola"),
+        organisation("assommoir", payer_id="zola", name="L'Assommoir"),
+        business("zweig", language="fr", closed_on=at("2026-01-31").date()),
     )
     home.land("price_tiers", hourly("apps.s", "0.10"), hourly("gift.s", "0"))
-    home.land("credit_grants", grant("gifted", "WELCOME", "1000.00"), grant("closing", "FAREWELL", "10.00"))
+    home.land(
+        "credit_grants",
+        grant("gifted", "WELCOME", "1000.00"),
+        grant("closing", "FAREWELL", "10.00"),
+        grant("zola", "BIENVENUE", "10.00"),
+    )
     agreed = {
         "owner_id": "agreed",
         "billing_month": JANUARY,
@@ -144,10 +167,14 @@ def land_usage(home: ProviderHome) -> None:
     hour = at("2026-01-07T09:00"), at("2026-01-07T10:00")
     names = [f"job-{number:04d}" for number in range(1_000)]
     animals = [f"animal-{number:05d}" for number in range(LINES_ON_PAPER_MAX + 1)]
-    withdrawn = {
-        "runtime_intervals": ran("withdrawn", "apps.s", at("2026-01-05"), at("2026-01-15"), event_id="withdrawn-run"),
-        "one_shots": one_shot("withdrawn", "Migration", "20.00", at("2026-01-20"), event_id="withdrawn-help"),
-    }
+    withdrawn = [
+        (feed, row)
+        for owner in ("withdrawn", "zweig")
+        for feed, row in (
+            ("runtime_intervals", ran(owner, "apps.s", at("2026-01-05"), at("2026-01-15"), event_id=f"{owner}-run")),
+            ("one_shots", one_shot(owner, "Migration", "20.00", at("2026-01-20"), event_id=f"{owner}-help")),
+        )
+    ]
     home.land(
         "runtime_intervals",
         *(ran(owner, "apps.s", FIRST, END) for owner in ("agreed", "berlin", "bucharest", "gifted", "group", "sahab")),
@@ -158,10 +185,12 @@ def land_usage(home: ProviderHome) -> None:
         ran("closing", "apps.s", FIRST, None),
         ran("newcomer", "apps.s", at("2026-01-20"), END),
         ran("zero", "gift.s", FIRST, END),
+        ran("zola", "apps.s", FIRST, END),
+        ran("assommoir", "apps.s", at("2026-01-05"), at("2026-01-06")),
         *(ran("thousand", "apps.s", *hour, resource_id=name, resource_name=name, instance_id=name) for name in names),
         *(ran("zoo", "apps.s", *hour, resource_id=name, resource_name=name, instance_id=name) for name in animals),
     )
-    for feed, row in withdrawn.items():
+    for feed, row in withdrawn:
         home.land(feed, row)
         home.land(feed, row | {"ingested_at": KNOWN, "is_deleted": True})
 
@@ -212,9 +241,8 @@ def test_a_document_asks_for_what_the_rules_make_by_hand(home, document):
         statement = home.row("credits/credit_statements", document.month, payer_id=document.payer_id)
         assert statement["free_used_cents"] + statement["prepaid_used_cents"] == document.paid_by_credits
         assert statement["refill_cents"] == document.refill
-    label = "Amount in your favour" if document.kind == "credit_note" else "Amount to pay"
     printed = " ".join(" ".join(pages_of(files_of(home, issued["number"])[1])).split())
-    assert f"{label} €{document.payable // 100}.{document.payable % 100:02d}" in printed
+    assert document.printed_payable in printed
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)

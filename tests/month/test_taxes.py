@@ -12,13 +12,20 @@ JULY = "2025-07"
 #: 10 hours at 10.00, and as much provided for August.
 SUBTOTAL = 200_00
 PLACES = {
-    "berlin": {"country": "DE", "postcode": "10115", "city": "Berlin", "vat_number": "de 136 695 976"},
+    "berlin": {
+        "country": "DE",
+        "postcode": "10115",
+        "city": "Berlin",
+        "vat_number": "de 136 695 976",
+        "language": "de",
+    },
     "bucharest": {"country": "RO", "postcode": "010011", "city": "București", "kind": "consumer"},
     "nantes": {"vat_number": "FR61954506078", "legal_id": "954 506 077"},
 }
 ELSEWHERE = {
     "name": "Renamed", "legal_name": "Renamed SA", "address_line1": "2 rue d'Ailleurs", "postcode": "1000",
     "city": "Bruxelles", "country": "BE", "kind": "consumer", "vat_number": None, "legal_id": None,
+    "language": "fr",
 }  # fmt: skip
 
 
@@ -37,6 +44,10 @@ class Story:
 
 def invoices_of(home: ProviderHome) -> dict[str, dict]:
     return {row["payer_id"]: row for row in home.rows("invoices/invoices", JULY)}
+
+
+def flags_of(home: ProviderHome, owner: str) -> list[str]:
+    return [row["reason"] for row in home.rows("usage/flags", JULY, feed="organisations", owner_id=owner)]
 
 
 def documents_of(home: ProviderHome) -> dict[str, bytes]:
@@ -110,16 +121,24 @@ def test_numbers_of_registration_are_kept_as_their_register_writes_them(story):
 
 
 def test_a_wrong_vat_number_that_changes_no_tax_is_flagged_and_billed(story):
-    (flag,) = story.home.rows("usage/flags", JULY, feed="organisations")
-    assert (flag["owner_id"], flag["reason"]) == ("nantes", "vat_number_invalid")
+    assert flags_of(story.home, "nantes") == ["vat_number_invalid"]
     assert story.home.reasons(JULY) == {}
 
 
-def test_an_issued_invoice_keeps_party_and_tax_whatever_the_organisation_becomes(story):
+def test_who_reads_a_language_that_is_not_printed_is_flagged_and_reads_english(story):
+    assert flags_of(story.home, "berlin") == ["language_unknown"]
+    assert story.issued["berlin"]["language"] == "de"
+    assert "Amount to pay €200.00" in " ".join(story.home.printed(story.issued["berlin"]["number"]).split())
+
+
+def test_an_issued_invoice_keeps_party_language_and_tax_whatever_the_organisation_becomes(story):
     drafts = story.home.rows("invoices/drafts", JULY)
 
     # The change has arrived: July's drafts bear it. What was issued does not.
-    assert {(row["name"], row["vat_reason"]) for row in drafts} == {("Renamed", "oss")}
+    assert {(row["name"], row["language"], row["vat_reason"]) for row in drafts} == {("Renamed", "fr", "oss")}
+    assert {row["vat_note"] for row in drafts} == {
+        "TVA (BE), guichet unique (OSS) — art. 58 de la directive 2006/112/CE"
+    }
     assert story.reread == story.issued
     assert story.rerendered == story.documents
     assert len(story.documents) == 3 * len(PLACES)

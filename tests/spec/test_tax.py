@@ -1,6 +1,7 @@
 """Which VAT an invoice bears: the decision table, row by row, then what is not guessed, then the dated rates."""
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date
 
 import dataframely as dy
@@ -9,10 +10,12 @@ import pytest
 from stdnum.eu import vat
 
 from billing_pipeline.adapters.vat_rates import read_vat_rates
+from billing_pipeline.rules.languages import LANGUAGES
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.rules.tax import (
     COUNTRIES,
     EU,
+    VAT_RULES,
     TaxUnknown,
     decide_taxes,
     decide_vat,
@@ -99,6 +102,42 @@ def test_the_decision_table_of_a_french_provider(country, postcode, kind, vat_nu
     assert (decision.vat_reason, decision.vat_scheme, decision.vat_category) == (reason, scheme, category)
     assert decision.vat_exemption_code == code
     assert decision.vat_note.startswith(note)
+
+
+@pytest.mark.parametrize(
+    ("customer", "note"),
+    [
+        (("FR", "44000", "business", None), "TVA française, taux normal — art. 278 du CGI"),
+        (("FR", "97110", "business", None), "TVA française, départements d’outre-mer — art. 296 du CGI"),
+        (("FR", "97310", "business", None), "TVA non applicable — art. 294-1 du CGI"),
+        (("DE", "", "business", "DE136695976"),
+         "Autoliquidation — art. 283-2 du CGI, art. 196 de la directive 2006/112/CE"),
+        (("RO", "", "consumer", None), "TVA (RO), guichet unique (OSS) — art. 58 de la directive 2006/112/CE"),
+        (("US", "", "business", None), "TVA non applicable — art. 259-1° du CGI"),
+    ],
+)  # fmt: skip
+def test_who_reads_french_reads_the_words_of_french_law_alone(customer, note):
+    french, english = (decide_vat(*customer, FRENCH, RATES, ON, language) for language in ("fr", "en"))
+
+    assert french.vat_note == note
+    assert replace(french, vat_note=english.vat_note) == english
+
+
+def test_the_vat_of_a_language_that_is_not_printed_is_told_in_english():
+    assert decide_vat("FR", "44000", "business", None, FRENCH, RATES, ON, "de") == decide("FR", "44000")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("seller", [FRENCH, GERMAN], ids=["French", "German"])
+def test_every_reason_is_told_in_every_language(seller, language):
+    customers = (
+        (seller.country, "44000", "business", None), ("FR", "97110", "business", None),
+        ("FR", "97310", "business", None), ("BE", "", "business", "BE0428759497"), ("RO", "", "consumer", None),
+        ("US", "", "business", None),
+    )  # fmt: skip
+    told = {decide_vat(*customer, seller, RATES, ON, language).vat_reason for customer in customers}
+
+    assert told == set(VAT_RULES) - (set() if seller is FRENCH else {"overseas_department", "not_applicable"})
 
 
 @pytest.mark.parametrize(
