@@ -20,6 +20,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import einvoice_rules
+import pdf_rules
 from provider_home import ProviderHome, at, grant, hourly, one_shot, organisation, ran
 
 GOLDEN = Path(__file__).parents[1] / "documents" / "golden"
@@ -239,6 +240,29 @@ def test_a_document_is_an_e_invoice_over_the_same_amounts(home, document):
     # A thousand resources are one line.
     assert len(read["BG-25"]) <= 4
     assert home.billing.books.documents(issued["number"])[f"{issued['number']}.xml"] == sha256(xml).hexdigest()
+
+
+@pdf_rules.needs_validator
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_document_may_be_archived_and_read_aloud(home, document):
+    pdf = files_of(home, row_of(home, document)["number"])[1]
+    assert pdf_rules.faults_of(pdf.read_bytes()) == []
+
+
+@pdf_rules.needs_qpdf
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_pdf_is_written_without_a_fault(home, document):
+    assert pdf_rules.syntax_faults_of(files_of(home, row_of(home, document)["number"])[1]) == ""
+
+
+@pdf_rules.needs_reader
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_pdf_carries_the_e_invoice_that_lies_beside_it(home, document):
+    pdf = files_of(home, row_of(home, document)["number"])[1]
+
+    (embedded,) = pdf_rules.embedded_in(pdf.read_bytes())
+
+    assert embedded.content == pdf.with_suffix(".xml").read_bytes()
 
 
 def test_every_golden_file_is_of_a_document():
