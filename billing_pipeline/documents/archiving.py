@@ -17,6 +17,9 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, NamedTuple
 
+from billing_pipeline.documents.cii import EN_16931, profile_of
+from billing_pipeline.documents.einvoice import EInvoice
+
 if TYPE_CHECKING:
     from pydyf import PDF
     from weasyprint import CSS, Attachment, Document
@@ -69,6 +72,13 @@ class EmbeddedInvoice(NamedTuple):
 
     xml: bytes
     issued_on: date
+
+
+def embeddable(invoice: EInvoice | None, xml: bytes | None) -> EmbeddedInvoice | None:
+    """An e-invoice as a PDF may carry it; a draft is none, and Factur-X has no name for EXTENDED-CTC-FR."""
+    if not invoice or not xml or profile_of(invoice) != EN_16931:
+        return None
+    return EmbeddedInvoice(xml, invoice.issued_on)
 
 
 class Typesetter(NamedTuple):

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from billing_pipeline.documents.archiving import EmbeddedInvoice, Typesetter, write_archivable
-from billing_pipeline.documents.cii import EN_16931, profile_of, write_cii
+from billing_pipeline.documents.archiving import Typesetter, embeddable, write_archivable
+from billing_pipeline.documents.cii import write_cii
 from billing_pipeline.documents.texts import LANGUAGE, TEXTS
 from billing_pipeline.documents.view import DocumentFailure, InvoiceView
 
@@ -77,10 +77,7 @@ def render_invoice(view: InvoiceView) -> RenderedInvoice | DocumentFailure:
 
 
 def _typeset(view: InvoiceView, xml: bytes | None) -> bytes:
-    einvoice = view.einvoice
-    is_factur_x = xml and einvoice and profile_of(einvoice) == EN_16931
-    embedded = EmbeddedInvoice(xml, einvoice.issued_on) if is_factur_x else None
-    return write_archivable(_render_template(view, ""), _typesetter(), embedded)
+    return write_archivable(_render_template(view, ""), _typesetter(), embeddable(view.einvoice, xml))
 
 
 def _render_template(view: InvoiceView, stylesheet: str) -> str:
