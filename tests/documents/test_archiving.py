@@ -1,18 +1,13 @@
 """PDFs that archives keep, screen readers read aloud and bookkeeping programs take in."""
 
 import re
-import sys
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
-
-import polars as pl
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import einvoice_rules
 import pdf_rules
+import polars as pl
+import pytest
 
 from billing_pipeline.documents import rendering
 from billing_pipeline.documents.rendering import render_invoice, render_pdf

@@ -1,16 +1,11 @@
 """A credit note on paper: positive amounts, what it corrects, what is given back, each line with its real period."""
 
-import sys
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
-
-import polars as pl
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pdf_rules
+import polars as pl
+import pytest
 
 from billing_pipeline.documents.rendering import render_html, render_invoice, render_pdf
 from billing_pipeline.documents.view import DocumentFailure, build_credit_note_views

@@ -1,15 +1,10 @@
 """An interim invoice on paper: the fees of the month to date, what they lack, and the lines behind them."""
 
-import sys
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
-
-import polars as pl
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pdf_rules
+import polars as pl
 
 from billing_pipeline.documents.rendering import render_html, render_invoice
 from billing_pipeline.documents.view import DocumentFailure, build_interim_views

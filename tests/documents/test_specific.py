@@ -1,16 +1,11 @@
 """A document beside the monthly invoice on paper: one page with what was ordered, without a credit statement."""
 
-import sys
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
-
-import polars as pl
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import pdf_rules
+import polars as pl
+import pytest
 
 from billing_pipeline.documents.rendering import render_html, render_invoice, render_pdf
 from billing_pipeline.documents.view import DocumentFailure, build_specific_views
