@@ -76,6 +76,11 @@ def _write_context(context: Element, invoice: EInvoice) -> None:
     _add(SubElement(context, "ram:GuidelineSpecifiedDocumentContextParameter"), "ram:ID", _profile(invoice.vat))
 
 
+def profile_of(invoice: EInvoice) -> str:
+    """Which rules the XML of a document follows: `EN_16931` or `EXTENDED_CTC_FR`."""
+    return _profile(invoice.vat)
+
+
 def _profile(vat: Vat) -> str:
     return EXTENDED_CTC_FR if vat.category == "O" else EN_16931
 

@@ -10,20 +10,16 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from billing_pipeline.documents.archiving import Typesetter, embeddable, write_archivable
 from billing_pipeline.documents.cii import write_cii
 from billing_pipeline.documents.languages import printing_in
 from billing_pipeline.documents.texts import TEXTS
 from billing_pipeline.documents.view import DocumentFailure, InvoiceView
-
-if TYPE_CHECKING:
-    from weasyprint import CSS
-    from weasyprint.text.fonts import FontConfiguration
-    from weasyprint.urls import URLFetcher
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _FONTCONFIG_FILE = Path(__file__).parent / "fonts" / "fonts.conf"
@@ -43,31 +39,26 @@ class RenderedInvoice(NamedTuple):
     xml: bytes | None = None
 
 
-class _Typesetter(NamedTuple):
-    """What all PDFs of a process share: loading fonts and reading the stylesheet costs as much as a short invoice."""
-
-    fonts: "FontConfiguration"
-    stylesheet: "CSS"
-    fetcher: "URLFetcher"
-
-
 def render_html(view: InvoiceView) -> str:
     """The invoice as one self-contained page for screen, phone and browser printing."""
     return _render_template(view, _read("invoice.css") + _read("screen.css"))
 
 
+def render_xml(view: InvoiceView) -> bytes | None:
+    """The e-invoice; a draft is none."""
+    return write_cii(view.einvoice) if view.einvoice else None
+
+
 def render_pdf(view: InvoiceView) -> bytes:
-    """The invoice as PDF.
+    """The invoice as PDF, for archives (PDF/A-3a) and screen readers (PDF/UA-1), with its e-invoice in it (Factur-X).
+
+    An e-invoice of another profile than EN 16931 only travels beside it: Factur-X has no name for that.
 
     Raises:
         TypesettingLibrariesMissing: a system library of WeasyPrint cannot be loaded.
         weasyprint.urls.FatalURLFetchingError: the document refers to something outside itself.
     """
-    typesetter = _typesetter()
-    from weasyprint import HTML
-
-    document = HTML(string=_render_template(view, ""), url_fetcher=typesetter.fetcher)
-    return document.write_pdf(stylesheets=[typesetter.stylesheet], font_config=typesetter.fonts)
+    return _typeset(view, render_xml(view))
 
 
 def render_invoice(view: InvoiceView) -> RenderedInvoice | DocumentFailure:
@@ -80,10 +71,14 @@ def render_invoice(view: InvoiceView) -> RenderedInvoice | DocumentFailure:
     from weasyprint.urls import FatalURLFetchingError
 
     try:
-        xml = write_cii(view.einvoice) if view.einvoice else None
-        return RenderedInvoice(view.payer_id, render_html(view).encode(), render_pdf(view), xml)
+        xml = render_xml(view)
+        return RenderedInvoice(view.payer_id, render_html(view).encode(), _typeset(view, xml), xml)
     except (Exception, FatalURLFetchingError) as error:
         return DocumentFailure(view.payer_id, f"{type(error).__name__}: {error}")
+
+
+def _typeset(view: InvoiceView, xml: bytes | None) -> bytes:
+    return write_archivable(_render_template(view, ""), _typesetter(), embeddable(view.einvoice, xml))
 
 
 def _render_template(view: InvoiceView, stylesheet: str) -> str:
@@ -111,7 +106,7 @@ def _read(name: str) -> str:
 
 
 @cache
-def _typesetter() -> _Typesetter:
+def _typesetter() -> Typesetter:
     with _bundled_fonts():
         try:
             from weasyprint import CSS
@@ -126,7 +121,7 @@ def _typesetter() -> _Typesetter:
 
         fonts = FontConfiguration()
     fetcher = URLFetcher(allowed_protocols=(), fail_on_errors=True)
-    return _Typesetter(fonts, CSS(string=_read("invoice.css"), font_config=fonts, url_fetcher=fetcher), fetcher)
+    return Typesetter(fonts, CSS(string=_read("invoice.css"), font_config=fonts, url_fetcher=fetcher), fetcher)
 
 
 @contextmanager

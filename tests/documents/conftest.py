@@ -1,15 +1,19 @@
 """A month of invoices built row by row, so that a test names only what it is about; and a reader of PDFs."""
 
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from hashlib import sha256
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import dataframely as dy
 import polars as pl
 import pypdfium2 as pdfium
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from billing_pipeline.documents.view import DocumentFailure, InvoiceView, build_views
 from billing_pipeline.rules.parties import Seller

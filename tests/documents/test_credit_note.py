@@ -3,10 +3,11 @@
 from datetime import date
 from decimal import Decimal
 
+import pdf_rules
 import polars as pl
 import pytest
 
-from billing_pipeline.documents.rendering import render_html, render_pdf
+from billing_pipeline.documents.rendering import render_html, render_invoice, render_pdf
 from billing_pipeline.documents.view import DocumentFailure, build_credit_note_views
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.tables.corrections import CreditNoteLines, IssuedCreditNotes
@@ -129,3 +130,13 @@ def test_lines_that_do_not_add_up_to_what_is_credited_are_not_printed(amount):
     (failure,) = views(line=LINE | {"amount_cents": amount})
 
     assert isinstance(failure, DocumentFailure)
+
+
+@pdf_rules.needs_validator
+@pdf_rules.needs_reader
+def test_it_may_be_archived_and_carries_its_e_invoice():
+    (view,) = views()
+    rendered = render_invoice(view)
+
+    assert pdf_rules.faults_of(rendered.pdf) == []
+    assert [file.content for file in pdf_rules.embedded_in(rendered.pdf)] == [rendered.xml]

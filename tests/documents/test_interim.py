@@ -3,9 +3,10 @@
 from datetime import date
 from decimal import Decimal
 
+import pdf_rules
 import polars as pl
 
-from billing_pipeline.documents.rendering import render_html
+from billing_pipeline.documents.rendering import render_html, render_invoice
 from billing_pipeline.documents.view import DocumentFailure, build_interim_views
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.tables.interim import InterimInvoices, InterimLines
@@ -83,3 +84,12 @@ def test_its_lines_are_those_of_the_month_to_date():
 
 def test_lines_that_do_not_add_up_to_its_fees_are_not_printed():
     assert isinstance(view_of(LINE), DocumentFailure)
+
+
+@pdf_rules.needs_validator
+@pdf_rules.needs_reader
+def test_it_may_be_archived_and_carries_its_e_invoice():
+    rendered = render_invoice(view_of(LINE, DISCOUNT))
+
+    assert pdf_rules.faults_of(rendered.pdf) == []
+    assert [file.content for file in pdf_rules.embedded_in(rendered.pdf)] == [rendered.xml]

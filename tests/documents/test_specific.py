@@ -3,10 +3,11 @@
 from datetime import date
 from decimal import Decimal
 
+import pdf_rules
 import polars as pl
 import pytest
 
-from billing_pipeline.documents.rendering import render_html, render_pdf
+from billing_pipeline.documents.rendering import render_html, render_invoice, render_pdf
 from billing_pipeline.documents.view import DocumentFailure, build_specific_views
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.tables.invoices import SpecificDrafts, SpecificInvoices, SpecificLines
@@ -83,3 +84,19 @@ def test_it_is_one_page_without_a_credit_statement(read_pages):
 @pytest.mark.parametrize("amount", [1, 100_01])
 def test_a_line_that_is_not_what_is_asked_for_is_not_printed(amount):
     assert isinstance(view_of(ISSUED, line=LINE | {"amount_cents": amount}), DocumentFailure)
+
+
+@pdf_rules.needs_validator
+@pdf_rules.needs_reader
+@pytest.mark.parametrize("kind", ["credits", "invoice"])
+def test_it_may_be_archived_and_carries_its_e_invoice(kind):
+    figures = {"fees_cents": 100_00, "used_credits_cents": 0} if kind == "invoice" else {}
+    rendered = render_invoice(view_of(ISSUED | {"kind": kind} | figures, line=LINE | {"kind": kind}))
+
+    assert pdf_rules.faults_of(rendered.pdf) == []
+    assert [file.content for file in pdf_rules.embedded_in(rendered.pdf)] == [rendered.xml]
+
+
+@pdf_rules.needs_validator
+def test_its_draft_may_be_archived():
+    assert pdf_rules.faults_of(render_pdf(view_of(TOP_UP, SpecificDrafts))) == []

@@ -16,6 +16,7 @@ from io import StringIO
 from pathlib import Path
 
 import einvoice_rules
+import pdf_rules
 import pypdfium2
 import pytest
 from provider_home import ProviderHome, Row, at, grant, hourly, one_shot, organisation, ran
@@ -294,6 +295,29 @@ def test_an_invoice_of_very_many_lines_has_each_of_them_in_a_file_that_the_books
     assert sha256(file.read_bytes()).hexdigest() == home.billing.books.documents(invoice["number"])[file.name]
     assert f"each of them stands in {file.name}" in " ".join(" ".join(pages_of(pdf)).split())
     assert not list(html.parent.glob("INV-2026-000001.csv"))
+
+
+@pdf_rules.needs_validator
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_document_may_be_archived_and_read_aloud(home, document):
+    pdf = files_of(home, row_of(home, document)["number"])[1]
+    assert pdf_rules.faults_of(pdf.read_bytes()) == []
+
+
+@pdf_rules.needs_qpdf
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_pdf_is_written_without_a_fault(home, document):
+    assert pdf_rules.syntax_faults_of(files_of(home, row_of(home, document)["number"])[1]) == ""
+
+
+@pdf_rules.needs_reader
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_a_pdf_carries_the_e_invoice_that_lies_beside_it(home, document):
+    pdf = files_of(home, row_of(home, document)["number"])[1]
+
+    (embedded,) = pdf_rules.embedded_in(pdf.read_bytes())
+
+    assert embedded.content == pdf.with_suffix(".xml").read_bytes()
 
 
 def test_every_golden_file_is_of_a_document():
