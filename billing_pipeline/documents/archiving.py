@@ -6,7 +6,9 @@ objects before they are written, here and nowhere else:
 - the metadata of PDF/UA and Factur-X stand in the one `rdf:RDF` of the file, with the schemas that describe them;
   what WeasyPrint itself would append as a second one, validators do not read;
 - the metadata is not compressed, so that programs that know nothing of PDF find it;
-- the catalogue names an associated file once; WeasyPrint names it twice.
+- the catalogue names an associated file once; WeasyPrint names it twice;
+- streams that end in a carriage return are ended by another one and a line feed: a line feed alone would make one line
+  end with it, so that the stream would look a byte shorter than it says.
 
 No character may be shown that has no glyph or means nothing to others (private use): a document that has one is set
 again with `□` instead. The only date is the day of issue, so the same document gives the same bytes.
@@ -17,11 +19,12 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, NamedTuple
 
+import pydyf
+
 from billing_pipeline.documents.cii import EN_16931, profile_of
 from billing_pipeline.documents.einvoice import EInvoice
 
 if TYPE_CHECKING:
-    from pydyf import PDF
     from weasyprint import CSS, Attachment, Document
     from weasyprint.text.fonts import FontConfiguration
     from weasyprint.urls import URLFetcher
@@ -31,6 +34,9 @@ FACTUR_X_NAME = "factur-x.xml"
 
 #: The e-invoice says all that the paper says. In Germany such a file must be `Alternative`; in France it may be.
 _RELATIONSHIP = "Alternative"
+
+_STREAM_END = b"\nendstream"
+_ENDS_TOGETHER = re.compile(rb"(?<!\r)\r\nendstream")
 
 #: Shown for what cannot be shown: every bundled face has it.
 _SUBSTITUTE = "□"
@@ -113,17 +119,22 @@ def _is_replaceable(character: str, page: str) -> bool:
     return character in page and character != _SUBSTITUTE and not is_markup
 
 
-def _write(page: str, typesetter: Typesetter, invoice: EmbeddedInvoice | None) -> tuple[bytes, set[str]]:
-    """The PDF, and what it shows although archives refuse that."""
+def _write(
+    page: str, typesetter: Typesetter, invoice: EmbeddedInvoice | None, spare: int = 0
+) -> tuple[bytes, set[str]]:
+    """The PDF, and what it shows although archives refuse that; `spare` is the length of a text that nothing shows."""
     from weasyprint import HTML
 
     statements = describe_conformance(is_factur_x=invoice is not None)
     unfit = set()
 
-    def finish(document: "Document", pdf: "PDF") -> None:
+    def finish(document: "Document", pdf: pydyf.PDF) -> None:
         unfit.update(_unfit_characters(document))
         _complete_metadata(pdf, statements)
         _name_associated_files_once(pdf)
+        _end_streams_apart(pdf)
+        if spare:
+            pdf.add_object(pydyf.String("." * spare))
 
     pdf = HTML(string=page, url_fetcher=typesetter.fetcher).write_pdf(
         stylesheets=[typesetter.stylesheet],
@@ -132,6 +143,9 @@ def _write(page: str, typesetter: Typesetter, invoice: EmbeddedInvoice | None) -
         pdf_variant="pdf/a-3a",
         attachments=[_attach(invoice, typesetter)] if invoice else [],
     )
+    if _ENDS_TOGETHER.search(pdf):
+        # One of those that pydyf itself adds while it writes; it ends otherwise over other objects.
+        return _write(page, typesetter, invoice, spare + 1)
     return pdf, unfit
 
 
@@ -175,7 +189,7 @@ def describe_conformance(*, is_factur_x: bool) -> bytes:
     return "".join([_description(_EXTENSION_NAMESPACES, bag), *described]).encode()
 
 
-def _complete_metadata(pdf: "PDF", statements: bytes) -> None:
+def _complete_metadata(pdf: pydyf.PDF, statements: bytes) -> None:
     """Say more in the metadata that WeasyPrint made, and leave it legible."""
     metadata = pdf.objects[int(pdf.catalog["Metadata"].split()[0])]
     (packet,) = metadata.stream
@@ -184,9 +198,28 @@ def _complete_metadata(pdf: "PDF", statements: bytes) -> None:
     metadata.compress = False
 
 
-def _name_associated_files_once(pdf: "PDF") -> None:
+def _name_associated_files_once(pdf: pydyf.PDF) -> None:
     if "AF" in pdf.catalog:
         pdf.catalog["AF"][:] = dict.fromkeys(pdf.catalog["AF"])
+
+
+class _Written(pydyf.Stream):
+    """A stream as it is written; pydyf would put it together twice, once for the identifier of the file."""
+
+    written: bytes
+
+    @property
+    def data(self) -> bytes:
+        return self.written
+
+
+def _end_streams_apart(pdf: pydyf.PDF) -> None:
+    for stream in (thing for thing in pdf.objects if isinstance(thing, pydyf.Stream)):
+        written = stream.data
+        if written.endswith(b"\r" + _STREAM_END):
+            written = written.removesuffix(_STREAM_END) + b"\r" + _STREAM_END
+        stream.__class__ = _Written
+        stream.written = written
 
 
 def _description(namespaces: str, properties: str) -> str:

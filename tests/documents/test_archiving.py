@@ -154,3 +154,18 @@ def test_what_no_font_can_show_is_a_box_on_paper_and_itself_in_the_e_invoice(mon
     assert "A□B □ <c>" in read_pages(rendered.pdf)[0]
     assert "A\ue000B \U0010fffd &lt;c&gt;" in rendered.html.decode()
     assert "A\ue000B \U0010fffd &lt;c&gt;" in rendered.xml.decode()
+
+
+@pdf_rules.needs_validator
+@pdf_rules.needs_qpdf
+def test_a_stream_that_ends_in_a_carriage_return_is_as_long_as_it_says(month, tmp_path):
+    """One stream in 256 does: among so many invoices there is one."""
+    for number in range(60):
+        month.bill(f"orga_{number:02d}", usage=[{"amount_cents": number}])
+    pdfs = map(render_pdf, month.views())
+    pdf = next(pdf for pdf in pdfs if b"\r\r\nendstream" in pdf)
+    file = tmp_path / "invoice.pdf"
+    file.write_bytes(pdf)
+
+    assert pdf_rules.faults_of(pdf) == []
+    assert pdf_rules.syntax_faults_of(file) == ""
