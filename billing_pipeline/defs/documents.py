@@ -101,8 +101,7 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
             made.append(outcome.payer_id)
             if len(made) % 100 == 0:
                 context.log.info("%s: %s of %s documents", month, len(made), invoices.height)
-        for payer, content in _line_files(read[_LINES], made):
-            publication.write_bytes(f"{payer}.csv", content)
+        _write_lines(publication, read[_LINES], {payer: payer for payer in made})
         rows = invoices.select("payer_id", "number", "payable_cents", "currency").filter(pl.col("payer_id").is_in(made))
         publication.write("rows", rows.sort("payer_id"))
         beside = _write_beside(billing, month, publication)
@@ -144,13 +143,11 @@ def add_document(billing: Billing, month: Month, payer: str) -> Path:
     ) as publication:
         if outcome:
             _write(publication, payer, outcome)
-            for name, content in _line_files(read[_LINES], [payer]):
-                publication.write_bytes(f"{name}.csv", content)
+            _write_lines(publication, read[_LINES], {payer: payer})
         others = rows.clear()
         if older:
             others = older.read().filter(pl.col("number").is_not_null(), pl.col("payer_id") != payer)
-            for name in (name for other in others["payer_id"] for name in _files_of(older, other)):
-                os.link(older.file(name), publication.path(name))
+            _keep(publication, older, others["payer_id"])
         publication.write("rows", pl.concat([others, rows]).sort("payer_id"))
         beside = _write_beside(billing, month, publication)
         notes = _write_credit_notes(billing, month, publication)
@@ -219,8 +216,8 @@ def interim_documents(context: dg.AssetExecutionContext, billing: Billing, month
     with billing.warehouse.publishing(
         key, partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
     ) as publication:
-        for name in (name for number in made["number"] for name in _files_of(older, number)):
-            os.link(older.file(name), publication.path(name))
+        if older:
+            _keep(publication, older, made["number"])
         _write_each(publication, lacking["number"], lacking["number"], render_all(views, billing.settings.workers))
         publication.write("rows", issued.select("number", "payer_id", "payable_cents", "currency"))
     folder = billing.settings.home.resolve() / "documents" / billing.settings.series
@@ -250,9 +247,22 @@ def _files_of(generation: Generation, stem: str) -> list[str]:
 def _line_files(lines: Generation, payers: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """The payers whose invoices have more lines than are printed, each with the file of all of them."""
     known = pl.read_parquet(lines.file("rows.parquet"), columns=["payer_id"], hive_partitioning=False)
-    for payer in with_many(known)["payer_id"]:
-        if payer in payers:
-            yield payer, write_file(lines.typed(InvoiceLines).filter(payer_id=payer))
+    many = [payer for payer in with_many(known)["payer_id"] if payer in payers]
+    rows = lines.typed(InvoiceLines) if many else InvoiceLines.create_empty()
+    for payer in many:
+        yield payer, write_file(rows.filter(payer_id=payer))
+
+
+def _write_lines(publication: Publication, lines: Generation, stems: Mapping[str, str]) -> None:
+    """Write the files of lines beside the documents of these payers, whose files have these names."""
+    for payer, content in _line_files(lines, stems):
+        publication.write_bytes(f"{stems[payer]}.csv", content)
+
+
+def _keep(publication: Publication, older: Generation, stems: Iterable[str]) -> None:
+    """Publish documents once more, as they are."""
+    for name in (name for stem in stems for name in _files_of(older, stem)):
+        os.link(older.file(name), publication.path(name))
 
 
 def _write_each(
@@ -359,9 +369,7 @@ def _write_reissued(billing: Billing, month: Month, publication: Publication) ->
         said = _said_of(billing, of_then)
         views = _views(billing, of_then, said, invoices)
         _write_each(publication, invoices["number"], invoices["number"], render_all(views, 1))
-        number_of = dict(invoices.select("payer_id", "number").iter_rows())
-        for payer, content in _line_files(said[_LINES], number_of):
-            publication.write_bytes(f"{number_of[payer]}.csv", content)
+        _write_lines(publication, said[_LINES], dict(invoices.select("payer_id", "number").iter_rows()))
     return [number for invoices in reissued for number in invoices["number"]]
 
 

@@ -402,5 +402,5 @@ def _generations(billing: Billing) -> dict[str, Generation]:
 
 
 def _join(generations: Mapping[str, Generation]) -> dy.DataFrame[Journal]:
-    rows = [Journal.create_empty(), *(generation.read() for generation in generations.values())]
+    rows = [Journal.create_empty(), *(generation.typed(Journal) for generation in generations.values())]
     return Journal.validate(pl.concat(rows))

@@ -11,7 +11,6 @@ D441-5 of the commercial code, and what kind of processing the invoice is for (`
 """
 
 import re
-from calendar import monthrange
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -29,7 +28,8 @@ from billing_pipeline.documents.formatting import (
 from billing_pipeline.documents.texts import SERVICES, TEXTS
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.parties import Seller
-from billing_pipeline.rules.registrations import has_french_registrations, is_french_registration
+from billing_pipeline.rules.period import Month
+from billing_pipeline.rules.registrations import SIREN_DIGITS, french_digits, has_french_registrations
 from billing_pipeline.rules.rounding import round_half_away
 
 _Row = Mapping[str, Any]
@@ -47,7 +47,6 @@ _QUANTITY_PLACES, _PRICE_PLACES = 4, 6
 #: A price is stated for at most this power of ten of what it buys.
 _PRICE_SCALE_MAX = 12
 
-_SIREN_DIGITS, _SIRET_DIGITS = 9, 14
 _POSTCODE_AND_CITY = re.compile(r"([A-Z0-9-]*[0-9]{3,}) +(\S.*)")
 
 #: Electronic address schemes (EAS): SIREN in the French directory; VAT numbers of member states.
@@ -218,7 +217,9 @@ def describe_invoice(
     """
     digits = MINOR_DIGITS[invoice["currency"]]
     said = list(_usage_lines(invoice, lines))
-    period, next_month = (invoice["period_start"], invoice["period_end"]), _month_after(invoice["period_end"])
+    period = invoice["period_start"], invoice["period_end"]
+    later = Month(period[1].year, period[1].month).next
+    next_month = later.first_day, later.last_day
     if statement["prepaid_used_cents"]:
         said.append(_credit_line("credits.used", "prepaid_used", statement["prepaid_used_cents"], period, digits))
     if statement["refill_cents"]:
@@ -493,16 +494,10 @@ def _origin(line: _Row, document: _Row) -> str | None:
 
 def _period_of(line: _Row, document: _Row) -> tuple[date, date]:
     """When it was used: in the document's period, or in the month that it is told for."""
-    year, month = (int(part) for part in line["origin_month"].split("-"))
-    start = document["period_start"]
-    if (year, month) == (start.year, start.month):
+    month, start = Month.parse(line["origin_month"]), document["period_start"]
+    if month == Month(start.year, start.month):
         return start, document["period_end"]
-    return date(year, month, 1), date(year, month, monthrange(year, month)[1])
-
-
-def _month_after(day: date) -> tuple[date, date]:
-    year, month = (day.year + 1, 1) if day.month == 12 else (day.year, day.month + 1)
-    return date(year, month, 1), date(year, month, monthrange(year, month)[1])
+    return month.first_day, month.last_day
 
 
 def _credit_line(item_id: str, text: str, cents: int, period: tuple[date, date], digits: int) -> EInvoiceLine:
@@ -574,11 +569,11 @@ def _registrations(country: str, number: str) -> tuple[Identifier | None, Identi
     """SIREN and SIRET of a French party; another register's number without one."""
     if not number:
         return None, None
-    digits = "".join(number.split())
-    if not has_french_registrations(country) or not is_french_registration(digits):
+    digits = french_digits(country, number)
+    if not digits:
         return Identifier("", number), None
-    siren = Identifier("0002", digits[:_SIREN_DIGITS])
-    return siren, Identifier("0009", digits) if len(digits) == _SIRET_DIGITS else None
+    siret = Identifier("0009", digits) if len(digits) > SIREN_DIGITS else None
+    return Identifier("0002", digits[:SIREN_DIGITS]), siret
 
 
 def _electronic_address(legal_id: Identifier | None, vat_number: str) -> Identifier | None:

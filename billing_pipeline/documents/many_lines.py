@@ -5,7 +5,8 @@ Nothing is rounded again: amounts on paper are sums of the amounts of the lines,
 
 import polars as pl
 
-from billing_pipeline.rules.currencies import MINOR_DIGITS
+from billing_pipeline.rules.currencies import write_amount
+from billing_pipeline.tables.invoices import RULE_BASES
 
 #: A page holds thirty lines, so that this is as much as a book.
 LINES_ON_PAPER_MAX = 10_000
@@ -17,8 +18,6 @@ _ALIKE = (
     "line_discount_ppm", "currency", "correction_cause",
 )  # fmt: skip
 _SUMMED = ("resources", "quantity", "duration_s", "amount_cents", "billed_cents", "rated_cents", "free_cents")
-#: These are of all lines, and stand among the totals.
-_RULES = ("discount", "true_up")
 
 _IN_FILE = (
     "line_number", "owner_id", "owner_name", "resource_id", "resource_name", "resources", "slug", "zone",
@@ -50,7 +49,7 @@ def condense(lines: pl.DataFrame, at_most: int = LINES_ON_PAPER_MAX) -> pl.DataF
     payers = with_many(lines, at_most)
     if payers.is_empty():
         return each
-    is_rule = pl.col("basis").cast(pl.String).is_in(_RULES)
+    is_rule = pl.col("basis").cast(pl.String).is_in(RULE_BASES)
     many = each.join(payers, on="payer_id", how="semi").filter(~is_rule)
     alike = many.group_by(_ALIKE, maintain_order=True).agg(
         pl.col(*_SUMMED).sum(),
@@ -70,14 +69,8 @@ def condense(lines: pl.DataFrame, at_most: int = LINES_ON_PAPER_MAX) -> pl.DataF
 
 def write_file(lines: pl.DataFrame) -> bytes:
     """Every line of one invoice as CSV in UTF-8, in printed order; amounts in the currency, durations in seconds."""
-    (currency,) = lines["currency"].unique()
-    cents, digits = pl.col("amount_cents"), MINOR_DIGITS[currency]
-    whole = cents.abs().cast(pl.String).str.zfill(digits + 1)
-    sign = pl.when(cents < 0).then(pl.lit("-")).otherwise(pl.lit(""))
-    point = "." if digits else ""
     texts = [pl.col(name) for name in ("owner_name", "resource_name", "description", "sub_description")]
     told = lines.sort("line_number").with_columns(
         pl.when(text.str.contains(_FORMULA)).then(pl.lit("'") + text).otherwise(text).name.keep() for text in texts
     )
-    amount = sign + whole.str.slice(0, whole.str.len_chars() - digits) + point + whole.str.tail(digits)
-    return told.with_columns(amount=amount).select(_IN_FILE).write_csv().encode()
+    return told.with_columns(amount=write_amount("amount_cents")).select(_IN_FILE).write_csv().encode()

@@ -39,7 +39,8 @@ from billing_pipeline.documents.texts import (
 )
 from billing_pipeline.rules.currencies import MINOR_DIGITS
 from billing_pipeline.rules.parties import Seller
-from billing_pipeline.rules.registrations import has_french_registrations, is_french_registration
+from billing_pipeline.rules.registrations import SIREN_DIGITS, french_digits
+from billing_pipeline.tables.invoices import RULE_BASES
 
 #: Texts beyond this length are cut: a layout must not depend on what someone types into a name.
 TEXT_LENGTH_MAX = 160
@@ -53,7 +54,6 @@ class UnprintableInvoice(ValueError):
 
 
 #: Lines that spend rules made, and the slugs of those that look at everything.
-_RULES = ("discount", "true_up")
 _WHOLE_INVOICE = ("discount", "maximum", "minimum", "commitment")
 
 #: How the next month is estimated from what recurs.
@@ -63,9 +63,6 @@ _RECURRING_BASES = ("same_as_last_month", "daily_rate", "mean_of_three")
 _ITEMS = ("one_shot", "vendor", "true_up")
 
 _UNUSABLE_KEY = ("payer_id", "owner_id", "slug", "resource_id", "instance_id", "started_at")
-
-#: A SIRET is a SIREN and the number of an establishment.
-_SIREN_DIGITS = 9
 
 #: How many services page 1 lists before the rest are taken together.
 _SERVICES_SHOWN = 6
@@ -778,7 +775,7 @@ def _totals(draft: _Row, statement: _Row, lines: Sequence[_Row], period: str, mo
 
 def _fee_totals(lines: Sequence[_Row], period: str, money: _Money) -> tuple[TotalView, ...]:
     """What was used, and what discounts and least amounts make of it."""
-    rules = [line for line in lines if line["basis"] in _RULES]
+    rules = [line for line in lines if line["basis"] in RULE_BASES]
     usage_cents = _total(lines) - _total(rules)
     return (
         TotalView(TEXTS["fees"], TEXTS["fees_note"].format(period=period), money(usage_cents), is_total=False),
@@ -1181,10 +1178,10 @@ def _total(lines: Sequence[_Row]) -> int:
 
 def _registration(country: str, number: str | None) -> str | None:
     """The number of a company's register; which one it is, where the country is French and the number right."""
-    digits = "".join((number or "").split())
-    if not has_french_registrations(country) or not is_french_registration(digits):
+    digits = french_digits(country, number or "")
+    if not digits:
         return _labelled("legal_id", number)
-    return _labelled("siren" if len(digits) == _SIREN_DIGITS else "siret", number)
+    return _labelled("siren" if len(digits) == SIREN_DIGITS else "siret", number)
 
 
 def _labelled(label: str, number: str | None) -> str | None:

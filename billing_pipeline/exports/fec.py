@@ -10,8 +10,8 @@ from datetime import date
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.exports.amounts import write_amount
 from billing_pipeline.exports.ledger import AUXILIARY
+from billing_pipeline.rules.currencies import write_amount
 from billing_pipeline.tables.journal import Journal
 
 _ENCODING = "iso8859_15"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import dataframely as dy
 import polars as pl
 
-from billing_pipeline.exports.amounts import write_amount
+from billing_pipeline.rules.currencies import write_amount
 from billing_pipeline.tables.journal import HeldBalances, Journal
 
 #: Roles whose postings are told apart by organisation.

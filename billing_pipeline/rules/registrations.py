@@ -10,6 +10,9 @@ from stdnum.fr import siren, siret
 #: ISO 3166-1 alpha-2 of the member states.
 EU = frozenset("AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split())  # noqa: SIM905 - literals would take a page
 
+#: A SIRET has five more: the number of an establishment.
+SIREN_DIGITS = 9
+
 #: Codes of the places whose VAT numbers are French, and whose businesses are in the French register.
 _FRENCH_VAT = frozenset({"FR", "MC", "GP", "MQ", "GF", "RE", "YT"})
 _FRENCH_REGISTER = _FRENCH_VAT - {"MC"} | {"BL", "MF", "PM"}
@@ -41,6 +44,12 @@ def is_french_registration(number: str) -> bool:
     return siren.is_valid(number) or siret.is_valid(number)
 
 
+def french_digits(country: str, number: str) -> str:
+    """A SIREN or SIRET of a country's businesses, digits alone; empty for what is none, as other registers' numbers."""
+    is_french = has_french_registrations(country) and is_french_registration(number)
+    return siren.compact(number) if is_french else ""
+
+
 def normalise_vat_number(country: str, number: str) -> str:
     """A number as the tax offices write it: `de 136.695.976` of DE is `DE136695976`; what cannot be right stays."""
     return vat.compact(number) if is_vat_number_of(country, number) else number.strip()
@@ -48,5 +57,4 @@ def normalise_vat_number(country: str, number: str) -> str:
 
 def normalise_legal_id(country: str, number: str) -> str:
     """A SIREN or SIRET without spaces; the numbers of other registers stay."""
-    is_french = has_french_registrations(country) and is_french_registration(number)
-    return siren.compact(number) if is_french else number.strip()
+    return french_digits(country, number) or number.strip()

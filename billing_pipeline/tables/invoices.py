@@ -17,6 +17,8 @@ def vat_category() -> dy.Enum:
 
 
 LINE_BASES = ["runtime", "stored", "moved", "units", "one_shot", "vendor", "discount", "true_up"]
+#: Those of rules over several lines, printed among the totals.
+RULE_BASES = ("discount", "true_up")
 RULE_KINDS = ["discount", "invoice_discount", "maximum", "minimum", "commitment"]
 #: Usage that came late or grew, that was withdrawn or shrank, another price or rate, another owner or payer.
 CORRECTION_CAUSES = ["late", "withdrawn", "price", "owner"]

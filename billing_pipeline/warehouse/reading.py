@@ -101,7 +101,7 @@ class Generation:
             DamagedGeneration: the file is missing or its content is not what was published.
         """
         rows = self.read(part)
-        later = {name: dtype for name, dtype in schema.create_empty().schema.items() if name not in rows.columns}
+        later = {name: column.dtype for name, column in schema.columns().items() if name not in rows.columns}
         return schema.cast(rows.with_columns(pl.lit(None, dtype).alias(name) for name, dtype in later.items()))
 
 

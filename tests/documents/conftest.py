@@ -8,12 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import dataframely as dy
-import polars as pl
 import pypdfium2 as pdfium
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from document_rows import rows
 
 from billing_pipeline.documents.view import DocumentFailure, InvoiceView, build_views
 from billing_pipeline.rules.parties import Seller
@@ -99,10 +100,10 @@ class InvoiceMonth:
 
     def views(self, seller=SELLER, zone=ZoneInfo("UTC"), **how) -> list[InvoiceView | DocumentFailure]:  # noqa: B008
         frames = (
-            _rows_of(ReissuedInvoices if "replaces" in self.drafts[0] else Drafts, self.drafts),
-            _rows_of(InvoiceLines, self.lines),
-            _rows_of(CreditStatements, self.statements),
-            _rows_of(CreditLots, self.lots),
+            rows(ReissuedInvoices if "replaces" in self.drafts[0] else Drafts, *self.drafts),
+            rows(InvoiceLines, *self.lines),
+            rows(CreditStatements, *self.statements),
+            rows(CreditLots, *self.lots),
         )
         return list(build_views(*frames, seller, zone, **how))
 
@@ -110,14 +111,6 @@ class InvoiceMonth:
         (view,) = self.views(**how)
         assert isinstance(view, InvoiceView), view
         return view
-
-
-def _rows_of(table: type[dy.Schema], rows: list[dict]) -> pl.DataFrame:
-    schema = {
-        name: pl.String if isinstance(kind, pl.Enum) else kind for name, kind in table.create_empty().schema.items()
-    }
-    records = [dict.fromkeys(schema) | row for row in rows]
-    return table.validate(pl.DataFrame(records, schema=schema), cast=True)
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """A credit note on paper: positive amounts, what it corrects, what is given back, each line with its real period."""
 
 from datetime import date
-from decimal import Decimal
 
 import pdf_rules
-import polars as pl
 import pytest
+from document_rows import CREDITED_LINE, rows
 
 from billing_pipeline.documents.rendering import render_html, render_invoice, render_pdf
 from billing_pipeline.documents.view import DocumentFailure, build_credit_note_views
@@ -23,24 +22,9 @@ NOTE = {
     "vat_cents": 7_20, "payable_cents": 43_20, "name": "Acme", "party_kind": "business", "address_line1": "1 rue",
     "postcode": "44000", "city": "Nantes", "country": "FR", "language": "en", "discount_ppm": 0, "basis_hash": "x",
 }  # fmt: skip
-LINE = {
-    "line_id": "0" * 32, "payer_id": "acme", "holder_id": "acme", "owner_id": "acme", "owner_name": "Acme",
-    "resource_id": "app_1", "slug": "apps.s", "zone": "par", "price_factor_ppm": 10**6, "origin_month": "2026-01",
-    "basis": "runtime", "quantity": 162_000, "unit": "s", "duration_s": 162_000, "unit_price": Decimal(1),
-    "per_quantity": 1, "per_seconds": 3600, "line_discount_ppm": 0, "amount_cents": 45_00, "currency": "EUR",
-    "corrected_line_id": "1" * 32, "correction_cause": "withdrawn", "billed_cents": 60_00, "rated_cents": 15_00,
-    "approval": 9, "refers_to": "INV-2026-000007",
-}  # fmt: skip
 
 
-def rows(table, *records):
-    types = {
-        name: pl.String if isinstance(kind, pl.Enum) else kind for name, kind in table.create_empty().schema.items()
-    }
-    return table.validate(pl.DataFrame([dict.fromkeys(types) | record for record in records], schema=types), cast=True)
-
-
-def views(note=NOTE, line=LINE):
+def views(note=NOTE, line=CREDITED_LINE):
     seller = Seller(name="Cloud", address=("1 quai",), country="FR")
     return list(build_credit_note_views(rows(IssuedCreditNotes, note), rows(CreditNoteLines, line), seller))
 
@@ -102,7 +86,9 @@ def test_the_paper_has_no_credit_statement(read_pages):
 def test_a_cancellation_says_so_and_credits_the_refill():
     amounts = {"used_credits_cents": 11_00, "refill_cancelled_cents": 15_00, "prepaid_refunded_cents": 5_00}
     amounts |= {"subtotal_cents": 56_00, "vat_cents": 11_20, "payable_cents": 67_20}
-    (view,) = views(NOTE | amounts | {"decision": 9}, LINE | {"correction_cause": "cancelled", "rated_cents": 0})
+    (view,) = views(
+        NOTE | amounts | {"decision": 9}, CREDITED_LINE | {"correction_cause": "cancelled", "rated_cents": 0}
+    )
 
     assert "cancels invoice INV-2026-000007 of 2026-02-03" in view.terms
     told = {row.label: row.amount for row in view.totals}
@@ -115,7 +101,7 @@ def test_a_cancellation_says_so_and_credits_the_refill():
 def test_an_invoice_that_is_issued_again_is_taken_back_and_credits_are_not_given_back():
     amounts = {"used_credits_cents": 6_00, "refill_cancelled_cents": 15_00, "subtotal_cents": 51_00}
     amounts |= {"vat_cents": 10_20, "payable_cents": 61_20, "decision": 9, "reissue_reason": "moved to Ghent"}
-    (view,) = views(NOTE | amounts, LINE | {"correction_cause": "cancelled", "rated_cents": 0})
+    (view,) = views(NOTE | amounts, CREDITED_LINE | {"correction_cause": "cancelled", "rated_cents": 0})
 
     assert "takes back invoice INV-2026-000007 of 2026-02-03, which is issued again: moved to Ghent." in view.terms
     assert {row.label: row.amount for row in view.totals if row.label.startswith(("Prepaid", "Free"))} == {
@@ -127,7 +113,7 @@ def test_an_invoice_that_is_issued_again_is_taken_back_and_credits_are_not_given
 
 @pytest.mark.parametrize("amount", [1, 45_01])
 def test_lines_that_do_not_add_up_to_what_is_credited_are_not_printed(amount):
-    (failure,) = views(line=LINE | {"amount_cents": amount})
+    (failure,) = views(line=CREDITED_LINE | {"amount_cents": amount})
 
     assert isinstance(failure, DocumentFailure)
 

@@ -4,7 +4,7 @@ from datetime import date
 from decimal import Decimal
 
 import pdf_rules
-import polars as pl
+from document_rows import rows
 
 from billing_pipeline.documents.rendering import render_html, render_invoice
 from billing_pipeline.documents.view import DocumentFailure, build_interim_views
@@ -35,13 +35,6 @@ DISCOUNT = LINE | {
     "rule_kind": "discount", "rule_rate_ppm": 100_000, "quantity": -1, "unit": "piece", "duration_s": None,
     "unit_price": Decimal("4.80"), "amount_cents": -4_80,
 }  # fmt: skip
-
-
-def rows(table, *records):
-    types = {
-        name: pl.String if isinstance(kind, pl.Enum) else kind for name, kind in table.create_empty().schema.items()
-    }
-    return table.validate(pl.DataFrame([dict.fromkeys(types) | record for record in records], schema=types), cast=True)
 
 
 def view_of(*lines, **changes):

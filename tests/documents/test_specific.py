@@ -1,11 +1,10 @@
 """A document beside the monthly invoice on paper: one page with what was ordered, without a credit statement."""
 
 from datetime import date
-from decimal import Decimal
 
 import pdf_rules
-import polars as pl
 import pytest
+from document_rows import SOLD_LINE, rows
 
 from billing_pipeline.documents.rendering import render_html, render_invoice, render_pdf
 from billing_pipeline.documents.view import DocumentFailure, build_specific_views
@@ -23,23 +22,9 @@ TOP_UP = {
 ISSUED = TOP_UP | {
     "number": "INV-2026-000003", "issued_on": date(2026, 2, 3), "due_on": date(2026, 3, 5),
 }  # fmt: skip
-LINE = {
-    "line_id": "0" * 32, "payer_id": "acme", "line_number": 1, "owner_id": "acme", "owner_name": "Acme",
-    "resource_id": "42", "resources": 1, "slug": "credits", "zone": "", "price_factor_ppm": 10**6,
-    "origin_month": "2026-01", "basis": "one_shot", "quantity": 1, "unit": "piece", "unit_price": Decimal(100),
-    "per_quantity": 1, "per_seconds": 1, "line_discount_ppm": 0, "amount_cents": 100_00, "currency": "EUR",
-    "description": "Prepaid card", "kind": "credits", "reference": "shop/42",
-}  # fmt: skip
 
 
-def rows(table, *records):
-    types = {
-        name: pl.String if isinstance(kind, pl.Enum) else kind for name, kind in table.create_empty().schema.items()
-    }
-    return table.validate(pl.DataFrame([dict.fromkeys(types) | record for record in records], schema=types), cast=True)
-
-
-def view_of(document, table=SpecificInvoices, line=LINE):
+def view_of(document, table=SpecificInvoices, line=SOLD_LINE):
     seller = Seller(name="Cloud", address=("1 quai",), country="FR", iban="FR7630006000011234567890189")
     (view,) = build_specific_views(rows(table, document), rows(SpecificLines, line), seller)
     return view
@@ -70,7 +55,7 @@ def test_a_draft_is_marked_and_names_no_number():
 
 def test_a_service_has_fees():
     service = ISSUED | {"kind": "invoice", "fees_cents": 100_00, "used_credits_cents": 0}
-    view = view_of(service, line=LINE | {"kind": "invoice", "slug": "one_shot"})
+    view = view_of(service, line=SOLD_LINE | {"kind": "invoice", "slug": "one_shot"})
     assert view.totals[0].label == "Total fees"
 
 
@@ -83,7 +68,7 @@ def test_it_is_one_page_without_a_credit_statement(read_pages):
 
 @pytest.mark.parametrize("amount", [1, 100_01])
 def test_a_line_that_is_not_what_is_asked_for_is_not_printed(amount):
-    assert isinstance(view_of(ISSUED, line=LINE | {"amount_cents": amount}), DocumentFailure)
+    assert isinstance(view_of(ISSUED, line=SOLD_LINE | {"amount_cents": amount}), DocumentFailure)
 
 
 @pdf_rules.needs_validator
@@ -91,7 +76,7 @@ def test_a_line_that_is_not_what_is_asked_for_is_not_printed(amount):
 @pytest.mark.parametrize("kind", ["credits", "invoice"])
 def test_it_may_be_archived_and_carries_its_e_invoice(kind):
     figures = {"fees_cents": 100_00, "used_credits_cents": 0} if kind == "invoice" else {}
-    rendered = render_invoice(view_of(ISSUED | {"kind": kind} | figures, line=LINE | {"kind": kind}))
+    rendered = render_invoice(view_of(ISSUED | {"kind": kind} | figures, line=SOLD_LINE | {"kind": kind}))
 
     assert pdf_rules.faults_of(rendered.pdf) == []
     assert [file.content for file in pdf_rules.embedded_in(rendered.pdf)] == [rendered.xml]

