@@ -1,0 +1,91 @@
+"""The file around PDF objects: small objects packed together, and a table of where everything is (PDF 1.5)."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from hashlib import md5
+from struct import Struct
+from typing import NamedTuple
+
+#: Level 9 makes a document of 3,000 lines 5 % smaller in three times the time.
+_COMPRESSION = 4
+#: A reader unpacks a whole pack to look at one object of it.
+_PACK_OBJECTS = 1_000
+
+
+class Pack(NamedTuple):
+    """Objects that are not streams, compressed together: their numbers, and the stream that holds them."""
+
+    numbers: tuple[int, ...]
+    stream: bytes
+
+
+def compress(content: bytes, entries: bytes = b"") -> bytes:
+    """A compressed stream; its dictionary says the entries, too."""
+    packed = zlib.compress(content, _COMPRESSION)
+    return b"<<%s/Filter /FlateDecode/Length %d>>\nstream\n%s\nendstream" % (entries, len(packed), packed)
+
+
+def pack(objects: Mapping[int, bytes]) -> tuple[Pack, ...]:
+    """Pack objects together, a thousand at a time."""
+    numbers = sorted(objects)
+    chunks = [numbers[start : start + _PACK_OBJECTS] for start in range(0, len(numbers), _PACK_OBJECTS)]
+    return tuple(_pack({number: objects[number] for number in chunk}) for chunk in chunks)
+
+
+def text_string(text: str) -> bytes:
+    """A text as PDF writes it."""
+    return b"<feff%s>" % text.encode("utf-16-be").hex().encode()
+
+
+def _pack(objects: Mapping[int, bytes]) -> Pack:
+    places, position = [], 0
+    for number, thing in objects.items():
+        places.append(b"%d %d" % (number, position))
+        position += len(thing) + 1
+    head = b" ".join(places) + b"\n"
+    content = head + b"\n".join(objects.values())
+    return Pack(tuple(objects), compress(content, b"/Type /ObjStm/N %d/First %d" % (len(objects), len(head))))
+
+
+def write_file(
+    streams: Mapping[int, bytes], packs: Sequence[Pack], free: int, catalogue: int, information: int
+) -> bytes:
+    """A file of streams and packs.
+
+    Args:
+        streams: by object number.
+        packs: of all other objects.
+        free: the first number that no object has.
+        catalogue: where readers start.
+        information: about the document.
+    """
+    packed = {
+        number: (free + place, index) for place, pack in enumerate(packs) for index, number in enumerate(pack.numbers)
+    }
+    stored = {**streams, **{free + place: pack.stream for place, pack in enumerate(packs)}}
+    parts = [b"%PDF-1.7\n%\xf0\x9f\x96\xa4\n"]
+    position = len(parts[0])
+    offsets = {}
+    for number, stream in stored.items():
+        part = b"%d 0 obj\n%s\nendobj\n" % (number, stream)
+        offsets[number] = position
+        position += len(part)
+        parts.append(part)
+    table_number = free + len(packs)
+    offsets[table_number] = position
+    table = b"".join(_place(number, offsets, packed) for number in range(table_number + 1))
+    identity = md5(b"".join(parts), usedforsecurity=False).hexdigest().encode()
+    entries = b"/Type /XRef/Size %d/W [1 4 2]/Root %d 0 R/Info %d 0 R/ID [<%s> <%s>]" % (
+        table_number + 1, catalogue, information, identity, identity,
+    )  # fmt: skip
+    end = b"%d 0 obj\n%s\nendobj\nstartxref\n%d\n%%%%EOF\n" % (table_number, compress(table, entries), position)
+    return b"".join((*parts, end))
+
+
+_ENTRY = Struct(">BIH").pack
+
+
+def _place(number: int, offsets: Mapping[int, int], packed: Mapping[int, tuple[int, int]]) -> bytes:
+    if number in packed:
+        return _ENTRY(2, *packed[number])
+    return _ENTRY(1, offsets[number], 0) if number in offsets else _ENTRY(0, 0, 65_535)

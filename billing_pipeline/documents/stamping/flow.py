@@ -1,0 +1,104 @@
+"""Strips on pages, broken where WeasyPrint breaks them."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from billing_pipeline.documents.stamping.shaping import Unshapeable
+from billing_pipeline.documents.stamping.strips import Frame, Frames, Strip
+
+
+class Laid(NamedTuple):
+    """A strip of a document, and the elements that it is in."""
+
+    strip: Strip
+    #: Neighbours in the same element share its number.
+    path: tuple[int, ...]
+    starts_page: bool
+    #: Its values, each by its lines.
+    values: Sequence[Sequence[str]]
+
+
+class Placed(NamedTuple):
+    """A strip on a page, and its upper edge."""
+
+    laid: Laid
+    top: float
+
+
+def spread(strips: Sequence[Laid], frames: Frames) -> list[list[Placed]]:
+    """Strips on pages: at the end of a page, it breaks at the last place where a break is not to be avoided.
+
+    Raises:
+        Unshapeable: there is none, or a page might end within a strip.
+    """
+    pages: list[list[Placed]] = []
+    starts = [place for place, laid in enumerate(strips) if laid.starts_page or not place]
+    for start, end in pairwise((*starts, len(strips))):
+        pages += _spread_sheet(strips[start:end], frames.other if pages else frames.first, frames.other)
+    return pages
+
+
+def _spread_sheet(strips: Sequence[Laid], first: Frame, other: Frame) -> Iterator[list[Placed]]:
+    gaps = [0.0, *(_gap(*pair) for pair in pairwise(strips))]
+    may_break = [False, *(_may_break(*pair) for pair in pairwise(strips))]
+    start, frame = 0, first
+    while start < len(strips):
+        head = _head_of(strips, start)
+        top = frame.top
+        page = [Placed(head, top)] if head else []
+        top += head.strip.height if head else 0.0
+        limit = frame.bottom * (1 + 1e-9)
+        end = start
+        placed = []
+        while end < len(strips):
+            strip = strips[end].strip
+            upper = top + (gaps[end] if end > start else 0.0)
+            if upper + strip.height > limit:
+                end = _last_break(strips, may_break, start, end)
+                break
+            placed.append(Placed(strips[end], upper))
+            top = upper + strip.height
+            end += 1
+        yield page + placed[: end - start]
+        start, frame = end, other
+
+
+def _last_break(strips: Sequence[Laid], may_break: Sequence[bool], start: int, end: int) -> int:
+    if strips[end].strip.is_breakable:
+        raise Unshapeable("a page may end within a text")  # noqa: EM101
+    place = next((place for place in range(end, start, -1) if may_break[place]), start)
+    if place == start:
+        raise Unshapeable("what belongs together is longer than a page")  # noqa: EM101
+    return place
+
+
+def _shared(one: Laid, other: Laid) -> int:
+    """How many elements two neighbours are both in."""
+    return next(
+        (level for level, (a, b) in enumerate(zip(one.path, other.path, strict=False)) if a != b),
+        min(len(one.path), len(other.path)),
+    )
+
+
+def _gap(above: Laid, below: Laid) -> float:
+    """Margins that meet are as high as the highest of them."""
+    shared = _shared(above, below)
+    closed = (around.below for around in above.strip.around[shared:])
+    opened = (around.above for around in below.strip.around[shared:])
+    return max(above.strip.below, below.strip.above, *closed, *opened)
+
+
+def _may_break(above: Laid, below: Laid) -> bool:
+    is_avoided = above.strip.is_kept_with_next or below.strip.is_kept_with_previous or above.strip.is_head
+    around = below.strip.around[: _shared(above, below)]
+    return not is_avoided and not any(element.is_kept_whole for element in around)
+
+
+def _head_of(strips: Sequence[Laid], start: int) -> Laid | None:
+    """The head of the table that goes on at a strip; it is printed again."""
+    path = strips[start].path
+    for laid in strips[:start]:
+        if laid.strip.is_head and laid.path == path[: len(laid.path)]:
+            return laid
+    return None

@@ -1,0 +1,108 @@
+"""A press: the strips of one process, and documents stamped from them."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from billing_pipeline.documents.stamping.container import Pack, pack
+from billing_pipeline.documents.stamping.filling import count_lines
+from billing_pipeline.documents.stamping.flow import Laid
+from billing_pipeline.documents.stamping.shaping import Unshapeable
+from billing_pipeline.documents.stamping.skeleton import FrameKind, Skeleton, TornStrip
+from billing_pipeline.documents.stamping.stamp import Attachment, Document, stamp
+from billing_pipeline.documents.stamping.strips import Base, Frames, Strip
+from billing_pipeline.documents.stamping.weasyprint_boxes import (
+    LaidOut,
+    Unstampable,
+    lay_out,
+    lay_out_base,
+    lay_out_frames,
+)
+
+
+class Misfit(NamedTuple):
+    """Why a document cannot be stamped; WeasyPrint sets it."""
+
+    reason: str
+
+
+@dataclass
+class Press:
+    """Lays out each kind of strip that it meets once, and stamps what follows.
+
+    Nothing in a strip depends on what was stamped before, so that a document is the same whatever came before it. Not
+    for threads: laying out replaces functions of WeasyPrint for as long as it takes.
+    """
+
+    strips: dict[LaidOut, Strip | Unstampable] = field(default_factory=dict)
+    frames: dict[FrameKind, Frames] = field(default_factory=dict)
+    _shared: tuple[Base, tuple[Pack, ...]] | None = None
+
+    def prepare(self, skeletons: Sequence[Skeleton]) -> None:
+        """Lay out all that documents need, which is faster than for one document after another."""
+        torn = [strip for skeleton in skeletons for strip in skeleton.strips]
+        self._lay_out(_unbroken(strip) for strip in torn)
+        wanted = []
+        for strip in torn:
+            with suppress(Unshapeable, Unstampable):
+                wanted.append(self._break_lines(strip)[0])
+        self._lay_out(wanted)
+
+    def stamp(
+        self, skeleton: Skeleton, statements: bytes = b"", attachment: Attachment | None = None
+    ) -> bytes | Misfit:
+        """A document as PDF, or why it has to be set by WeasyPrint.
+
+        Args:
+            skeleton: the document.
+            statements: what its metadata says beside PDF/A-3a, as descriptions within an `rdf:RDF`.
+            attachment: a file in it.
+        """
+        try:
+            self.prepare([skeleton])
+            document = Document(
+                skeleton.frame.language,
+                skeleton.metadata,
+                statements,
+                attachment,
+                self._frames(skeleton.frame),
+                [[value] for value in skeleton.frame_values],
+                [self._laid(strip) for strip in skeleton.strips],
+            )
+            return stamp(document, *self._base())
+        except (Unshapeable, Unstampable) as error:
+            return Misfit(str(error))
+
+    def _laid(self, torn: TornStrip) -> Laid:
+        one, values = self._break_lines(torn)
+        return Laid(self._strip(one), torn.path, torn.starts_page, values)
+
+    def _break_lines(self, torn: TornStrip) -> tuple[LaidOut, list[list[str]]]:
+        values = count_lines(self._strip(_unbroken(torn)).lines, torn.values)
+        return LaidOut(torn.kind, tuple(len(lines) for lines in values)), values
+
+    def _strip(self, one: LaidOut) -> Strip:
+        strip = self.strips[one]
+        if isinstance(strip, Unstampable):
+            raise strip
+        return strip
+
+    def _lay_out(self, wanted: Iterable[LaidOut]) -> None:
+        if missing := [one for one in dict.fromkeys(wanted) if one not in self.strips]:
+            self.strips |= lay_out(missing)
+
+    def _frames(self, kind: FrameKind) -> Frames:
+        if kind not in self.frames:
+            self.frames[kind] = lay_out_frames(kind)
+        return self.frames[kind]
+
+    def _base(self) -> tuple[Base, tuple[Pack, ...]]:
+        if self._shared is None:
+            base = lay_out_base()
+            self._shared = base, pack(base.objects)
+        return self._shared
+
+
+def _unbroken(torn: TornStrip) -> LaidOut:
+    return LaidOut(torn.kind, (1,) * len(torn.values))

@@ -1,0 +1,192 @@
+"""A document out of strips: pages drawn, tagged and put into one file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from hashlib import md5
+from html import escape
+from typing import NamedTuple
+
+from billing_pipeline.documents.stamping.container import Pack, compress, pack, text_string, write_file
+from billing_pipeline.documents.stamping.filling import Filler, number, say
+from billing_pipeline.documents.stamping.flow import Laid, Placed, spread
+from billing_pipeline.documents.stamping.strips import Base, Frame, Frames
+from billing_pipeline.documents.stamping.structure import Bookmark, StructureTree, write_outline
+
+#: Points per CSS pixel.
+_SCALE = 0.75
+
+
+class Attachment(NamedTuple):
+    """A file of XML in a document, and what it is to it: `Alternative`, `Data`, …."""
+
+    content: bytes
+    name: str
+    description: str
+    relationship: str
+    made_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a document is made of."""
+
+    language: str
+    #: What the file says of itself: `Title`, `Author` and, where it is issued, `CreationDate` and `ModDate`.
+    metadata: Mapping[str, str]
+    #: What its metadata says beside PDF/A-3a, as descriptions within an `rdf:RDF`.
+    statements: bytes
+    attachment: Attachment | None
+    frames: Frames
+    frame_values: Sequence[Sequence[str]]
+    strips: Sequence[Laid]
+
+
+def stamp(document: Document, base: Base, base_packs: Sequence[Pack]) -> bytes:
+    """Write a document.
+
+    Args:
+        document: its strips and values.
+        base: what all documents share.
+        base_packs: its objects, as they stand in a file.
+
+    Raises:
+        Unshapeable: a value does not fit.
+    """
+    pages = spread(document.strips, document.frames)
+    return _Writer(document, base).write(pages, base_packs)
+
+
+class _Writer:
+    """Objects of one document."""
+
+    def __init__(self, document: Document, base: Base) -> None:
+        self._document = document
+        self._base = base
+        self._streams = dict(base.streams)
+        self._objects: dict[int, bytes] = {}
+        self._free = base.free
+
+    def write(self, pages: Sequence[Sequence[Placed]], base_packs: Sequence[Pack]) -> bytes:
+        base, document = self._base, self._document
+        page_list = self._allocate()
+        tree = StructureTree(self._allocate, self._objects, base.page_height)
+        numbers, bookmarks = [], []
+        for place, strips in enumerate(pages):
+            page, content = self._allocate(), self._allocate()
+            numbers.append(page)
+            frame = document.frames.other if place else document.frames.first
+            tree.start_page(page)
+            filler = Filler(base.fonts, place + 1, len(pages))
+            self._streams[content] = compress(self._draw(frame, strips, filler, tree))
+            self._objects[page] = b"<<%s/Parent %d 0 R/Contents %d 0 R/StructParents %d>>" % (
+                base.page_entries, page_list, content, place,
+            )  # fmt: skip
+            bookmarks += [bookmark for placed in strips for bookmark in self._bookmarks(placed, page)]
+        self._objects[page_list] = b"<</Type /Pages/Kids [%s]/Count %d>>" % (
+            b" ".join(b"%d 0 R" % page for page in numbers), len(numbers),
+        )  # fmt: skip
+        entries = [
+            base.catalogue_entries,
+            b"/Lang %s/Pages %d 0 R" % (text_string(document.language), page_list),
+            b"/StructTreeRoot %d 0 R" % tree.finish(),
+            b"/Outlines %d 0 R" % write_outline(bookmarks, self._allocate, self._objects),
+            b"/Metadata %d 0 R" % self._write_metadata(),
+            self._attach(document.attachment) if document.attachment else b"",
+        ]
+        catalogue = self._add(b"<<%s>>" % b"".join(entries))
+        information = self._add(_information(self._said()))
+        packs = (*base_packs, *pack(self._objects))
+        return write_file(self._streams, packs, self._free, catalogue, information)
+
+    def _draw(self, frame: Frame, strips: Sequence[Placed], filler: Filler, tree: StructureTree) -> bytes:
+        drawn = [
+            b"1 0 0 -1 0 %s cm %s 0 0 %s 0 0 cm" % (number(self._base.page_height), number(_SCALE), number(_SCALE)),
+            *filler.draw(frame, self._document.frame_values, 0),
+        ]
+        for laid, top in strips:
+            shift = top - laid.strip.top
+            drawn.append(b"q 1 0 0 1 0 %s cm" % number(shift))
+            drawn += filler.draw(laid.strip, laid.values, tree.add(laid, shift))
+            drawn.append(b"Q")
+        return b"\n".join(drawn)
+
+    def _bookmarks(self, placed: Placed, page: int) -> list[Bookmark]:
+        laid, top = placed
+        return [
+            Bookmark(
+                heading.level,
+                say(heading.text, laid.values),
+                page,
+                self._base.page_height - _SCALE * (heading.top - laid.strip.top + top),
+            )
+            for heading in laid.strip.headings
+        ]
+
+    def _allocate(self) -> int:
+        number, self._free = self._free, self._free + 1
+        return number
+
+    def _add(self, thing: bytes) -> int:
+        number = self._allocate()
+        self._objects[number] = thing
+        return number
+
+    def _said(self) -> dict[str, str]:
+        return {"Producer": "billing_pipeline", **self._document.metadata}
+
+    def _write_metadata(self) -> int:
+        """The same as the document's information, for those who read no PDF; not compressed."""
+        said = "".join(
+            f'<rdf:Description rdf:about="" {_SAID[name].format(escape(text))}</rdf:Description>'
+            for name, text in self._said().items()
+        )
+        packet = _PACKET.format(said=said, statements=self._document.statements.decode()).encode()
+        number = self._allocate()
+        self._streams[number] = b"<</Type /Metadata/Subtype /XML/Length %d>>\nstream\n%s\nendstream" % (
+            len(packet), packet,
+        )  # fmt: skip
+        return number
+
+    def _attach(self, attachment: Attachment) -> bytes:
+        """Write a file and what names it; what the catalogue says of it."""
+        day = f"D:{attachment.made_on:%Y%m%d}000000Z"
+        checksum = md5(attachment.content, usedforsecurity=False).hexdigest()
+        entries = (
+            f"/Type /EmbeddedFile/Subtype /text#2fxml/Params <</CheckSum <{checksum}>/Size {len(attachment.content)}"
+            f"/CreationDate ({day})/ModDate ({day})>>"
+        ).encode()
+        stream = self._allocate()
+        self._streams[stream] = compress(attachment.content, entries)
+        name = text_string(attachment.name)
+        file = self._add(
+            b"<</Type /Filespec/F %s/UF %s/EF <</F %d 0 R/UF %d 0 R>>/Desc %s/AFRelationship /%s>>"
+            % (name, name, stream, stream, text_string(attachment.description), attachment.relationship.encode())
+        )
+        return b"/AF [%d 0 R]/Names <</EmbeddedFiles <</Names [%s %d 0 R]>>>>" % (file, name, file)
+
+
+def _information(said: Mapping[str, str]) -> bytes:
+    dates = {name: f"D:{text.replace('-', '')}" for name, text in said.items() if name.endswith("Date")}
+    return b"<<%s>>" % b"".join(
+        b"/%s %s" % (name.encode(), text_string(text)) for name, text in {**said, **dates}.items()
+    )
+
+
+_PACKET = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">\
+<rdf:Description rdf:about="" xmlns:pdfaid="http://www.aiim.org/pdfa/ns/id/" pdfaid:part="3" \
+pdfaid:conformance="A"/>{said}{statements}</rdf:RDF></x:xmpmeta>
+<?xpacket end="r"?>"""
+_SAID = {
+    "Producer": 'xmlns:pdf="http://ns.adobe.com/pdf/1.3/"><pdf:Producer>{}</pdf:Producer>',
+    "Title": (
+        'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title><rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li>'
+        "</rdf:Alt></dc:title>"
+    ),
+    "Author": (
+        'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:creator><rdf:Seq><rdf:li>{}</rdf:li></rdf:Seq></dc:creator>'
+    ),
+    "CreationDate": 'xmlns:xmp="http://ns.adobe.com/xap/1.0/"><xmp:CreateDate>{}</xmp:CreateDate>',
+    "ModDate": 'xmlns:xmp="http://ns.adobe.com/xap/1.0/"><xmp:ModifyDate>{}</xmp:ModifyDate>',
+}
