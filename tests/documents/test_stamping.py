@@ -179,18 +179,15 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("name", MISFITS)
-def test_a_name_that_does_not_fit_is_left_to_weasyprint_and_counted(invoice, press, name):
-    before = press.misfits[MISFITS[name]]
-
-    assert press.stamp(named(invoice(4), name)) == Misfit(MISFITS[name])
-    assert press.misfits[MISFITS[name]] == before + 1
+def test_a_name_that_does_not_fit_is_left_to_weasyprint(invoice, press, name):
+    assert stamp(press, named(invoice(4), name)) == Misfit(MISFITS[name])
 
 
 def test_an_amount_wider_than_its_column_is_left_to_weasyprint(press, invoice):
     view = invoice(4)
     panel = replace(view.panel, amount="€123,456,789,012,345.00")
 
-    assert press.stamp(replace(view, panel=panel)) == Misfit("a value is wider than its place")
+    assert stamp(press, replace(view, panel=panel)) == Misfit("a value is wider than its place")
 
 
 def test_what_was_stamped_before_leaves_no_trace(invoice):
@@ -198,19 +195,19 @@ def test_what_was_stamped_before_leaves_no_trace(invoice):
     rows = invoice(5), invoice(4)
     fresh, used = Press(), Press()
     for view in (views[1], *rows):
-        used.stamp(view)
+        stamp(used, view)
 
-    assert fresh.stamp(views[0]) == used.stamp(views[0])
+    assert stamp(fresh, views[0]) == stamp(used, views[0])
 
 
 def test_a_press_can_be_handed_to_another_process(press, invoice):
     view = invoice(4)
     stamped = stamp(press, view)
     handed = pickle.loads(pickle.dumps(press))  # noqa: S301
-    forms = len(handed.forms)
+    strips = len(handed.strips)
 
-    assert handed.stamp(view) == stamped
-    assert len(handed.forms) == forms
+    assert stamp(handed, view) == stamped
+    assert len(handed.strips) == strips
 
 
 #: What the metadata of PDF/UA says, and the schema that PDF/A wants told.
@@ -236,7 +233,7 @@ XML = Attachment(b"<a/>", "factur-x.xml", "Factur-X", "Alternative", date(2026, 
 def test_a_stamped_document_is_for_archives_and_screen_readers(press, invoice, seed, lines):
     import page
 
-    pdf = press.stamp(invoice(seed, lines), PDF_UA, XML)
+    pdf = stamp(press, invoice(seed, lines), PDF_UA, XML)
 
     assert not isinstance(pdf, Misfit)
     for profile in (page.ValidationProfile.PDF_A_3A, page.ValidationProfile.PDF_UA_1):
@@ -250,7 +247,7 @@ def test_a_stamped_document_names_its_file_title_author_and_day(press, invoice):
     import pypdf
 
     view = named(invoice(5), "Łódź & <Co>")
-    read = pypdf.PdfReader(BytesIO(press.stamp(view, PDF_UA, XML)))
+    read = pypdf.PdfReader(BytesIO(stamp(press, view, PDF_UA, XML)))
 
     (file,) = read.attachment_list
     assert (file.name, file.content, len(read.root_object["/AF"])) == ("factur-x.xml", b"<a/>", 1)
@@ -270,7 +267,7 @@ def test_the_drawing_code_was_read_for_the_version_that_is_installed():
 def test_another_version_of_weasyprint_makes_no_form(monkeypatch, invoice):
     monkeypatch.setattr(weasyprint, "VERSION", "70.1")
 
-    outcome = Press().stamp(invoice(4))
+    outcome = stamp(Press(), invoice(4))
 
     assert isinstance(outcome, Misfit)
     assert outcome.reason.startswith("WeasyPrint 70.1 is not 70.0")

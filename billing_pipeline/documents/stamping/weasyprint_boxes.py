@@ -184,7 +184,7 @@ def _surround(one: LaidOut, number: int, tokens: "_Tokens") -> str:
     kind = one.kind
     opened = [_attributed(tag, f'data-level="{level}"') for level, tag in enumerate(kind.around)]
     opened[0] = _attributed(opened[0], 'style="break-before: page"')
-    before = f'{kind.before}<td style="padding: 0; border: 0"></td></tr>' if kind.before else ""
+    before = f"{kind.before}</tr>" if kind.before else ""
     strip = _attributed(tokens.fill(kind.html, one.lines), f'data-strip="{number}"')
     closed = "".join(f"</{_NAME.match(tag)[1]}>" for tag in reversed(kind.around))  # type: ignore[index]
     return "".join((*opened, before, strip, closed))
