@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import md5
 from struct import Struct
 from typing import NamedTuple
@@ -35,6 +36,12 @@ def pack(objects: Mapping[int, bytes]) -> tuple[Pack, ...]:
 def text_string(text: str) -> bytes:
     """A text as PDF writes it."""
     return b"<feff%s>" % text.encode("utf-16-be").hex().encode()
+
+
+@lru_cache(1 << 15)
+def number(length: float) -> bytes:
+    """A length as PDF writes it."""
+    return f"{length:.4f}".rstrip("0").rstrip(".").encode()
 
 
 def _pack(objects: Mapping[int, bytes]) -> Pack:

@@ -1,11 +1,12 @@
 """Values in strips: on how many lines they stand, and what is drawn once lines moved by their widths."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from billing_pipeline.documents.stamping import shaping
+from billing_pipeline.documents.stamping.container import number
 from billing_pipeline.documents.stamping.pictures import draw_picture
 from billing_pipeline.documents.stamping.shaping import Typeface, Unshapeable
 from billing_pipeline.documents.stamping.strips import (
@@ -17,7 +18,6 @@ from billing_pipeline.documents.stamping.strips import (
     Line,
     Marked,
     Moved,
-    Picture,
     Strip,
     Template,
     Text,
@@ -26,37 +26,127 @@ from billing_pipeline.documents.stamping.strips import (
 _STRAY_SPACE = re.compile("^ | $|  ")
 #: Widths this close to the room there is are measured again when they are drawn.
 _CLOSE = 0.02
+#: Texts that are kept as they were set: most of a month's are the same.
+_TEXTS_KEPT = 1 << 15
 
 
-def count_lines(lines: Sequence[Line], values: Sequence[str]) -> list[list[str]]:
+class SetText(NamedTuple):
+    """A text in a typeface: its width in CSS pixels, and the operand that draws it."""
+
+    width: float
+    operand: bytes
+
+
+class SetLine(NamedTuple):
+    """A line with its values: each item's operand, and how far it moves."""
+
+    operands: tuple[bytes, ...]
+    shifts: tuple[float, ...]
+
+
+#: Sets a text in a typeface.
+Setter = Callable[[str, Typeface], SetText]
+
+
+def make_setter(fonts: Mapping[str, Font]) -> Setter:
+    """Sets texts in the faces of a base, each once."""
+    of_weight = {font.weight: font for font in fonts.values()}
+
+    @lru_cache(_TEXTS_KEPT)
+    def set_text(text: str, typeface: Typeface) -> SetText:
+        font = of_weight[typeface.weight]
+        operand = shaping.encode(shaping.shape(text, typeface), typeface, font.widths, font.texts)
+        return SetText(shaping.width(text, typeface), operand)
+
+    return set_text
+
+
+class Filled(NamedTuple):
+    """A strip with its values, and on how many lines each stands."""
+
+    lines: tuple[SetLine, ...]
+    #: Values by their lines.
+    values: Sequence[Sequence[str]]
+
+
+def fill(strip: Strip | Frame, values: Sequence[Sequence[str]], setter: Setter, page: int = 0, pages: int = 0) -> Filled:
+    """Set the lines of a strip.
+
+    Args:
+        strip: or what is around strips.
+        values: of the strip, each by its lines.
+        setter: sets texts.
+        page: number of the page; only what is around strips says it.
+        pages: how many there are.
+
+    Raises:
+        Unshapeable: a text cannot be set, or a line is too long.
+    """
+    return Filled(tuple(_set_line(line, values, setter, page, pages) for line in strip.lines), values)
+
+
+def _set_line(line: Line, values: Sequence[Sequence[str]], setter: Setter, page: int, pages: int) -> SetLine:
+    operands, shifts, grown = [], [], 0.0
+    for item in line.items:
+        shifts.append(grown)
+        if item.holes:
+            width, operand = setter(_text(item, values, page, pages), item.typeface)
+            grown += width - item.width
+            operands.append(operand)
+        else:
+            operands.append(b"")
+    if not shaping.fits(line.used + grown, line.room):
+        raise Overfull
+    if line.lean:
+        shifts = [shift - line.lean * grown for shift in shifts]
+    return SetLine(tuple(operands), tuple(shifts))
+
+
+class Overfull(Unshapeable):
+    """A line is wider than its place."""
+
+    def __init__(self) -> None:
+        super().__init__("a line is wider than its place")
+
+
+def break_values(lines: Sequence[Line], values: Sequence[str], setter: Setter) -> list[list[str]]:
     """Each value by the lines it takes.
 
     Args:
         lines: of the strip, laid out as if each value took one.
         values: of the strip.
+        setter: sets texts.
 
     Raises:
         Unshapeable: it cannot be told, or it shares its line with something that would be pushed away.
     """
-    if any(_STRAY_SPACE.search(value) for value in values):
-        raise Unshapeable("a value has spaces that HTML would not keep")  # noqa: EM101
     broken = [[value] for value in values]
     for line in lines:
-        if line.items and _width(line, broken) > line.room - _CLOSE:
-            _break(line, broken)
+        if _width(line, broken, setter) > line.room - _CLOSE:
+            _break(line, broken, setter)
     return broken
 
 
-def _width(line: Line, values: Sequence[Sequence[str]]) -> float:
-    fixed = line.used - sum(item.width for item in line.items if item.holes)
-    return fixed + sum(shaping.width(_text(item, values, 0, 0), item.typeface) for item in line.items if item.holes)
+def require_plain_spaces(values: Sequence[str]) -> None:
+    """Refuse values with spaces that HTML would not keep.
+
+    Raises:
+        Unshapeable: one has.
+    """
+    if any(map(_STRAY_SPACE.search, values)):
+        raise Unshapeable("a value has spaces that HTML would not keep")  # noqa: EM101
 
 
-def _break(line: Line, broken: list[list[str]]) -> None:
+def _width(line: Line, values: Sequence[Sequence[str]], setter: Setter) -> float:
+    grown = (setter(_text(item, values), item.typeface).width - item.width for item in line.items if item.holes)
+    return line.used + sum(grown)
+
+
+def _break(line: Line, broken: list[list[str]], setter: Setter) -> None:
     holes = [hole for item in line.items for hole in item.holes]
     last = line.items[-1]
     if len(holes) != 1 or last.text[-1:] != (holes[0],) or not last.can_wrap or holes[0].number < 0:
-        shaping.fits(_width(line, broken), line.room)
+        shaping.fits(_width(line, broken, setter), line.room)
         raise Unshapeable("a value is wider than its place")  # noqa: EM101
     (hole,) = holes
     prefix = "".join(part for part in last.text[:-1] if isinstance(part, str))
@@ -65,68 +155,32 @@ def _break(line: Line, broken: list[list[str]]) -> None:
     broken[hole.number] = [first[len(prefix) :], *others]
 
 
-@dataclass(frozen=True, slots=True)
-class Filler:
-    """Fills strips of one page."""
+def draw(strip: Strip | Frame, filled: Filled, first_mark: int) -> Iterator[bytes]:
+    """What a strip draws, as operators.
 
-    fonts: Mapping[str, Font]
-    page: int
-    pages: int
+    Args:
+        strip: or what is around strips.
+        filled: its lines and values.
+        first_mark: number of its first mark on the page.
 
-    def draw(self, strip: Strip | Frame, values: Sequence[Sequence[str]], first_mark: int) -> Iterator[bytes]:
-        """What a strip draws, as operators.
-
-        Args:
-            strip: or what is around strips.
-            values: of the strip, each by its lines.
-            first_mark: number of its first mark on the page.
-
-        Raises:
-            Unshapeable: a line is too long.
-        """
-        shifts = [self._shift(line, values) for line in strip.lines]
-        for piece in strip.pieces:
-            match piece:
-                case bytes():
-                    yield piece
-                case Text(line, item):
-                    yield self._draw_text(strip.lines[line].items[item], shifts[line][item], values)
-                case Moved(line, item, drawing):
-                    yield b"q 1 0 0 1 %s 0 cm\n%s\nQ" % (number(shifts[line][item]), drawing)
-                case Marked(mark):
-                    yield b"<</MCID %d>>" % (first_mark + mark)
-                case Picture(hole, width, height):
-                    yield draw_picture(values[hole][0], width, height)
-
-    def _shift(self, line: Line, values: Sequence[Sequence[str]]) -> list[float]:
-        """How far each item of a line moves."""
-        grown = [
-            shaping.width(self._text(item, values), item.typeface) - item.width if item.holes else 0.0
-            for item in line.items
-        ]
-        if not shaping.fits(line.used + sum(grown), line.room):
-            raise Unshapeable("a line is wider than its place")  # noqa: EM101
-        shift = -line.lean * sum(grown)
-        shifts = []
-        for growth in grown:
-            shifts.append(shift)
-            shift += growth
-        return shifts
-
-    def _text(self, item: Item, values: Sequence[Sequence[str]]) -> str:
-        return _text(item, values, self.page, self.pages)
-
-    def _draw_text(self, item: Item, shift: float, values: Sequence[Sequence[str]]) -> bytes:
-        font = self.fonts.get(item.font)
-        if font is None:
-            raise Unshapeable("a face is not among the bundled ones")  # noqa: EM101
-        return b"BT /%s %s Tf 1 0 0 -1 %s %s Tm %s TJ ET" % (
-            item.font.encode(),
-            number(shaping.pango_size(item.typeface.size)),
-            number(item.x + shift),
-            number(item.y),
-            _encode(self._text(item, values), item.typeface, font),
-        )
+    Raises:
+        Unshapeable: a picture is of another kind.
+    """
+    for piece in strip.pieces:
+        if type(piece) is bytes:
+            yield piece
+        elif type(piece) is Text:
+            line, place = piece
+            item, said = strip.lines[line].items[place], filled.lines[line]
+            yield b"%s%s%s%s TJ ET" % (
+                item.start, number(item.x + said.shifts[place]), item.level, said.operands[place],
+            )  # fmt: skip
+        elif type(piece) is Marked:
+            yield b"<</MCID %d>>" % (first_mark + piece.number)
+        elif type(piece) is Moved:
+            yield b"q 1 0 0 1 %s 0 cm\n%s\nQ" % (number(filled.lines[piece.line].shifts[piece.item]), piece.drawing)
+        else:
+            yield draw_picture(filled.values[piece.hole][0], piece.width, piece.height)
 
 
 def say(template: Template, values: Sequence[Sequence[str]]) -> str:
@@ -134,7 +188,10 @@ def say(template: Template, values: Sequence[Sequence[str]]) -> str:
     return "".join(part if isinstance(part, str) else values[part.number][part.line] for part in template)
 
 
-def _text(item: Item, values: Sequence[Sequence[str]], page: int, pages: int) -> str:
+def _text(item: Item, values: Sequence[Sequence[str]], page: int = 0, pages: int = 0) -> str:
+    if len(item.text) == 1 and item.holes[0].number >= 0:
+        ((place, line),) = item.holes
+        return _cased(values[place][line], item)
     parts = []
     for part in item.text:
         if isinstance(part, str):
@@ -150,14 +207,3 @@ def _text(item: Item, values: Sequence[Sequence[str]], page: int, pages: int) ->
 
 def _cased(text: str, item: Item) -> str:
     return text.upper() if item.is_uppercase else text
-
-
-@lru_cache(1 << 15)
-def _encode(text: str, typeface: Typeface, font: Font) -> bytes:
-    return shaping.encode(shaping.shape(text, typeface), typeface, font.widths, font.texts)
-
-
-@lru_cache(1 << 15)
-def number(length: float) -> bytes:
-    """A length as PDF writes it."""
-    return f"{length:.4f}".rstrip("0").rstrip(".").encode()

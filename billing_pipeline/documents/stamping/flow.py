@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+from billing_pipeline.documents.stamping.filling import Filled
 from billing_pipeline.documents.stamping.shaping import Unshapeable
 from billing_pipeline.documents.stamping.strips import Frame, Frames, Strip
 
@@ -15,8 +16,7 @@ class Laid(NamedTuple):
     #: Neighbours in the same element share its number.
     path: tuple[int, ...]
     starts_page: bool
-    #: Its values, each by its lines.
-    values: Sequence[Sequence[str]]
+    filled: Filled
 
 
 class Placed(NamedTuple):

@@ -5,13 +5,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from billing_pipeline.documents.stamping.container import Pack, pack
-from billing_pipeline.documents.stamping.filling import count_lines
+from billing_pipeline.documents.stamping.container import pack
+from billing_pipeline.documents.stamping.filling import Overfull, break_values, fill, make_setter, require_plain_spaces
 from billing_pipeline.documents.stamping.flow import Laid
 from billing_pipeline.documents.stamping.shaping import Unshapeable
 from billing_pipeline.documents.stamping.skeleton import FrameKind, Skeleton, TornStrip
-from billing_pipeline.documents.stamping.stamp import Attachment, Document, stamp
-from billing_pipeline.documents.stamping.strips import Base, Frames, Strip
+from billing_pipeline.documents.stamping.stamp import Attachment, Document, Stock, stamp
+from billing_pipeline.documents.stamping.strips import Frames, Strip
 from billing_pipeline.documents.stamping.weasyprint_boxes import (
     LaidOut,
     Unstampable,
@@ -37,17 +37,17 @@ class Press:
 
     strips: dict[LaidOut, Strip | Unstampable] = field(default_factory=dict)
     frames: dict[FrameKind, Frames] = field(default_factory=dict)
-    _shared: tuple[Base, tuple[Pack, ...]] | None = None
+    _shared: Stock | None = None
 
-    def prepare(self, skeletons: Sequence[Skeleton]) -> None:
+    def prepare(self, skeletons: Iterable[Skeleton]) -> None:
         """Lay out all that documents need, which is faster than for one document after another."""
         torn = [strip for skeleton in skeletons for strip in skeleton.strips]
         self._lay_out(_unbroken(strip) for strip in torn)
-        wanted = []
+        broken = []
         for strip in torn:
             with suppress(Unshapeable, Unstampable):
-                wanted.append(self._break_lines(strip)[0])
-        self._lay_out(wanted)
+                broken.append(self._broken(strip)[0])
+        self._lay_out(broken)
 
     def stamp(
         self, skeleton: Skeleton, statements: bytes = b"", attachment: Attachment | None = None
@@ -60,7 +60,7 @@ class Press:
             attachment: a file in it.
         """
         try:
-            self.prepare([skeleton])
+            self._lay_out(_unbroken(strip) for strip in skeleton.strips)
             document = Document(
                 skeleton.frame.language,
                 skeleton.metadata,
@@ -70,17 +70,26 @@ class Press:
                 [[value] for value in skeleton.frame_values],
                 [self._laid(strip) for strip in skeleton.strips],
             )
-            return stamp(document, *self._base())
+            return stamp(document, self._stock())
         except (Unshapeable, Unstampable) as error:
             return Misfit(str(error))
 
     def _laid(self, torn: TornStrip) -> Laid:
-        one, values = self._break_lines(torn)
-        return Laid(self._strip(one), torn.path, torn.starts_page, values)
+        require_plain_spaces(torn.values)
+        strip = self._strip(_unbroken(torn))
+        setter = self._stock().setter
+        try:
+            filled = fill(strip, [(value,) for value in torn.values], setter)
+        except Overfull:
+            broken, values = self._broken(torn)
+            self._lay_out([broken])
+            strip = self._strip(broken)
+            filled = fill(strip, values, setter)
+        return Laid(strip, torn.path, torn.starts_page, filled)
 
-    def _break_lines(self, torn: TornStrip) -> tuple[LaidOut, list[list[str]]]:
-        values = count_lines(self._strip(_unbroken(torn)).lines, torn.values)
-        return LaidOut(torn.kind, tuple(len(lines) for lines in values)), values
+    def _broken(self, torn: TornStrip) -> tuple[LaidOut, list[list[str]]]:
+        values = break_values(self._strip(_unbroken(torn)).lines, torn.values, self._stock().setter)
+        return LaidOut(torn.kind, tuple(map(len, values))), values
 
     def _strip(self, one: LaidOut) -> Strip:
         strip = self.strips[one]
@@ -97,10 +106,10 @@ class Press:
             self.frames[kind] = lay_out_frames(kind)
         return self.frames[kind]
 
-    def _base(self) -> tuple[Base, tuple[Pack, ...]]:
+    def _stock(self) -> Stock:
         if self._shared is None:
             base = lay_out_base()
-            self._shared = base, pack(base.objects)
+            self._shared = Stock(base, pack(base.objects), make_setter(base.fonts))
         return self._shared
 
 

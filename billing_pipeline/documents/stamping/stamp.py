@@ -7,8 +7,8 @@ from hashlib import md5
 from html import escape
 from typing import NamedTuple
 
-from billing_pipeline.documents.stamping.container import Pack, compress, pack, text_string, write_file
-from billing_pipeline.documents.stamping.filling import Filler, number, say
+from billing_pipeline.documents.stamping.container import Pack, compress, number, pack, text_string, write_file
+from billing_pipeline.documents.stamping.filling import Filled, Setter, draw, fill, say
 from billing_pipeline.documents.stamping.flow import Laid, Placed, spread
 from billing_pipeline.documents.stamping.strips import Base, Frame, Frames
 from billing_pipeline.documents.stamping.structure import Bookmark, StructureTree, write_outline
@@ -42,32 +42,42 @@ class Document:
     strips: Sequence[Laid]
 
 
-def stamp(document: Document, base: Base, base_packs: Sequence[Pack]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What all documents share, ready to be used."""
+
+    base: Base
+    #: Its objects, as they stand in a file.
+    packs: Sequence[Pack]
+    setter: Setter
+
+
+def stamp(document: Document, stock: Stock) -> bytes:
     """Write a document.
 
     Args:
         document: its strips and values.
-        base: what all documents share.
-        base_packs: its objects, as they stand in a file.
+        stock: what all documents share.
 
     Raises:
         Unshapeable: a value does not fit.
     """
     pages = spread(document.strips, document.frames)
-    return _Writer(document, base).write(pages, base_packs)
+    return _Writer(document, stock).write(pages)
 
 
 class _Writer:
     """Objects of one document."""
 
-    def __init__(self, document: Document, base: Base) -> None:
+    def __init__(self, document: Document, stock: Stock) -> None:
         self._document = document
-        self._base = base
-        self._streams = dict(base.streams)
+        self._stock = stock
+        self._base = stock.base
+        self._streams = dict(stock.base.streams)
         self._objects: dict[int, bytes] = {}
-        self._free = base.free
+        self._free = stock.base.free
 
-    def write(self, pages: Sequence[Sequence[Placed]], base_packs: Sequence[Pack]) -> bytes:
+    def write(self, pages: Sequence[Sequence[Placed]]) -> bytes:
         base, document = self._base, self._document
         page_list = self._allocate()
         tree = StructureTree(self._allocate, self._objects, base.page_height)
@@ -77,8 +87,8 @@ class _Writer:
             numbers.append(page)
             frame = document.frames.other if place else document.frames.first
             tree.start_page(page)
-            filler = Filler(base.fonts, place + 1, len(pages))
-            self._streams[content] = compress(self._draw(frame, strips, filler, tree))
+            around = fill(frame, document.frame_values, self._stock.setter, place + 1, len(pages))
+            self._streams[content] = compress(self._draw(frame, around, strips, tree))
             self._objects[page] = b"<<%s/Parent %d 0 R/Contents %d 0 R/StructParents %d>>" % (
                 base.page_entries, page_list, content, place,
             )  # fmt: skip
@@ -96,18 +106,18 @@ class _Writer:
         ]
         catalogue = self._add(b"<<%s>>" % b"".join(entries))
         information = self._add(_information(self._said()))
-        packs = (*base_packs, *pack(self._objects))
+        packs = (*self._stock.packs, *pack(self._objects))
         return write_file(self._streams, packs, self._free, catalogue, information)
 
-    def _draw(self, frame: Frame, strips: Sequence[Placed], filler: Filler, tree: StructureTree) -> bytes:
+    def _draw(self, frame: Frame, around: Filled, strips: Sequence[Placed], tree: StructureTree) -> bytes:
         drawn = [
             b"1 0 0 -1 0 %s cm %s 0 0 %s 0 0 cm" % (number(self._base.page_height), number(_SCALE), number(_SCALE)),
-            *filler.draw(frame, self._document.frame_values, 0),
+            *draw(frame, around, 0),
         ]
         for laid, top in strips:
             shift = top - laid.strip.top
             drawn.append(b"q 1 0 0 1 0 %s cm" % number(shift))
-            drawn += filler.draw(laid.strip, laid.values, tree.add(laid, shift))
+            drawn += draw(laid.strip, laid.filled, tree.add(laid, shift))
             drawn.append(b"Q")
         return b"\n".join(drawn)
 
@@ -116,7 +126,7 @@ class _Writer:
         return [
             Bookmark(
                 heading.level,
-                say(heading.text, laid.values),
+                say(heading.text, laid.filled.values),
                 page,
                 self._base.page_height - _SCALE * (heading.top - laid.strip.top + top),
             )

@@ -36,10 +36,11 @@ class Item:
     typeface: Typeface
     is_uppercase: bool
     can_wrap: bool
-    #: The font's name in the page's resources.
-    font: str
     #: The holes of its text.
     holes: tuple[Hole, ...]
+    #: How it is drawn: operators before its horizontal place, and after that its level.
+    start: bytes = b""
+    level: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ class StructureTree:
         left, top, right, bottom = (_SCALE * edge for edge in element.edges)
         base = self._page_height - _SCALE * shift
         told = "".join(
-            tell_picture(laid.values[part.number][0]) if isinstance(part, Hole) else part
+            tell_picture(laid.filled.values[part.number][0]) if isinstance(part, Hole) else part
             for part in element.alternative
         )
         return b"/Alt %s/A <</O /Layout/BBox [%.2f %.2f %.2f %.2f]>>" % (

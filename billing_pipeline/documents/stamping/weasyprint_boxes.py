@@ -23,6 +23,7 @@ from weasyprint.text.fonts import font_features
 
 from billing_pipeline.documents import rendering
 from billing_pipeline.documents.stamping import shaping
+from billing_pipeline.documents.stamping.container import number
 from billing_pipeline.documents.stamping.shaping import Typeface
 from billing_pipeline.documents.stamping.skeleton import HOLE, PICTURE, FrameKind, StripKind
 from billing_pipeline.documents.stamping.strips import (
@@ -352,7 +353,7 @@ def _read_item(box: Any, tokens: _Tokens, counters: tuple[int, int] | None) -> I
     is_uppercase = style["text_transform"] == "uppercase"
     can_wrap = style["white_space"] == "normal"
     holes = tuple(part for part in text if isinstance(part, Hole))
-    return Item(text, x, y, box.width, typeface, is_uppercase, can_wrap, "", holes)
+    return Item(text, x, y, box.width, typeface, is_uppercase, can_wrap, holes)
 
 
 class _Mark:
@@ -682,5 +683,10 @@ def _localised(
 
 def _with_fonts(key: int, drawn: _Drawn) -> Line:
     line = drawn.lines[key]
-    items = (replace(item, font=drawn.font_of.get((key, place), "")) for place, item in enumerate(line.items))
+    items = (_drawable(item, drawn.font_of.get((key, place), "")) for place, item in enumerate(line.items))
     return replace(line, items=tuple(items))
+
+
+def _drawable(item: Item, font: str) -> Item:
+    size = number(shaping.pango_size(item.typeface.size))
+    return replace(item, start=b"BT /%s %s Tf 1 0 0 -1 " % (font.encode(), size), level=b" %s Tm " % number(item.y))
