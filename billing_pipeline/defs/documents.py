@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -88,7 +89,7 @@ class _Place(NamedTuple):
 def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> Mapping[str, Report]:
     """Make the documents of everyone, on every core, and link them where people look for them."""
     read, invoices = _invoices(billing, month)
-    made, failures = [], []
+    made, failures, laid_out = [], [], Counter[str]()
     with billing.warehouse.publishing(
         "documents/month_documents", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
     ) as publication:
@@ -99,6 +100,7 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
                 continue
             _write(publication, outcome.payer_id, outcome)
             made.append(outcome.payer_id)
+            laid_out.update([outcome.misfit] if outcome.misfit else [])
             if len(made) % 100 == 0:
                 context.log.info("%s: %s of %s documents", month, len(made), invoices.height)
         _write_lines(publication, read[_LINES], {payer: payer for payer in made})
@@ -116,7 +118,12 @@ def month_documents(context: dg.AssetExecutionContext, billing: Billing, month: 
     sentence = f"every invoice has its document: {invoices.height} invoices, {len(made)} documents"
     figures = {"invoices": invoices.height, "documents": len(made)}
     complete = Equation("every_invoice_has_its_document", sentence, figures, invoices.height == len(made))
-    metadata = {"dagster/row_count": len(made), "folder": dg.MetadataValue.path(str(folder))}
+    metadata = {
+        "dagster/row_count": len(made),
+        "folder": dg.MetadataValue.path(str(folder)),
+        "stamped": len(made) - laid_out.total(),
+        "laid_out": dg.MetadataValue.json(dict(laid_out.most_common())),
+    }
     return {"documents/month_documents": Report(metadata, [complete])}
 
 

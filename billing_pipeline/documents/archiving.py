@@ -17,6 +17,7 @@ again with `□` instead. The only date is the day of issue, so the same documen
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import pydyf
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
 
 #: The name that Factur-X gives the e-invoice of the profile EN 16931, and nothing else.
 FACTUR_X_NAME = "factur-x.xml"
+FACTUR_X_DESCRIPTION = "Factur-X"
 
 #: The e-invoice says all that the paper says. In Germany such a file must be `Alternative`; in France it may be.
-_RELATIONSHIP = "Alternative"
+FACTUR_X_RELATIONSHIP = "Alternative"
 
 _STREAM_END = b"\nendstream"
 _ENDS_TOGETHER = re.compile(rb"(?<!\r)\r\nendstream")
@@ -157,8 +159,8 @@ def _attach(invoice: EmbeddedInvoice, typesetter: Typesetter) -> "Attachment":
         string=invoice.xml,
         url_fetcher=typesetter.fetcher,
         name=FACTUR_X_NAME,
-        description="Factur-X",
-        relationship=_RELATIONSHIP,
+        description=FACTUR_X_DESCRIPTION,
+        relationship=FACTUR_X_RELATIONSHIP,
         created=issued_at,
         modified=issued_at,
     )
@@ -172,6 +174,7 @@ def _unfit_characters(document: "Document") -> Iterator[str]:
             yield from _MEANINGLESS.findall(text)
 
 
+@cache
 def describe_conformance(*, is_factur_x: bool) -> bytes:
     """What the metadata must say beside PDF/A, as descriptions within an `rdf:RDF`; PDF/A wants every schema told."""
     schemas = [_schema(_PDF_UA_SCHEMA, _property("part", "Integer", "internal", "Part of ISO 14289"))]

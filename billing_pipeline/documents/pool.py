@@ -1,8 +1,8 @@
 """The documents of a whole month, typeset on every core.
 
-Documents are independent, so they are spread over processes; results keep the order of the views. A few views are in
-flight at a time, so memory does not grow with the month, and processes are replaced every 2,000 documents, because
-WeasyPrint never frees some of its text attributes (about 60 kB a document).
+Documents are independent, so they are spread over processes; results keep the order of the views. A few shares of them
+are in flight at a time, so memory does not grow with the month, and processes are replaced every 2,000 documents,
+because WeasyPrint never frees some of its text attributes (about 60 kB of each document that it lays out).
 """
 
 import os
@@ -14,19 +14,21 @@ from contextlib import suppress
 from itertools import chain, islice
 from multiprocessing import get_context
 
-from billing_pipeline.documents.rendering import RenderedInvoice, render_invoice
+from billing_pipeline.documents.rendering import Outcome, render_invoices
 from billing_pipeline.documents.view import DocumentFailure, InvoiceView
 
-Outcome = RenderedInvoice | DocumentFailure
+_View = InvoiceView | DocumentFailure
 
 #: Below this number, starting a process (2 s to import WeasyPrint) takes longer than it saves.
-_FEW = 8
-_DOCUMENTS_PER_PROCESS = 2_000
-_IN_FLIGHT_PER_PROCESS = 4
+_FEW = 32
+#: Views that a process is given at a time: it lays out together what is new about them.
+_SHARE = 16
+_SHARES_PER_PROCESS = 125
+_IN_FLIGHT_PER_PROCESS = 2
 
 
 def render_all(
-    views: Iterable[InvoiceView | DocumentFailure],
+    views: Iterable[_View],
     workers: int | None = None,
     on_document: Callable[[Outcome], None] = lambda _outcome: None,
 ) -> Iterator[Outcome]:
@@ -48,50 +50,54 @@ def render_all(
     first = list(islice(remaining, _FEW + 1))
     processes = workers or len(os.sched_getaffinity(0))
     everything = chain(first, remaining)
-    outcomes = map(_render, everything) if processes == 1 or len(first) <= _FEW else _render_wide(everything, processes)
-    for outcome in outcomes:
+    shares = _shares(everything)
+    is_narrow = processes == 1 or len(first) <= _FEW
+    outcomes = map(render_invoices, shares) if is_narrow else _render_wide(shares, processes)
+    for outcome in chain.from_iterable(outcomes):
         on_document(outcome)
         yield outcome
 
 
-def _render(view: InvoiceView | DocumentFailure) -> Outcome:
-    return view if isinstance(view, DocumentFailure) else render_invoice(view)
+def _shares(views: Iterator[_View]) -> Iterator[list[_View]]:
+    while share := list(islice(views, _SHARE)):
+        yield share
 
 
-def _render_wide(views: Iterator[InvoiceView | DocumentFailure], processes: int) -> Iterator[Outcome]:
+def _render_wide(shares: Iterator[list[_View]], processes: int) -> Iterator[list[Outcome]]:
     """One pool after another, each for as many documents as its processes may make.
 
     The standard executor can replace single processes, but may hang when several reach their limit at once.
     """
-    for first in views:
-        rest = islice(views, processes * _DOCUMENTS_PER_PROCESS - 1)
+    for first in shares:
+        rest = islice(shares, processes * _SHARES_PER_PROCESS - 1)
         yield from _render_shift(chain([first], rest), processes)
 
 
-def _render_shift(views: Iterator[InvoiceView | DocumentFailure], processes: int) -> Iterator[Outcome]:
+def _render_shift(shares: Iterator[list[_View]], processes: int) -> Iterator[list[Outcome]]:
     """Render in one pool. If a process dies, the views in flight are rendered apart, and the shift ends early."""
-    in_flight: deque[InvoiceView | DocumentFailure] = deque()
-    futures: deque[Future[Outcome]] = deque()
+    in_flight: deque[list[_View]] = deque()
+    futures: deque[Future[list[Outcome]]] = deque()
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as executor, suppress(BrokenProcessPool):
-        for view in views:
-            in_flight.append(view)
-            futures.append(executor.submit(_render, view))
+        for share in shares:
+            in_flight.append(share)
+            futures.append(executor.submit(render_invoices, share))
             if len(futures) == processes * _IN_FLIGHT_PER_PROCESS:
-                outcome = futures.popleft().result()
+                outcomes = futures.popleft().result()
                 in_flight.popleft()
-                yield outcome
+                yield outcomes
         for future in futures:
-            outcome = future.result()
+            outcomes = future.result()
             in_flight.popleft()
-            yield outcome
-    for view in in_flight:
-        yield _render_apart(view)
+            yield outcomes
+    for share in in_flight:
+        yield [_render_apart(view) for view in share]
 
 
-def _render_apart(view: InvoiceView | DocumentFailure) -> Outcome:
+def _render_apart(view: _View) -> Outcome:
     """Render one view in a process of its own, so that a process that dies names the document that killed it."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         try:
-            return executor.submit(_render, view).result()
+            (outcome,) = executor.submit(render_invoices, [view]).result()
         except BrokenProcessPool:
             return DocumentFailure(view.payer_id, "the process that typeset it died, perhaps for lack of memory")
+        return outcome

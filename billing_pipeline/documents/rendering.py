@@ -1,32 +1,26 @@
-"""One invoice view as HTML and as PDF, the same template typeset by WeasyPrint for paper; once issued, as XML, too.
+"""Invoice views as HTML, as PDF and, once issued, as XML.
 
-Nothing is fetched: fonts come from a private fontconfig file, the stylesheet is handed over, and a fetcher that knows
-no protocol makes every other reference an error. Nothing reads the clock either: the only dates are the view's, so the
-same view gives the same bytes. WeasyPrint is imported with the first PDF, because that takes longer than the PDF.
+A PDF is stamped: WeasyPrint laid its parts out before, for any document. What does not fit into them, WeasyPrint lays
+out whole. Both print the same template, so that readers cannot tell them apart. Nothing reads the clock: the only dates
+are the view's, so the same view gives the same bytes, whatever was rendered before it.
 """
 
-import os
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from billing_pipeline.documents.archiving import Typesetter, embeddable, write_archivable
+from billing_pipeline.documents.archiving import embeddable, write_archivable
 from billing_pipeline.documents.cii import write_cii
 from billing_pipeline.documents.languages import printing_in
 from billing_pipeline.documents.texts import TEXTS
+from billing_pipeline.documents.typesetting import load_template, load_typesetter, read_stylesheet
 from billing_pipeline.documents.view import DocumentFailure, InvoiceView
 
-_TEMPLATES = Path(__file__).parent / "templates"
-_FONTCONFIG_FILE = Path(__file__).parent / "fonts" / "fonts.conf"
-
-
-class TypesettingLibrariesMissing(RuntimeError):
-    """WeasyPrint is installed, but the system libraries that it lays text out with are not."""
+if TYPE_CHECKING:
+    from billing_pipeline.documents.stamping.press import Press
+    from billing_pipeline.documents.stamping.skeleton import Skeleton
 
 
 class RenderedInvoice(NamedTuple):
@@ -37,11 +31,16 @@ class RenderedInvoice(NamedTuple):
     pdf: bytes
     #: The e-invoice; a draft is none.
     xml: bytes | None = None
+    #: Why the PDF could not be stamped; empty where it was.
+    misfit: str = ""
+
+
+Outcome = RenderedInvoice | DocumentFailure
 
 
 def render_html(view: InvoiceView) -> str:
     """The invoice as one self-contained page for screen, phone and browser printing."""
-    return _render_template(view, _read("invoice.css") + _read("screen.css"))
+    return _render_template(view, read_stylesheet("invoice.css") + read_stylesheet("screen.css"))
 
 
 def render_xml(view: InvoiceView) -> bytes | None:
@@ -58,81 +57,96 @@ def render_pdf(view: InvoiceView) -> bytes:
         TypesettingLibrariesMissing: a system library of WeasyPrint cannot be loaded.
         weasyprint.urls.FatalURLFetchingError: the document refers to something outside itself.
     """
-    return _typeset(view, render_xml(view))
+    load_typesetter()
+    pdf, _ = _print(view, _take_apart(view), render_xml(view))
+    return pdf
 
 
-def render_invoice(view: InvoiceView) -> RenderedInvoice | DocumentFailure:
+def lay_out_pdf(view: InvoiceView) -> bytes:
+    """The same PDF laid out by WeasyPrint alone, which takes any text.
+
+    Raises:
+        TypesettingLibrariesMissing: a system library of WeasyPrint cannot be loaded.
+        weasyprint.urls.FatalURLFetchingError: the document refers to something outside itself.
+    """
+    return _lay_out(view, render_xml(view))
+
+
+def render_invoice(view: InvoiceView) -> Outcome:
     """The documents of one payer; what is wrong with them concerns that payer alone and is returned.
 
     Raises:
         TypesettingLibrariesMissing: no PDF can be made on this machine.
     """
-    _typesetter()
+    (outcome,) = render_invoices([view])
+    return outcome
+
+
+def render_invoices(views: Sequence[InvoiceView | DocumentFailure]) -> list[Outcome]:
+    """The documents of some payers, in their order; what is new about them is laid out together, which is faster.
+
+    Raises:
+        TypesettingLibrariesMissing: no PDF can be made on this machine.
+    """
+    load_typesetter()
+    skeletons = [view if isinstance(view, DocumentFailure) else _try_to_take_apart(view) for view in views]
+    _press().prepare(skeleton for skeleton in skeletons if not isinstance(skeleton, DocumentFailure))
+    return [
+        skeleton if isinstance(skeleton, DocumentFailure) else _render(view, skeleton)
+        for view, skeleton in zip(views, skeletons, strict=True)
+    ]
+
+
+def _render(view: InvoiceView, skeleton: "Skeleton") -> Outcome:
     from weasyprint.urls import FatalURLFetchingError
 
     try:
         xml = render_xml(view)
-        return RenderedInvoice(view.payer_id, render_html(view).encode(), _typeset(view, xml), xml)
+        pdf, misfit = _print(view, skeleton, xml)
+        return RenderedInvoice(view.payer_id, render_html(view).encode(), pdf, xml, misfit)
     except (Exception, FatalURLFetchingError) as error:
-        return DocumentFailure(view.payer_id, f"{type(error).__name__}: {error}")
+        return _failure(view, error)
 
 
-def _typeset(view: InvoiceView, xml: bytes | None) -> bytes:
-    return write_archivable(_render_template(view, ""), _typesetter(), embeddable(view.einvoice, xml))
+def _print(view: InvoiceView, skeleton: "Skeleton", xml: bytes | None) -> tuple[bytes, str]:
+    """The PDF, and why it could not be stamped."""
+    stamped = _press().stamp(skeleton, embeddable(view.einvoice, xml))
+    if isinstance(stamped, bytes):
+        return stamped, ""
+    return _lay_out(view, xml), stamped.reason
+
+
+def _lay_out(view: InvoiceView, xml: bytes | None) -> bytes:
+    return write_archivable(_render_template(view, ""), load_typesetter(), embeddable(view.einvoice, xml))
 
 
 def _render_template(view: InvoiceView, stylesheet: str) -> str:
     # The stylesheet is this package's own file; everything else in the context is escaped.
     trusted = Markup(stylesheet)  # noqa: S704
     with printing_in(view.language) as language:
-        return _template().render(invoice=view, text=TEXTS, language=language, stylesheet=trusted)
+        return load_template().render(invoice=view, text=TEXTS, language=language, stylesheet=trusted)
 
 
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("invoice.html.jinja")
-
-
-@cache
-def _read(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
-
-
-@cache
-def _typesetter() -> Typesetter:
-    with _bundled_fonts():
-        try:
-            from weasyprint import CSS
-        except OSError as error:
-            message = (
-                f"WeasyPrint cannot load its system libraries ({error}); install them: apt-get install -y "
-                "--no-install-recommends libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 fontconfig"
-            )
-            raise TypesettingLibrariesMissing(message) from error
-        from weasyprint.text.fonts import FontConfiguration
-        from weasyprint.urls import URLFetcher
-
-        fonts = FontConfiguration()
-    fetcher = URLFetcher(allowed_protocols=(), fail_on_errors=True)
-    return Typesetter(fonts, CSS(string=_read("invoice.css"), font_config=fonts, url_fetcher=fetcher), fetcher)
-
-
-@contextmanager
-def _bundled_fonts() -> Generator[None, None, None]:
-    """Point fontconfig at the bundled fonts while it loads: it has no other way to be told."""
-    before = os.environ.get("FONTCONFIG_FILE")
-    os.environ["FONTCONFIG_FILE"] = str(_FONTCONFIG_FILE)
+def _try_to_take_apart(view: InvoiceView) -> "Skeleton | DocumentFailure":
     try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["FONTCONFIG_FILE"]
-        else:
-            os.environ["FONTCONFIG_FILE"] = before
+        return _take_apart(view)
+    except Exception as error:
+        return _failure(view, error)
+
+
+def _take_apart(view: InvoiceView) -> "Skeleton":
+    from billing_pipeline.documents.stamping.skeleton import take_apart
+
+    return take_apart(view)
+
+
+@cache
+def _press() -> "Press":
+    """The press of this process; it is imported with WeasyPrint."""
+    from billing_pipeline.documents.stamping.press import Press
+
+    return Press()
+
+
+def _failure(view: InvoiceView, error: BaseException) -> DocumentFailure:
+    return DocumentFailure(view.payer_id, f"{type(error).__name__}: {error}")

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from billing_pipeline.documents import rendering
-from billing_pipeline.documents.rendering import render_invoice, render_pdf
+from billing_pipeline.documents.rendering import lay_out_pdf, render_invoice, render_pdf
 
 HOUR = {"unit_price": Decimal("0.10"), "amount_cents": 10}
 LABS = HOUR | {"owner_id": "orga_2", "owner_name": "Labs"}
@@ -92,7 +92,7 @@ def test_the_rules_notice_what_a_template_forgets(month, monkeypatch, forgotten)
     assert re.search(pattern, page)
     monkeypatch.setattr(rendering, "_render_template", lambda *_: re.sub(pattern, replacement, page))
 
-    faults = pdf_rules.faults_of(render_pdf(view))
+    faults = pdf_rules.faults_of(lay_out_pdf(view))
 
     assert {fault.split(":")[0] for fault in faults} == {rule}
 

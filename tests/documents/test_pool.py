@@ -1,9 +1,18 @@
 import os
 
+import pytest
+
 from billing_pipeline.documents import pool
 from billing_pipeline.documents.pool import render_all
 from billing_pipeline.documents.rendering import RenderedInvoice
 from billing_pipeline.documents.view import DocumentFailure
+
+
+@pytest.fixture
+def small_shares(monkeypatch):
+    """Nine documents and more are spread over processes, two at a time."""
+    monkeypatch.setattr(pool, "_FEW", 8)
+    monkeypatch.setattr(pool, "_SHARE", 2)
 
 
 class _Deadly:
@@ -30,6 +39,7 @@ def test_a_few_documents_come_in_the_order_of_their_views(month):
     assert seen == outcomes
 
 
+@pytest.mark.usefixtures("small_shares")
 def test_many_processes_make_the_same_documents_in_the_same_order(month):
     for number in range(10):
         month.bill(f"orga_{number}", usage=[{"amount_cents": 100 + number}])
@@ -39,6 +49,7 @@ def test_many_processes_make_the_same_documents_in_the_same_order(month):
     assert wide[7:] == list(render_all(views[7:], workers=1))
 
 
+@pytest.mark.usefixtures("small_shares")
 def test_a_process_that_dies_costs_only_the_document_that_killed_it(monkeypatch):
     monkeypatch.setattr(pool, "_IN_FLIGHT_PER_PROCESS", 1)
     before, after = _failures(9), _failures(2)
@@ -48,7 +59,8 @@ def test_a_process_that_dies_costs_only_the_document_that_killed_it(monkeypatch)
     assert outcomes[10:] == after
 
 
+@pytest.mark.usefixtures("small_shares")
 def test_replaced_processes_lose_no_document(monkeypatch):
-    monkeypatch.setattr(pool, "_DOCUMENTS_PER_PROCESS", 3)
+    monkeypatch.setattr(pool, "_SHARES_PER_PROCESS", 1)
     views = _failures(10)
     assert list(render_all(views, workers=2)) == views

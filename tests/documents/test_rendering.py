@@ -15,15 +15,16 @@ import pytest
 from jinja2 import UndefinedError
 from markupsafe import escape
 
-from billing_pipeline.documents import rendering
+from billing_pipeline.documents import rendering, typesetting
 from billing_pipeline.documents.cii import write_cii
 from billing_pipeline.documents.rendering import (
     RenderedInvoice,
-    TypesettingLibrariesMissing,
+    lay_out_pdf,
     render_html,
     render_invoice,
     render_pdf,
 )
+from billing_pipeline.documents.typesetting import TypesettingLibrariesMissing
 from billing_pipeline.documents.view import DocumentFailure
 
 MINUS, EN_DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
@@ -184,7 +185,7 @@ def test_hostile_names_are_cut_and_keep_the_figures_on_their_pages(month, read_p
     ],
 )
 def test_a_document_that_refers_to_anything_outside_is_refused(month, monkeypatch, offline, reference):
-    view = month.bill(usage=[{}]).view()
+    view = month.bill(usage=[{}], name="What is stamped refers to nothing, this is laid out: 雲").view()
     monkeypatch.setattr(rendering, "_render_template", lambda _view, _stylesheet: f"<p>Invoice {reference}</p>")
     outcome = render_invoice(view)
     assert isinstance(outcome, DocumentFailure), outcome
@@ -193,7 +194,7 @@ def test_a_document_that_refers_to_anything_outside_is_refused(month, monkeypatc
 
 
 def test_a_template_cannot_print_what_the_view_does_not_say(month):
-    environment = rendering._template().environment
+    environment = typesetting.load_template().environment
     with pytest.raises(UndefinedError):
         environment.from_string("{{ invoice.amount_due }}").render(invoice=month.bill(usage=[{}]).view())
 
@@ -242,8 +243,8 @@ def test_the_issue_date_is_the_only_date_of_a_pdf(month):
 
 def test_nothing_of_the_stylesheet_is_unknown_to_the_typesetter(month, caplog):
     with caplog.at_level(logging.WARNING, logger="weasyprint"):
-        rendering._typesetter.cache_clear()
-        render_pdf(month.bill(usage=[{}]).view())
+        typesetting.load_typesetter.cache_clear()
+        lay_out_pdf(month.bill(usage=[{}]).view())
     assert caplog.messages == []
 
 
@@ -275,7 +276,7 @@ class _LibrariesMissing:
 
 def test_missing_system_libraries_are_named_by_their_packages(month, monkeypatch):
     view = month.bill(usage=[{}]).view()
-    rendering._typesetter.cache_clear()
+    typesetting.load_typesetter.cache_clear()
     monkeypatch.delitem(sys.modules, "weasyprint", raising=False)
     monkeypatch.setattr(sys, "meta_path", [_LibrariesMissing, *sys.meta_path])
     with pytest.raises(TypesettingLibrariesMissing, match=r"apt-get install .*libpango-1.0-0 libpangoft2-1.0-0"):

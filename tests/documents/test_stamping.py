@@ -1,7 +1,6 @@
 """Stamped documents against WeasyPrint's own: the same words in the same places, the same picture, or none at all."""
 
 import math
-import pickle
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -20,12 +19,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from invoice_generator import generate_view
 
-from billing_pipeline.documents.rendering import render_pdf
+from billing_pipeline.documents.archiving import EmbeddedInvoice
+from billing_pipeline.documents.rendering import lay_out_pdf
 from billing_pipeline.documents.stamping import weasyprint_boxes
 from billing_pipeline.documents.stamping.press import Misfit, Press
 from billing_pipeline.documents.stamping.shaping import Typeface, Unshapeable, break_lines, width
 from billing_pipeline.documents.stamping.skeleton import take_apart
-from billing_pipeline.documents.stamping.stamp import Attachment
 from billing_pipeline.documents.view import AnnexView, InvoiceView, PartyView, UnusableView
 
 #: In points; a thousandth of an em that is rounded otherwise moves a glyph by 0.01.
@@ -115,7 +114,7 @@ def pictures_of(pdf: bytes) -> Iterator:
 
 def require_the_same(stamped: bytes | Misfit, view: InvoiceView) -> None:
     assert not isinstance(stamped, Misfit), stamped
-    laid_out = render_pdf(view)
+    laid_out = lay_out_pdf(view)
     ours, theirs = words_of(stamped), words_of(laid_out)
     assert len(ours) == len(theirs)
     assert [strays(*pages) for pages in zip(ours, theirs, strict=True)] == [[]] * len(ours)
@@ -200,32 +199,7 @@ def test_what_was_stamped_before_leaves_no_trace(invoice):
     assert stamp(fresh, views[0]) == stamp(used, views[0])
 
 
-def test_a_press_can_be_handed_to_another_process(press, invoice):
-    view = invoice(4)
-    stamped = stamp(press, view)
-    handed = pickle.loads(pickle.dumps(press))  # noqa: S301
-    strips = len(handed.strips)
-
-    assert stamp(handed, view) == stamped
-    assert len(handed.strips) == strips
-
-
-#: What the metadata of PDF/UA says, and the schema that PDF/A wants told.
-PDF_UA = (
-    b'<rdf:Description rdf:about="" xmlns:pdfaExtension="http://www.aiim.org/pdfa/ns/extension/" '
-    b'xmlns:pdfaSchema="http://www.aiim.org/pdfa/ns/schema#" xmlns:pdfaProperty="http://www.aiim.org/pdfa/ns/property#">'
-    b'<pdfaExtension:schemas><rdf:Bag><rdf:li rdf:parseType="Resource">'
-    b"<pdfaSchema:schema>PDF/UA identification schema</pdfaSchema:schema>"
-    b"<pdfaSchema:namespaceURI>http://www.aiim.org/pdfua/ns/id/</pdfaSchema:namespaceURI>"
-    b'<pdfaSchema:prefix>pdfuaid</pdfaSchema:prefix><pdfaSchema:property><rdf:Seq><rdf:li rdf:parseType="Resource">'
-    b"<pdfaProperty:name>part</pdfaProperty:name><pdfaProperty:valueType>Integer</pdfaProperty:valueType>"
-    b"<pdfaProperty:category>internal</pdfaProperty:category>"
-    b"<pdfaProperty:description>Part of ISO 14289</pdfaProperty:description></rdf:li></rdf:Seq></pdfaSchema:property>"
-    b"</rdf:li></rdf:Bag></pdfaExtension:schemas></rdf:Description>"
-    b'<rdf:Description rdf:about="" xmlns:pdfuaid="http://www.aiim.org/pdfua/ns/id/"><pdfuaid:part>1</pdfuaid:part>'
-    b"</rdf:Description>"
-)
-XML = Attachment(b"<a/>", "factur-x.xml", "Factur-X", "Alternative", date(2026, 11, 3))
+XML = EmbeddedInvoice(b"<a/>", date(2026, 11, 3))
 
 
 @pytest.mark.skipif(find_spec("page") is None, reason="what PDF/A and PDF/UA ask is known to page-validation")
@@ -233,7 +207,7 @@ XML = Attachment(b"<a/>", "factur-x.xml", "Factur-X", "Alternative", date(2026, 
 def test_a_stamped_document_is_for_archives_and_screen_readers(press, invoice, seed, lines):
     import page
 
-    pdf = stamp(press, invoice(seed, lines), PDF_UA, XML)
+    pdf = stamp(press, invoice(seed, lines), XML)
 
     assert not isinstance(pdf, Misfit)
     for profile in (page.ValidationProfile.PDF_A_3A, page.ValidationProfile.PDF_UA_1):
@@ -247,7 +221,7 @@ def test_a_stamped_document_names_its_file_title_author_and_day(press, invoice):
     import pypdf
 
     view = named(invoice(5), "Łódź & <Co>")
-    read = pypdf.PdfReader(BytesIO(stamp(press, view, PDF_UA, XML)))
+    read = pypdf.PdfReader(BytesIO(stamp(press, view, XML)))
 
     (file,) = read.attachment_list
     assert (file.name, file.content, len(read.root_object["/AF"])) == ("factur-x.xml", b"<a/>", 1)

@@ -1,7 +1,8 @@
-"""Documents stamped instead of laid out: WeasyPrint lays each shape out once, values are written into it afterwards.
+"""Documents stamped instead of laid out: WeasyPrint lays each part of a document out once, for all documents.
 
-`skeleton` takes a view apart into its shape and its values. `weasyprint_boxes` has WeasyPrint lay the shape out and
-takes down a `form`, constant but for holes. `shaping` makes glyphs of values, `stamp` writes them into the form, with
-detail rows over as many pages as they take, and `container` is the file around it. `press` does all of it, or says why
-a document does not fit: it is WeasyPrint's then.
+`skeleton` takes a view apart into strips (a paragraph, a row of a table, the panel) and their values. In
+`weasyprint_boxes`, WeasyPrint lays each kind of strip out; `strips` is what is taken down: constant drawing with holes.
+`shaping` makes glyphs of values, `filling` sets them in their holes, `flow` puts strips on pages, `structure` says what
+they mean, `pictures` draws bars and codes, `stamp` draws the pages, and `container` is the file around them. `press` does
+all of it, or says why a document does not fit: it is WeasyPrint's then.
 """

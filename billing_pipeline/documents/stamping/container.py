@@ -23,7 +23,9 @@ class Pack(NamedTuple):
 def compress(content: bytes, entries: bytes = b"") -> bytes:
     """A compressed stream; its dictionary says the entries, too."""
     packed = zlib.compress(content, _COMPRESSION)
-    return b"<<%s/Filter /FlateDecode/Length %d>>\nstream\n%s\nendstream" % (entries, len(packed), packed)
+    # A line feed alone would make one line end with a carriage return before it: the stream would look a byte shorter.
+    apart = b"\r" if packed.endswith(b"\r") else b""
+    return b"<<%s/Filter /FlateDecode/Length %d>>\nstream\n%s%s\nendstream" % (entries, len(packed), packed, apart)
 
 
 def pack(objects: Mapping[int, bytes]) -> tuple[Pack, ...]:
@@ -39,7 +41,7 @@ def text_string(text: str) -> bytes:
 
 
 @lru_cache(1 << 15)
-def number(length: float) -> bytes:
+def write_number(length: float) -> bytes:
     """A length as PDF writes it."""
     return f"{length:.4f}".rstrip("0").rstrip(".").encode()
 

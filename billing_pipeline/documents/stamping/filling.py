@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from billing_pipeline.documents.stamping import shaping
-from billing_pipeline.documents.stamping.container import number
+from billing_pipeline.documents.stamping.container import write_number
 from billing_pipeline.documents.stamping.pictures import draw_picture
 from billing_pipeline.documents.stamping.shaping import Typeface, Unshapeable
 from billing_pipeline.documents.stamping.strips import (
@@ -69,7 +69,9 @@ class Filled(NamedTuple):
     values: Sequence[Sequence[str]]
 
 
-def fill(strip: Strip | Frame, values: Sequence[Sequence[str]], setter: Setter, page: int = 0, pages: int = 0) -> Filled:
+def fill(
+    strip: Strip | Frame, values: Sequence[Sequence[str]], setter: Setter, page: int = 0, pages: int = 0
+) -> Filled:
     """Set the lines of a strip.
 
     Args:
@@ -173,12 +175,15 @@ def draw(strip: Strip | Frame, filled: Filled, first_mark: int) -> Iterator[byte
             line, place = piece
             item, said = strip.lines[line].items[place], filled.lines[line]
             yield b"%s%s%s%s TJ ET" % (
-                item.start, number(item.x + said.shifts[place]), item.level, said.operands[place],
+                item.start, write_number(item.x + said.shifts[place]), item.level, said.operands[place],
             )  # fmt: skip
         elif type(piece) is Marked:
             yield b"<</MCID %d>>" % (first_mark + piece.number)
         elif type(piece) is Moved:
-            yield b"q 1 0 0 1 %s 0 cm\n%s\nQ" % (number(filled.lines[piece.line].shifts[piece.item]), piece.drawing)
+            yield b"q 1 0 0 1 %s 0 cm\n%s\nQ" % (
+                write_number(filled.lines[piece.line].shifts[piece.item]),
+                piece.drawing,
+            )
         else:
             yield draw_picture(filled.values[piece.hole][0], piece.width, piece.height)
 

@@ -54,12 +54,13 @@ def _draw(kind: str, said: dict[str, str]) -> Iterator[str]:
 
 def _rounded(width: float, height: float, radius: float) -> Iterator[str]:
     """A rectangle at the origin with round corners."""
-    rest = radius * (1 - _QUARTER)
-    yield f"{radius:g} 0 m {width - radius:g} 0 l"
-    yield f"{width - rest:g} 0 {width:g} {rest:g} {width:g} {radius:g} c {width:g} {height - radius:g} l"
-    yield f"{width:g} {height - rest:g} {width - rest:g} {height:g} {width - radius:g} {height:g} c {radius:g} {height:g} l"
-    yield f"{rest:g} {height:g} 0 {height - rest:g} 0 {height - radius:g} c 0 {radius:g} l"
-    yield f"0 {rest:g} {rest:g} 0 {radius:g} 0 c f"
+    near, far = radius * (1 - _QUARTER), radius
+    right, bottom = width - radius, height - radius
+    yield f"{far:g} 0 m {right:g} 0 l"
+    yield f"{width - near:g} 0 {width:g} {near:g} {width:g} {far:g} c {width:g} {bottom:g} l"
+    yield f"{width:g} {height - near:g} {width - near:g} {height:g} {right:g} {height:g} c {far:g} {height:g} l"
+    yield f"{near:g} {height:g} 0 {height - near:g} 0 {bottom:g} c 0 {far:g} l"
+    yield f"0 {near:g} {near:g} 0 {far:g} 0 c f"
 
 
 def _colour(fill: str) -> str:

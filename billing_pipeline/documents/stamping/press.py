@@ -1,16 +1,17 @@
 """A press: the strips of one process, and documents stamped from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from billing_pipeline.documents.archiving import EmbeddedInvoice
 from billing_pipeline.documents.stamping.container import pack
 from billing_pipeline.documents.stamping.filling import Overfull, break_values, fill, make_setter, require_plain_spaces
 from billing_pipeline.documents.stamping.flow import Laid
 from billing_pipeline.documents.stamping.shaping import Unshapeable
 from billing_pipeline.documents.stamping.skeleton import FrameKind, Skeleton, TornStrip
-from billing_pipeline.documents.stamping.stamp import Attachment, Document, Stock, stamp
+from billing_pipeline.documents.stamping.stamp import Document, Stock, stamp
 from billing_pipeline.documents.stamping.strips import Frames, Strip
 from billing_pipeline.documents.stamping.weasyprint_boxes import (
     LaidOut,
@@ -49,23 +50,19 @@ class Press:
                 broken.append(self._broken(strip)[0])
         self._lay_out(broken)
 
-    def stamp(
-        self, skeleton: Skeleton, statements: bytes = b"", attachment: Attachment | None = None
-    ) -> bytes | Misfit:
+    def stamp(self, skeleton: Skeleton, invoice: EmbeddedInvoice | None = None) -> bytes | Misfit:
         """A document as PDF, or why it has to be set by WeasyPrint.
 
         Args:
             skeleton: the document.
-            statements: what its metadata says beside PDF/A-3a, as descriptions within an `rdf:RDF`.
-            attachment: a file in it.
+            invoice: the e-invoice in it, as it is, to the byte.
         """
         try:
             self._lay_out(_unbroken(strip) for strip in skeleton.strips)
             document = Document(
                 skeleton.frame.language,
                 skeleton.metadata,
-                statements,
-                attachment,
+                invoice,
                 self._frames(skeleton.frame),
                 [[value] for value in skeleton.frame_values],
                 [self._laid(strip) for strip in skeleton.strips],

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from jinja2 import Template as JinjaTemplate
 from markupsafe import Markup
 
-from billing_pipeline.documents import rendering
 from billing_pipeline.documents.languages import printing_in
 from billing_pipeline.documents.texts import TEXTS
+from billing_pipeline.documents.typesetting import load_template
 from billing_pipeline.documents.view import InvoiceView
 
 #: Stand for a value in a skeleton, and for a picture's content.
@@ -103,7 +103,7 @@ _taker: list[Callable[[Any], Any]] = []
 
 @cache
 def _template() -> JinjaTemplate:
-    environment = rendering._template().environment.overlay(finalize=lambda value: _taker[0](value))
+    environment = load_template().environment.overlay(finalize=lambda value: _taker[0](value))
     return environment.get_template("invoice.html.jinja")
 
 

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from hashlib import md5
 from html import escape
-from typing import NamedTuple
 
-from billing_pipeline.documents.stamping.container import Pack, compress, number, pack, text_string, write_file
+from billing_pipeline.documents.archiving import (
+    FACTUR_X_DESCRIPTION,
+    FACTUR_X_NAME,
+    FACTUR_X_RELATIONSHIP,
+    EmbeddedInvoice,
+    describe_conformance,
+)
+from billing_pipeline.documents.stamping.container import Pack, compress, pack, text_string, write_file, write_number
 from billing_pipeline.documents.stamping.filling import Filled, Setter, draw, fill, say
 from billing_pipeline.documents.stamping.flow import Laid, Placed, spread
 from billing_pipeline.documents.stamping.strips import Base, Frame, Frames
@@ -17,16 +22,6 @@ from billing_pipeline.documents.stamping.structure import Bookmark, StructureTre
 _SCALE = 0.75
 
 
-class Attachment(NamedTuple):
-    """A file of XML in a document, and what it is to it: `Alternative`, `Data`, …."""
-
-    content: bytes
-    name: str
-    description: str
-    relationship: str
-    made_on: date
-
-
 @dataclass(frozen=True, slots=True)
 class Document:
     """What a document is made of."""
@@ -34,9 +29,8 @@ class Document:
     language: str
     #: What the file says of itself: `Title`, `Author` and, where it is issued, `CreationDate` and `ModDate`.
     metadata: Mapping[str, str]
-    #: What its metadata says beside PDF/A-3a, as descriptions within an `rdf:RDF`.
-    statements: bytes
-    attachment: Attachment | None
+    #: In it, as it is.
+    invoice: EmbeddedInvoice | None
     frames: Frames
     frame_values: Sequence[Sequence[str]]
     strips: Sequence[Laid]
@@ -102,7 +96,7 @@ class _Writer:
             b"/StructTreeRoot %d 0 R" % tree.finish(),
             b"/Outlines %d 0 R" % write_outline(bookmarks, self._allocate, self._objects),
             b"/Metadata %d 0 R" % self._write_metadata(),
-            self._attach(document.attachment) if document.attachment else b"",
+            self._attach(document.invoice) if document.invoice else b"",
         ]
         catalogue = self._add(b"<<%s>>" % b"".join(entries))
         information = self._add(_information(self._said()))
@@ -111,12 +105,13 @@ class _Writer:
 
     def _draw(self, frame: Frame, around: Filled, strips: Sequence[Placed], tree: StructureTree) -> bytes:
         drawn = [
-            b"1 0 0 -1 0 %s cm %s 0 0 %s 0 0 cm" % (number(self._base.page_height), number(_SCALE), number(_SCALE)),
+            b"1 0 0 -1 0 %s cm %s 0 0 %s 0 0 cm"
+            % (write_number(self._base.page_height), write_number(_SCALE), write_number(_SCALE)),
             *draw(frame, around, 0),
         ]
         for laid, top in strips:
             shift = top - laid.strip.top
-            drawn.append(b"q 1 0 0 1 0 %s cm" % number(shift))
+            drawn.append(b"q 1 0 0 1 0 %s cm" % write_number(shift))
             drawn += draw(laid.strip, laid.filled, tree.add(laid, shift))
             drawn.append(b"Q")
         return b"\n".join(drawn)
@@ -151,27 +146,28 @@ class _Writer:
             f'<rdf:Description rdf:about="" {_SAID[name].format(escape(text))}</rdf:Description>'
             for name, text in self._said().items()
         )
-        packet = _PACKET.format(said=said, statements=self._document.statements.decode()).encode()
+        statements = describe_conformance(is_factur_x=self._document.invoice is not None)
+        packet = _PACKET.format(said=said, statements=statements.decode()).encode()
         number = self._allocate()
         self._streams[number] = b"<</Type /Metadata/Subtype /XML/Length %d>>\nstream\n%s\nendstream" % (
             len(packet), packet,
         )  # fmt: skip
         return number
 
-    def _attach(self, attachment: Attachment) -> bytes:
-        """Write a file and what names it; what the catalogue says of it."""
-        day = f"D:{attachment.made_on:%Y%m%d}000000Z"
-        checksum = md5(attachment.content, usedforsecurity=False).hexdigest()
+    def _attach(self, invoice: EmbeddedInvoice) -> bytes:
+        """Write the e-invoice and what names it; what the catalogue says of it."""
+        day = f"D:{invoice.issued_on:%Y%m%d}000000Z"
+        checksum = md5(invoice.xml, usedforsecurity=False).hexdigest()
         entries = (
-            f"/Type /EmbeddedFile/Subtype /text#2fxml/Params <</CheckSum <{checksum}>/Size {len(attachment.content)}"
+            f"/Type /EmbeddedFile/Subtype /text#2fxml/Params <</CheckSum <{checksum}>/Size {len(invoice.xml)}"
             f"/CreationDate ({day})/ModDate ({day})>>"
         ).encode()
         stream = self._allocate()
-        self._streams[stream] = compress(attachment.content, entries)
-        name = text_string(attachment.name)
+        self._streams[stream] = compress(invoice.xml, entries)
+        name, description = text_string(FACTUR_X_NAME), text_string(FACTUR_X_DESCRIPTION)
         file = self._add(
             b"<</Type /Filespec/F %s/UF %s/EF <</F %d 0 R/UF %d 0 R>>/Desc %s/AFRelationship /%s>>"
-            % (name, name, stream, stream, text_string(attachment.description), attachment.relationship.encode())
+            % (name, name, stream, stream, description, FACTUR_X_RELATIONSHIP.encode())
         )
         return b"/AF [%d 0 R]/Names <</EmbeddedFiles <</Names [%s %d 0 R]>>>>" % (file, name, file)
 

@@ -21,9 +21,8 @@ from weasyprint import DEFAULT_OPTIONS, HTML
 from weasyprint.formatting_structure import boxes
 from weasyprint.text.fonts import font_features
 
-from billing_pipeline.documents import rendering
 from billing_pipeline.documents.stamping import shaping
-from billing_pipeline.documents.stamping.container import number
+from billing_pipeline.documents.stamping.container import write_number
 from billing_pipeline.documents.stamping.shaping import Typeface
 from billing_pipeline.documents.stamping.skeleton import HOLE, PICTURE, FrameKind, StripKind
 from billing_pipeline.documents.stamping.strips import (
@@ -47,6 +46,7 @@ from billing_pipeline.documents.stamping.strips import (
     Template,
     Text,
 )
+from billing_pipeline.documents.typesetting import load_typesetter
 
 VERSION = "70.0"
 
@@ -65,7 +65,9 @@ _VARIANT = "pdf/a-3a"
 _OPTIONS = {**DEFAULT_OPTIONS, **weasyprint.pdf.VARIANTS[_VARIANT][1], "pdf_variant": _VARIANT}
 
 #: Elements of a strip that have a meaning; the marks of all others are those of what they are in.
-_MEANINGFUL = frozenset({"P", "H1", "H2", "Div", "Figure", "L", "LI", "LBody", "Table", "THead", "TBody", "TR", "TH", "TD"})
+_MEANINGFUL = frozenset(
+    {"P", "H1", "H2", "Div", "Figure", "L", "LI", "LBody", "Table", "THead", "TBody", "TR", "TH", "TD"}
+)
 
 
 class Unstampable(ValueError):
@@ -274,9 +276,7 @@ class _Drawn:
     pdf: Any = None
 
 
-def _draw(
-    html: str, tokens: Sequence[_Tokens], *, has_margins: bool = False, is_complete: bool = False
-) -> _Drawn:
+def _draw(html: str, tokens: Sequence[_Tokens], *, has_margins: bool = False, is_complete: bool = False) -> _Drawn:
     """Lay pages out and draw them.
 
     Args:
@@ -288,7 +288,7 @@ def _draw(
     Raises:
         Unstampable: something is longer than a page.
     """
-    typesetter = rendering._typesetter()
+    typesetter = load_typesetter()
     document = HTML(string=html, url_fetcher=typesetter.fetcher).render(
         stylesheets=[typesetter.stylesheet], font_config=typesetter.fonts
     )
@@ -596,9 +596,7 @@ class _StructureReader:
     def read(self, page: int, levels: int) -> tuple[Element, int]:
         """The element of the strip on a page, under as many levels of what is around it, and how many marks it has."""
         (element,) = (
-            thing
-            for thing in map(self._thing, self._document["K"])
-            if _number(thing["Pg"]) == self._pages[page]
+            thing for thing in map(self._thing, self._document["K"]) if _number(thing["Pg"]) == self._pages[page]
         )
         tags = []
         for _ in range(levels):
@@ -612,11 +610,15 @@ class _StructureReader:
         return self._objects[_number(reference)]
 
     def _read(self, element: Any) -> Element:
-        said = element["A"] if "A" in element else {}
+        said = element.get("A", {})
         edges = tuple(map(float, said["BBox"])) if "BBox" in said else None
         alternative = self._tokens.read(element["Alt"].string) if "Alt" in element else ()
         return Element(
-            element["S"].lstrip("/"), tuple(self._kids(element)), alternative, edges, said.get("ColSpan", 1)  # type: ignore[arg-type]
+            element["S"].lstrip("/"),
+            tuple(self._kids(element)),
+            alternative,
+            edges,
+            said.get("ColSpan", 1),  # type: ignore[arg-type]
         )
 
     def _kids(self, element: Any) -> Iterator[Element | int]:
@@ -650,9 +652,7 @@ def _as_artifacts(operators: Sequence[Any]) -> list[Any]:
     return told
 
 
-def _localised(
-    operators: Sequence[Any], page: _DrawnPage, drawn: _Drawn
-) -> tuple[tuple[Piece, ...], tuple[Line, ...]]:
+def _localised(operators: Sequence[Any], page: _DrawnPage, drawn: _Drawn) -> tuple[tuple[Piece, ...], tuple[Line, ...]]:
     """Operators as pieces, their lines numbered from 0."""
     pieces: list[Piece] = []
     lines: list[int] = []
@@ -688,5 +688,7 @@ def _with_fonts(key: int, drawn: _Drawn) -> Line:
 
 
 def _drawable(item: Item, font: str) -> Item:
-    size = number(shaping.pango_size(item.typeface.size))
-    return replace(item, start=b"BT /%s %s Tf 1 0 0 -1 " % (font.encode(), size), level=b" %s Tm " % number(item.y))
+    size = write_number(shaping.pango_size(item.typeface.size))
+    return replace(
+        item, start=b"BT /%s %s Tf 1 0 0 -1 " % (font.encode(), size), level=b" %s Tm " % write_number(item.y)
+    )
