@@ -49,7 +49,7 @@ def generate_view(month: Any, seed: int, lines_max: int = 12) -> InvoiceView:
         "name": draw.choice(NAMES), "address_line1": f"{draw.randint(1, 200)} rue {_words(draw, 1, 3)}",
         "city": draw.choice(("Nantes", "Saint-Denis-lès-Bourg", "București")),
         "postcode": f"{draw.randint(1000, 99999):05d}",
-        "country": draw.choice(("FR", "FR", "DE", "RO")),
+        "country": draw.choice(("FR", "FR", "DE", "RO")), "language": draw.choice(("en", "en", "fr")),
     }  # fmt: skip
     if draw.random() < 0.15:
         draft |= {"number": None, "issued_on": None, "due_on": None}
