@@ -165,6 +165,13 @@ def test_a_value_that_takes_several_lines_pushes_down_what_follows(press, invoic
     require_the_same(stamp(press, view), view)
 
 
+@pytest.mark.parametrize("name", ["Compagnie des rivières trans-atlantiques", "Association a-b-c-d-e-f-g-h-i-j-k-l-m-n"])
+def test_a_line_breaks_after_a_hyphen_between_letters(press, invoice, name):
+    view = named(invoice(4), name)
+
+    require_the_same(stamp(press, view), view)
+
+
 MISFITS = {
     "شركة السحاب": "U+0634 is outside the set",
     "雲会社": "U+96F2 is outside the set",
@@ -173,7 +180,7 @@ MISFITS = {
     "Two  spaces": "a value has spaces that HTML would not keep",
     "x" * 60: "a word is wider than its line",
     "in -> out": "a glyph would be read as another text",
-    "Compagnie des rivières trans-atlantiques": "a line may break inside a word",
+    "Compagnie des rivières trans/atlantiques": "a line may break inside a word",
 }
 
 
@@ -251,8 +258,9 @@ def test_lines_break_at_spaces_and_after_hyphens_between_letters_only_where_it_i
     room = width("one two", BODY) + 1
     assert break_lines("one two three", BODY, room, room) == ["one two", "three"]
     assert break_lines("one 2026-10-31", BODY, room, width("2026-10-31", BODY) + 1) == ["one", "2026-10-31"]
+    assert break_lines("one t-three", BODY, room, room) == ["one t-", "three"]
     with pytest.raises(Unshapeable, match="inside a word"):
-        break_lines("one t-three-four", BODY, room, 200)
+        break_lines("one t/three/four", BODY, room, 200)
 
 
 def test_a_line_that_is_full_to_the_last_unit_is_left_to_weasyprint():

@@ -129,12 +129,12 @@ def break_lines(text: str, typeface: Typeface, first: float, others: float) -> l
     """
     lines: list[str] = []
     room = first
-    line, *words = re.split(r"(?<=.) ", text)
-    for word in words:
-        if fits(width(f"{line} {word}", typeface), room):
-            line = f"{line} {word}"
+    line, *words = _BREAK.split(text)
+    for gap, word in zip(words[::2], words[1::2], strict=True):
+        if fits(width(f"{line}{gap}{word}", typeface), room):
+            line = f"{line}{gap}{word}"
             continue
-        if any(width(f"{line} {part}", typeface) < room + _CLOSE for part in _parts(word)):
+        if any(width(f"{line}{gap}{part}", typeface) < room + _CLOSE for part in _parts(word)):
             raise Unshapeable("a line may break inside a word")  # noqa: EM101
         lines.append(line)
         line, room = word, others
@@ -144,6 +144,8 @@ def break_lines(text: str, typeface: Typeface, first: float, others: float) -> l
     return lines
 
 
+#: Where a line breaks beyond doubt, and what is between its parts: a space, or nothing after a hyphen between letters.
+_BREAK = re.compile(r"((?<=.) |(?<=[^\W\d_]-)(?=[^\W\d_]))")
 #: Widths this close to the room there is, in CSS pixels, are left to WeasyPrint.
 _CLOSE = 0.02
 
