@@ -5,6 +5,7 @@ from datetime import date
 import pdf_rules
 import pytest
 from document_rows import CREDITED_LINE, rows
+from same_pages import require_the_same
 
 from billing_pipeline.documents.rendering import render_html, render_invoice, render_pdf
 from billing_pipeline.documents.view import DocumentFailure, build_credit_note_views
@@ -126,3 +127,4 @@ def test_it_may_be_archived_and_carries_its_e_invoice():
 
     assert pdf_rules.faults_of(rendered.pdf) == []
     assert [file.content for file in pdf_rules.embedded_in(rendered.pdf)] == [rendered.xml]
+    require_the_same(rendered.pdf, view)

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pdf_rules
 from document_rows import rows
+from same_pages import require_the_same
 
 from billing_pipeline.documents.rendering import render_html, render_invoice
 from billing_pipeline.documents.view import DocumentFailure, build_interim_views
@@ -82,7 +83,9 @@ def test_lines_that_do_not_add_up_to_its_fees_are_not_printed():
 @pdf_rules.needs_validator
 @pdf_rules.needs_reader
 def test_it_may_be_archived_and_carries_its_e_invoice():
-    rendered = render_invoice(view_of(LINE, DISCOUNT))
+    view = view_of(LINE, DISCOUNT)
+    rendered = render_invoice(view)
 
     assert pdf_rules.faults_of(rendered.pdf) == []
     assert [file.content for file in pdf_rules.embedded_in(rendered.pdf)] == [rendered.xml]
+    require_the_same(rendered.pdf, view)

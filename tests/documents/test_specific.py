@@ -5,6 +5,7 @@ from datetime import date
 import pdf_rules
 import pytest
 from document_rows import SOLD_LINE, rows
+from same_pages import require_the_same
 
 from billing_pipeline.documents.rendering import render_html, render_invoice, render_pdf
 from billing_pipeline.documents.view import DocumentFailure, build_specific_views
@@ -76,10 +77,12 @@ def test_a_line_that_is_not_what_is_asked_for_is_not_printed(amount):
 @pytest.mark.parametrize("kind", ["credits", "invoice"])
 def test_it_may_be_archived_and_carries_its_e_invoice(kind):
     figures = {"fees_cents": 100_00, "used_credits_cents": 0} if kind == "invoice" else {}
-    rendered = render_invoice(view_of(ISSUED | {"kind": kind} | figures, line=SOLD_LINE | {"kind": kind}))
+    view = view_of(ISSUED | {"kind": kind} | figures, line=SOLD_LINE | {"kind": kind})
+    rendered = render_invoice(view)
 
     assert pdf_rules.faults_of(rendered.pdf) == []
     assert [file.content for file in pdf_rules.embedded_in(rendered.pdf)] == [rendered.xml]
+    require_the_same(rendered.pdf, view)
 
 
 @pdf_rules.needs_validator

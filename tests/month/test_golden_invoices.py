@@ -302,6 +302,15 @@ def test_a_document_may_be_archived_and_read_aloud(home, document):
     assert pdf_rules.faults_of(pdf.read_bytes()) == []
 
 
+def test_only_a_name_in_another_script_is_laid_out(home):
+    laid_out = []
+    for document in DOCUMENTS:
+        pdf = pypdfium2.PdfDocument(files_of(home, row_of(home, document)["number"])[1])
+        laid_out += [document.name] if pdf.get_metadata_dict()["Producer"].startswith("WeasyPrint") else []
+        pdf.close()
+    assert laid_out == ["right_to_left_name"]
+
+
 @pdf_rules.needs_qpdf
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_a_pdf_is_written_without_a_fault(home, document):

@@ -1,6 +1,7 @@
 """Strips on pages, broken where WeasyPrint breaks them."""
 
 from collections.abc import Iterator, Sequence
+from enum import IntEnum
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,6 +27,14 @@ class Placed(NamedTuple):
     top: float
 
 
+class Break(IntEnum):
+    """Whether a page may end between two strips."""
+
+    NEVER = 0
+    LAST_RESORT = 1
+    ALLOWED = 2
+
+
 def spread(strips: Sequence[Laid], frames: Frames) -> list[list[Placed]]:
     """Strips on pages: at the end of a page, it breaks at the last place where a break is not to be avoided.
 
@@ -41,7 +50,7 @@ def spread(strips: Sequence[Laid], frames: Frames) -> list[list[Placed]]:
 
 def _spread_sheet(strips: Sequence[Laid], first: Frame, other: Frame) -> Iterator[list[Placed]]:
     gaps = [0.0, *(_gap(*pair) for pair in pairwise(strips))]
-    may_break = [False, *(_may_break(*pair) for pair in pairwise(strips))]
+    breaks = [Break.NEVER, *(_break_between(*pair) for pair in pairwise(strips))]
     start, frame = 0, first
     while start < len(strips):
         head = _head_of(strips, start)
@@ -55,7 +64,7 @@ def _spread_sheet(strips: Sequence[Laid], first: Frame, other: Frame) -> Iterato
             strip = strips[end].strip
             upper = top + (gaps[end] if end > start else 0.0)
             if upper + strip.height > limit:
-                end = _last_break(strips, may_break, start, end)
+                end = _last_break(strips, breaks, start, end)
                 break
             placed.append(Placed(strips[end], upper))
             top = upper + strip.height
@@ -64,13 +73,15 @@ def _spread_sheet(strips: Sequence[Laid], first: Frame, other: Frame) -> Iterato
         start, frame = end, other
 
 
-def _last_break(strips: Sequence[Laid], may_break: Sequence[bool], start: int, end: int) -> int:
+def _last_break(strips: Sequence[Laid], breaks: Sequence[Break], start: int, end: int) -> int:
+    """The last place at which the page may end: within what is kept whole only if that is longer than a page."""
     if strips[end].strip.is_breakable:
         raise Unshapeable("a page may end within a text")  # noqa: EM101
-    place = next((place for place in range(end, start, -1) if may_break[place]), start)
-    if place == start:
-        raise Unshapeable("what belongs together is longer than a page")  # noqa: EM101
-    return place
+    for least in (Break.ALLOWED, Break.LAST_RESORT):
+        for place in range(end, start, -1):
+            if breaks[place] >= least:
+                return place
+    raise Unshapeable("what belongs together is longer than a page")  # noqa: EM101
 
 
 def _shared(one: Laid, other: Laid) -> int:
@@ -89,10 +100,11 @@ def _gap(above: Laid, below: Laid) -> float:
     return max(above.strip.below, below.strip.above, *closed, *opened)
 
 
-def _may_break(above: Laid, below: Laid) -> bool:
-    is_avoided = above.strip.is_kept_with_next or below.strip.is_kept_with_previous or above.strip.is_head
+def _break_between(above: Laid, below: Laid) -> Break:
+    if above.strip.is_kept_with_next or below.strip.is_kept_with_previous or above.strip.is_head:
+        return Break.NEVER
     around = below.strip.around[: _shared(above, below)]
-    return not is_avoided and not any(element.is_kept_whole for element in around)
+    return Break.LAST_RESORT if any(element.is_kept_whole for element in around) else Break.ALLOWED
 
 
 def _head_of(strips: Sequence[Laid], start: int) -> Laid | None:
