@@ -14,7 +14,7 @@ import weasyprint
 sys.path.insert(0, str(Path(__file__).parent))
 
 from invoice_generator import generate_view
-from same_pages import require_the_same, stamp
+from same_pages import require_the_same, stamp, words_of
 
 from billing_pipeline.documents.archiving import EmbeddedInvoice
 from billing_pipeline.documents.stamping import weasyprint_boxes
@@ -102,6 +102,21 @@ def test_a_value_that_takes_several_lines_pushes_down_what_follows(press, invoic
     view = named(invoice(4), name)
 
     require_the_same(stamp(press, view), view)
+
+
+def test_sums_of_organisations_and_services_stay_within_the_margins(press, invoice):
+    view = invoice(4)
+    (owner, *_) = view.details
+    services = tuple(replace(service, amount="€12,345,678.90") for service in owner.services)
+    view = replace(view, details=(replace(owner, name="Lab", amount="€12,345,678.90", services=services),))
+
+    stamped = stamp(press, view)
+
+    require_the_same(stamped, view)
+    right_margin = 17 / 25.4 * 72
+    edges = [box[2] for page in words_of(stamped) for word, box in page if word == "€12,345,678.90"]
+    assert len(edges) == 1 + len(services)
+    assert max(edges) <= 595.28 - right_margin + 0.05
 
 
 @pytest.mark.parametrize("name", ["Compagnie des rivières trans-atlantiques", "Association a-b-c-d-e-f-g-h-i-j-k-l"])

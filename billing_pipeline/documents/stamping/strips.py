@@ -178,8 +178,6 @@ class Base:
     #: The first number that no object of it has.
     free: int
     fonts: Mapping[str, Font]
-    #: Names of graphics states that strips may use.
-    states: frozenset[bytes]
     catalogue_entries: bytes
     #: What a page says beside its content and place.
     page_entries: bytes

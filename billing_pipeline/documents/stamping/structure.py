@@ -119,7 +119,8 @@ class StructureTree:
         for cell_number, cell in cells:
             span = b"/ColSpan %d" % cell.span if cell.span > 1 else b""
             if cell.tag == "TD":
-                above = b"(%d)" % columns[column] if column in columns else b""
+                spanned = range(column, column + cell.span)
+                above = b"".join(b"(%d)" % columns[place] for place in spanned if place in columns)
                 said = b"/A <</O /Table%s/Headers [%s%s]>>" % (span, heads, above)
             else:
                 said = b"/A <</O /Table%s/Scope /%s>>/ID (%d)" % (span, b"Column" if is_head else b"Row", cell_number)

@@ -64,6 +64,8 @@ _BREAKABLE_LINES = 4
 _VARIANT = "pdf/a-3a"
 _OPTIONS = {**DEFAULT_OPTIONS, **weasyprint.pdf.VARIANTS[_VARIANT][1], "pdf_variant": _VARIANT}
 
+#: Graphics states in which everything is drawn.
+_OPAQUE = frozenset({"a1", "a1.0"})
 #: Elements of a strip that have a meaning; the marks of all others are those of what they are in.
 _MEANINGFUL = frozenset(
     {"P", "H1", "H2", "Div", "Figure", "L", "LI", "LBody", "Table", "THead", "TBody", "TR", "TH", "TD"}
@@ -128,7 +130,6 @@ def lay_out_base() -> Base:
     drawn = _draw(_page("en", f"<body><p>{faces}</p>{picture}"), [_Tokens()], is_complete=True)
     pdf = drawn.pdf
     page = pdf.objects[int(pdf.pages["Kids"][0])]
-    states = frozenset(name.encode() for name in pdf.objects[_number(page["Resources"])]["ExtGState"])
     root = pdf.objects[_number(pdf.catalog["StructTreeRoot"])]
     own = {0, page.number, pdf.pages.number, pdf.catalog.number, _number(page["Contents"]), root.number}
     own |= {_number(pdf.catalog["Metadata"]), _number(root["ParentTree"])}
@@ -144,7 +145,6 @@ def lay_out_base() -> Base:
         objects={thing.number: thing.data for thing in shared if not isinstance(thing, pydyf.Stream)},
         free=len(pdf.objects),
         fonts=drawn.fonts,
-        states=states,
         catalogue_entries=_entries(pdf.catalog),
         page_entries=_entries(page),
         page_height=float(height),
@@ -266,8 +266,6 @@ class _Drawn:
 
     pages: list[_DrawnPage] = field(default_factory=list)
     lines: dict[int, Line] = field(default_factory=dict)
-    #: The tokens of the page that a line is on.
-    tokens: dict[int, _Tokens] = field(default_factory=dict)
     fonts: dict[str, Font] = field(default_factory=dict)
     #: The name of the font in which each item is drawn.
     font_of: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -304,7 +302,17 @@ def _draw(html: str, tokens: Sequence[_Tokens], *, has_margins: bool = False, is
         _read_lines(box, (number, len(tokens)), page_tokens, drawn)
     with _Artist(drawn, is_complete=is_complete).at_work():
         drawn.pdf = weasyprint.pdf.generate_pdf(document, None, 1, **_OPTIONS)
+    _require_shared_resources(drawn.pdf)
     return drawn
+
+
+def _require_shared_resources(pdf: Any) -> None:
+    """Refuse what is drawn with more than fonts, colours and the opaque states that every document has."""
+    resources = pdf.objects[_number(pdf.objects[int(pdf.pages["Kids"][0])]["Resources"])]
+    used = {name for kind in ("XObject", "Pattern", "Shading") for name in resources[kind]}
+    if strange := sorted(used | (set(resources["ExtGState"]) - _OPAQUE)):
+        message = f"{len(strange)} resources of a strip are not those of every document"
+        raise Unstampable(message)
 
 
 def _read_lines(page: Any, counters: tuple[int, int], tokens: _Tokens, drawn: _Drawn) -> None:
@@ -315,7 +323,6 @@ def _read_lines(page: Any, counters: tuple[int, int], tokens: _Tokens, drawn: _D
             drawn.texts += texts
             counted = counters if isinstance(box, boxes.MarginBox) else None
             items = tuple(_read_item(text, tokens, counted) for text in texts)
-            drawn.tokens[id(texts[0])] = tokens
             if any(item.holes for item in items):
                 lean = _LEANS[line.style["text_align_all"]]
                 drawn.lines[id(texts[0])] = Line(items, lean, box.width, line.width)
