@@ -13,9 +13,9 @@ from billing_pipeline.documents.stamping.shaping import Unshapeable
 from billing_pipeline.documents.stamping.skeleton import FrameKind, Skeleton, TornStrip
 from billing_pipeline.documents.stamping.stamp import Document, Stock, stamp
 from billing_pipeline.documents.stamping.strips import Frames, Strip
+from billing_pipeline.documents.stamping.tokens import Unstampable
 from billing_pipeline.documents.stamping.weasyprint_boxes import (
     LaidOut,
-    Unstampable,
     lay_out,
     lay_out_base,
     lay_out_frames,

@@ -24,12 +24,11 @@ from weasyprint.text.fonts import font_features
 from billing_pipeline.documents.stamping import shaping
 from billing_pipeline.documents.stamping.container import write_number
 from billing_pipeline.documents.stamping.shaping import Typeface
-from billing_pipeline.documents.stamping.skeleton import HOLE, PICTURE, FrameKind, StripKind
+from billing_pipeline.documents.stamping.skeleton import HOLE, FrameKind, StripKind
 from billing_pipeline.documents.stamping.strips import (
     PAGE,
     PAGES,
     Base,
-    Element,
     Font,
     Frame,
     Frames,
@@ -43,17 +42,13 @@ from billing_pipeline.documents.stamping.strips import (
     Piece,
     Strip,
     Surroundings,
-    Template,
     Text,
 )
+from billing_pipeline.documents.stamping.structure_reader import StructureReader, number_of
+from billing_pipeline.documents.stamping.tokens import TOKEN, Tokens, Unstampable
 from billing_pipeline.documents.typesetting import load_typesetter
 
 VERSION = "70.0"
-
-#: Letters that no word has three of in a row; they stand for figures, and survive upper case.
-_DIGITS = "ðþŋħŧđłøæœ"
-_TOKEN = re.compile(f"[{_DIGITS}{_DIGITS.upper()}]{{3}}")
-_TOKENS_MAX = len(_DIGITS) ** 3
 
 _WEIGHTS = (400, 500, 600, 700)
 _LEANS = {"left": 0.0, "start": 0.0, "right": 1.0, "end": 1.0, "center": 0.5}
@@ -66,14 +61,6 @@ _OPTIONS = {**DEFAULT_OPTIONS, **weasyprint.pdf.VARIANTS[_VARIANT][1], "pdf_vari
 
 #: Graphics states in which everything is drawn.
 _OPAQUE = frozenset({"a1", "a1.0"})
-#: Elements of a strip that have a meaning; the marks of all others are those of what they are in.
-_MEANINGFUL = frozenset(
-    {"P", "H1", "H2", "Div", "Figure", "L", "LI", "LBody", "Table", "THead", "TBody", "TR", "TH", "TD"}
-)
-
-
-class Unstampable(ValueError):
-    """A kind of strip or page that cannot be taken down."""
 
 
 class LaidOut(NamedTuple):
@@ -104,9 +91,9 @@ def lay_out_frames(kind: FrameKind) -> Frames:
         Unstampable: it cannot be taken down, or WeasyPrint is another version.
     """
     _require_version()
-    tokens = _Tokens()
+    tokens = Tokens()
     body = tokens.fill(kind.html, (1,) * kind.html.count(HOLE))
-    pages = '<section class="sheet"><div data-strip="0" style="height: 1px"></div></section>' * 2
+    pages = '<section class="sheet"><div data-strip style="height: 1px"></div></section>' * 2
     drawn = _draw(_page(kind.language, body + pages), [tokens, tokens], has_margins=True)
     frames = []
     for page in drawn.pages:
@@ -127,12 +114,12 @@ def lay_out_base() -> Base:
     _require_version()
     faces = "".join(f'<b style="font-weight: {weight}">.</b>' for weight in _WEIGHTS)
     picture = '<svg class="bar" viewBox="0 0 1 1"><title>.</title><rect width="1" height="1"/></svg>'
-    drawn = _draw(_page("en", f"<body><p>{faces}</p>{picture}"), [_Tokens()], is_complete=True)
+    drawn = _draw(_page("en", f"<body><p>{faces}</p>{picture}"), [Tokens()], is_complete=True)
     pdf = drawn.pdf
     page = pdf.objects[int(pdf.pages["Kids"][0])]
-    root = pdf.objects[_number(pdf.catalog["StructTreeRoot"])]
-    own = {0, page.number, pdf.pages.number, pdf.catalog.number, _number(page["Contents"]), root.number}
-    own |= {_number(pdf.catalog["Metadata"]), _number(root["ParentTree"])}
+    root = pdf.objects[number_of(pdf.catalog["StructTreeRoot"])]
+    own = {0, page.number, pdf.pages.number, pdf.catalog.number, number_of(page["Contents"]), root.number}
+    own |= {number_of(pdf.catalog["Metadata"]), number_of(root["ParentTree"])}
     own |= {thing.number for thing in pdf.objects if isinstance(thing, dict) and thing.get("Type") == "/StructElem"}
     shared = [thing for thing in pdf.objects if thing.number not in own]
     height = page["MediaBox"][3]
@@ -171,24 +158,24 @@ def _lay_out(language: str, wanted: Sequence[LaidOut]) -> list[Strip | Unstampab
 
 
 def _take_down(language: str, wanted: Sequence[LaidOut]) -> list[Strip | Unstampable]:
-    sheet = [_Tokens() for _ in wanted]
-    parts = [_surround(one, number, tokens) for number, (one, tokens) in enumerate(zip(wanted, sheet, strict=True))]
+    sheet = [Tokens() for _ in wanted]
+    parts = [_surround(one, tokens) for one, tokens in zip(wanted, sheet, strict=True)]
     blank = '<section class="sheet"><div style="height: 1px"></div></section>'
     # The first page has other margins than all that follow.
-    drawn = _draw(_page(language, "".join(("<body>", blank, *parts))), [_Tokens(), *sheet])
+    drawn = _draw(_page(language, "".join(("<body>", blank, *parts))), [Tokens(), *sheet])
     _, *pages = drawn.pages
     for tokens in sheet:
         tokens.require_read()
     return [_strip(one, page, drawn) for one, page in zip(wanted, pages, strict=True)]
 
 
-def _surround(one: LaidOut, number: int, tokens: "_Tokens") -> str:
+def _surround(one: LaidOut, tokens: Tokens) -> str:
     """A strip within what is around it, on a page of its own, after a row like the one that it follows."""
     kind = one.kind
     opened = [_attributed(tag, f'data-level="{level}"') for level, tag in enumerate(kind.around)]
     opened[0] = _attributed(opened[0], 'style="break-before: page"')
     before = f"{kind.before}</tr>" if kind.before else ""
-    strip = _attributed(tokens.fill(kind.html, one.lines), f'data-strip="{number}"')
+    strip = _attributed(tokens.fill(kind.html, one.lines), "data-strip")
     closed = "".join(f"</{_NAME.match(tag)[1]}>" for tag in reversed(kind.around))  # type: ignore[index]
     return "".join((*opened, before, strip, closed))
 
@@ -201,62 +188,11 @@ def _attributed(html: str, attribute: str) -> str:
 
 
 @dataclass
-class _Tokens:
-    """Which hole each made-up value of a page stands for."""
-
-    holes: list[Hole] = field(default_factory=list)
-    #: Of values that are printed, those that no box was found to say yet.
-    unread: set[int] = field(default_factory=set)
-
-    def fill(self, html: str, lines: Sequence[int]) -> str:
-        number = -1
-
-        def fill(found: re.Match[str]) -> str:
-            nonlocal number
-            number += 1
-            if found[0] == PICTURE:
-                return f"<title>{self._add(Hole(number))}</title>"
-            is_printed = html.rfind("<", 0, found.start()) <= html.rfind(">", 0, found.start())
-            told = [self._add(Hole(number, line)) for line in range(lines[number])]
-            if not is_printed:
-                self.unread.difference_update(range(len(self.holes) - len(told), len(self.holes)))
-            return "<br>".join(told)
-
-        return re.sub(f"[{HOLE}{PICTURE}]", fill, html)
-
-    def read(self, text: str) -> Template:
-        parts: list[str | Hole] = []
-        end = 0
-        for found in _TOKEN.finditer(text):
-            if found.start() > end:
-                parts.append(text[end : found.start()])
-            number = int("".join(str(_DIGITS.index(letter)) for letter in found[0].lower()))
-            parts.append(self.holes[number])
-            self.unread.discard(number)
-            end = found.end()
-        return (*parts, *([text[end:]] if text[end:] else []))
-
-    def require_read(self) -> None:
-        """Refuse a strip that has room for less than a made-up value."""
-        if self.unread:
-            message = f"{len(self.unread)} values of a strip were not found in its boxes"
-            raise Unstampable(message)
-
-    def _add(self, hole: Hole) -> str:
-        if len(self.holes) == _TOKENS_MAX:
-            message = f"more than {_TOKENS_MAX} values in a strip"
-            raise Unstampable(message)
-        self.unread.add(len(self.holes))
-        self.holes.append(hole)
-        return "".join(_DIGITS[int(digit)] for digit in f"{len(self.holes) - 1:03d}")
-
-
-@dataclass
 class _DrawnPage:
     """A page, its lines before they were drawn, and what was drawn."""
 
     box: Any
-    tokens: _Tokens
+    tokens: Tokens
     operators: list[Any] = field(default_factory=list)
 
 
@@ -274,7 +210,7 @@ class _Drawn:
     pdf: Any = None
 
 
-def _draw(html: str, tokens: Sequence[_Tokens], *, has_margins: bool = False, is_complete: bool = False) -> _Drawn:
+def _draw(html: str, tokens: Sequence[Tokens], *, has_margins: bool = False, is_complete: bool = False) -> _Drawn:
     """Lay pages out and draw them.
 
     Args:
@@ -308,14 +244,14 @@ def _draw(html: str, tokens: Sequence[_Tokens], *, has_margins: bool = False, is
 
 def _require_shared_resources(pdf: Any) -> None:
     """Refuse what is drawn with more than fonts, colours and the opaque states that every document has."""
-    resources = pdf.objects[_number(pdf.objects[int(pdf.pages["Kids"][0])]["Resources"])]
+    resources = pdf.objects[number_of(pdf.objects[int(pdf.pages["Kids"][0])]["Resources"])]
     used = {name for kind in ("XObject", "Pattern", "Shading") for name in resources[kind]}
     if strange := sorted(used | (set(resources["ExtGState"]) - _OPAQUE)):
         message = f"{len(strange)} resources of a strip are not those of every document"
         raise Unstampable(message)
 
 
-def _read_lines(page: Any, counters: tuple[int, int], tokens: _Tokens, drawn: _Drawn) -> None:
+def _read_lines(page: Any, counters: tuple[int, int], tokens: Tokens, drawn: _Drawn) -> None:
     for box in _walk(page):
         for line in getattr(box, "children", ()):
             if not isinstance(line, boxes.LineBox) or not (texts := _texts(line)):
@@ -339,7 +275,7 @@ def _texts(line: Any) -> list[Any]:
     return [box for box in _walk(line) if isinstance(box, boxes.TextBox)]
 
 
-def _read_item(box: Any, tokens: _Tokens, counters: tuple[int, int] | None) -> Item:
+def _read_item(box: Any, tokens: Tokens, counters: tuple[int, int] | None) -> Item:
     style = box.style
     text = tokens.read(box.text)
     if counters and re.findall(r"\d+", box.text) == [str(counter) for counter in counters]:
@@ -448,7 +384,7 @@ class _Artist:
 
     def draw_replacedbox(self, stream: Any, box: Any) -> None:
         told = "".join(box.element.itertext())
-        if _TOKEN.fullmatch(told):
+        if TOKEN.fullmatch(told):
             (hole,) = self._page.tokens.read(told)
             box.replacement.draw = partial(_leave_picture, hole.number)
         _forget(stream)
@@ -519,10 +455,6 @@ def _join(operators: Sequence[Any]) -> bytes:
     return b"\n".join(_bytes(operator) for operator in operators)
 
 
-def _number(reference: bytes) -> int:
-    return int(reference.split()[0])
-
-
 def _entries(dictionary: Any) -> bytes:
     return dictionary.data.removeprefix(b"<<").removesuffix(b">>")
 
@@ -542,7 +474,7 @@ def _strip(one: LaidOut, page: _DrawnPage, drawn: _Drawn) -> Strip:
     above, below = (0.0, 0.0) if is_row else _margins(strip)
     outer = [around[level] for level in range(len(one.kind.around))]
     pieces, lines = _localised(page.operators, page, drawn)
-    reader = _StructureReader(drawn.pdf, page.tokens)
+    reader = StructureReader(drawn.pdf, page.tokens)
     element, marks = reader.read(drawn.pages.index(page), len(outer))
     is_text = isinstance(strip, boxes.BlockBox) and strip.style["break_inside"] == "auto"
     top = strip.position_y if is_row else strip.border_box_y()
@@ -571,7 +503,7 @@ def _margins(box: Any) -> tuple[float, float]:
     """Above and below.
 
     Raises:
-        Unstampable: they are not lengths, or lie within a border or padding of what is around.
+        Unstampable: they are not lengths.
     """
     style = box.style
     lengths = [style[name] for name in ("margin_top", "margin_bottom")]
@@ -581,71 +513,12 @@ def _margins(box: Any) -> tuple[float, float]:
     return tuple(float(length.value) if length else 0.0 for length in lengths)  # type: ignore[return-value]
 
 
-def _headings(strip: Any, tokens: _Tokens) -> Iterator[Heading]:
+def _headings(strip: Any, tokens: Tokens) -> Iterator[Heading]:
     for box in _walk(strip):
         level = box.style["bookmark_level"]
-        if level != "none" and isinstance(box, boxes.BlockBox) and box.element_tag in ("h1", "h2"):
+        if level != "none" and isinstance(box, boxes.BlockBox):
             texts = [text for line in _walk(box) if isinstance(line, boxes.LineBox) for text in _texts(line)]
             yield Heading(level, tokens.read(" ".join(text.text for text in texts)), box.border_box_y())
-
-
-class _StructureReader:
-    """The structure that WeasyPrint gave a strip, without elements that say nothing."""
-
-    def __init__(self, pdf: Any, tokens: _Tokens) -> None:
-        self._objects = pdf.objects
-        self._tokens = tokens
-        root = pdf.objects[_number(pdf.catalog["StructTreeRoot"])]
-        self._document = pdf.objects[_number(root["K"][0])]
-        self._pages = [int(number) for number in pdf.pages["Kids"][::3]]
-        self.tags: tuple[str, ...] = ()
-
-    def read(self, page: int, levels: int) -> tuple[Element, int]:
-        """The element of the strip on a page, under as many levels of what is around it, and how many marks it has."""
-        (element,) = (
-            thing for thing in map(self._thing, self._document["K"]) if _number(thing["Pg"]) == self._pages[page]
-        )
-        tags = []
-        for _ in range(levels):
-            tags.append(element["S"].lstrip("/"))
-            element = self._thing(element["K"][-1])
-        self.tags = tuple(tags)
-        read = self._read(element)
-        return read, len(list(_marks_under(read)))
-
-    def _thing(self, reference: bytes) -> Any:
-        return self._objects[_number(reference)]
-
-    def _read(self, element: Any) -> Element:
-        said = element.get("A", {})
-        edges = tuple(map(float, said["BBox"])) if "BBox" in said else None
-        alternative = self._tokens.read(element["Alt"].string) if "Alt" in element else ()
-        return Element(
-            element["S"].lstrip("/"),
-            tuple(self._kids(element)),
-            alternative,
-            edges,
-            said.get("ColSpan", 1),  # type: ignore[arg-type]
-        )
-
-    def _kids(self, element: Any) -> Iterator[Element | int]:
-        for kid in element["K"]:
-            if isinstance(kid, int):
-                yield kid
-                continue
-            thing = self._thing(kid)
-            if thing["S"].lstrip("/") in _MEANINGFUL:
-                yield self._read(thing)
-            else:
-                yield from self._kids(thing)
-
-
-def _marks_under(element: Element) -> Iterator[int]:
-    for kid in element.kids:
-        if isinstance(kid, int):
-            yield kid
-        else:
-            yield from _marks_under(kid)
 
 
 def _as_artifacts(operators: Sequence[Any]) -> list[Any]:
