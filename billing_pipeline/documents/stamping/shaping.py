@@ -147,7 +147,7 @@ def break_lines(text: str, typeface: Typeface, first: float, others: float) -> l
 #: Where a line breaks beyond doubt, and what is between its parts: a space, or nothing after a hyphen between letters.
 _BREAK = re.compile(r"((?<=.) |(?<=[^\W\d_]-)(?=[^\W\d_]))")
 #: Widths this close to the room there is, in CSS pixels, are left to WeasyPrint.
-_CLOSE = 0.02
+_CLOSE = 0.005
 
 
 def fits(needed: float, room: float) -> bool:
