@@ -100,6 +100,13 @@ class Billing:
         own = issued.generations.get(released_table(payer, table)) if payer else None
         return self.warehouse.generation(table, partition(month), own or issued.generations[table])
 
+    def settled_if_there(self, table: str, month: Month) -> Generation | None:
+        """The same of a table that came later; None where the month was closed or issued without it."""
+        issued = self.books.issued_month(month)
+        if issued is None:
+            return self.warehouse.current(table, partition(month))
+        return self.settled(table, month) if table in issued.generations else None
+
     def aside(self, month: Month) -> "Billing":
         """The same view, but what it publishes of one month no other reader takes for the month."""
         return replace(self, warehouse=self.warehouse.aside(partition(month)))

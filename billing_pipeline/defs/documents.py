@@ -13,6 +13,7 @@ import polars as pl
 
 from billing_pipeline.defs.billing import Billing, inputs_of, partition
 from billing_pipeline.defs.decisions import named_in_movements
+from billing_pipeline.defs.invoices import SHOWN_IF_THERE
 from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.defs.partitions import month_and_organisation, running_month
 from billing_pipeline.defs.reissues import REISSUED_INVOICES
@@ -44,7 +45,7 @@ from billing_pipeline.tables.invoices import (
     SpecificInvoices,
     SpecificLines,
 )
-from billing_pipeline.tables.rating import Unusable
+from billing_pipeline.tables.rating import DailyWeights, Unusable
 from billing_pipeline.warehouse import Generation, Publication
 
 #: Only what is issued is an e-invoice (`xml`).
@@ -396,7 +397,9 @@ def _said_of(billing: Billing, month: Month) -> dict[str, Generation]:
         "rating/unusable",
         "invoices/explanations",
     )
-    return {table: billing.settled(table, month) for table in tables}
+    said = {table: billing.settled(table, month) for table in tables}
+    shown = billing.settled_if_there(SHOWN_IF_THERE, month)
+    return said | {SHOWN_IF_THERE: shown} if shown else said
 
 
 def _invoices(billing: Billing, month: Month) -> tuple[dict[str, Generation], pl.DataFrame]:
@@ -442,6 +445,7 @@ def _views(
     agreed = steps.filter(pl.col("what").cast(pl.String) == "agreement").select("payer_id", "text").collect()
     movements = pl.scan_parquet(read["credits/credit_movements"].file("rows.parquet"), hive_partitioning=False)
     paid = movements.join(payers.lazy(), on="payer_id", how="semi").select("kind", "line_id", "amount_cents").collect()
+    weights = read[SHOWN_IF_THERE].typed(DailyWeights) if SHOWN_IF_THERE in read else DailyWeights.create_empty()
     return build_views(
         invoices,
         *frames,
@@ -451,6 +455,7 @@ def _views(
         agreements=dict(agreed.iter_rows()),
         interim=_counted_interim(billing, month),
         movements=paid,
+        weights=weights.join(payers, on="payer_id", how="semi"),
     )
 
 

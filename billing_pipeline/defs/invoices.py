@@ -81,6 +81,9 @@ ISSUED_FROM = (
     "invoices/explanations",
 )
 
+#: What documents show beside it, where the month was closed since there is such a table.
+SHOWN_IF_THERE = "rating/daily_weights"
+
 #: What is made when numbers are given, not before.
 ISSUED = (
     ["invoices", "invoices"],
@@ -337,6 +340,9 @@ def issue(context: dg.AssetExecutionContext, billing: Billing, month: Month) -> 
 def _number_and_freeze(billing: Billing, month: Month) -> None:
     """Give the drafts their numbers, publish the invoices and keep what they were issued from."""
     read = {table: billing.read(table, month) for table in ISSUED_FROM}
+    shown = billing.settled_if_there(SHOWN_IF_THERE, month)
+    if shown:
+        read[SHOWN_IF_THERE] = shown
     drafts = read["invoices/drafts"].typed(Drafts)
     lines = read["invoices/invoice_lines"].typed(InvoiceLines)
     statements = read["credits/credit_statements"].typed(CreditStatements)

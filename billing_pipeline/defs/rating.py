@@ -53,6 +53,7 @@ MARTS = {
     "specific_charges": ("line_id",),
     "charge_shares": ("line_id", "resource_id"),
     "charge_sources": ("line_id", "feed", "file_id"),
+    "daily_weights": ("payer_id", "service", "day"),
     "unrated": ("owner_id", "reason", "detail"),
 }  # fmt: skip
 
@@ -386,6 +387,7 @@ def _link_inputs(billing: Billing, month: Month, inputs: Path, earlier: Generati
             "period_start_us": [period.start_us],
             "period_end_us": [period.end_us],
             "next_sees_us": [period.end_us - NEAR_US],
+            "day_starts_us": [period.day_starts_us],
         }
     ).write_parquet(inputs / "run_period.parquet")
     if earlier:

@@ -15,7 +15,7 @@ from billing_pipeline.defs.credit_notes import ISSUED_CREDIT_NOTES, number_notes
 from billing_pipeline.defs.decisions import cancel_documents
 from billing_pipeline.defs.documents import add_document
 from billing_pipeline.defs.exports import JOURNAL, write_journal
-from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, number_drafts, require_issuable
+from billing_pipeline.defs.invoices import ISSUED, ISSUED_FROM, SHOWN_IF_THERE, number_drafts, require_issuable
 from billing_pipeline.defs.monthly import materialise_aside
 from billing_pipeline.defs.numbering import publish_numbered
 from billing_pipeline.defs.reissues import REISSUED_INVOICES, number_reissues
@@ -123,7 +123,10 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     _require_counted_once(billing, aside, payer, month)
     numbered = _number(aside, payer, month)
     beside = number_beside(aside, month, payer)
-    released = {table: _merge(billing, aside, table, payer, month) for table in ISSUED_FROM}
+    before = billing.books.issued_month(month)
+    is_shown = before is not None and SHOWN_IF_THERE in before.generations
+    tables = [*ISSUED_FROM, SHOWN_IF_THERE] if is_shown else ISSUED_FROM
+    released = {table: _merge(billing, aside, table, payer, month) for table in tables}
     invoices = billing.read("invoices/invoices", month)
     others = invoices.typed(Invoices).filter(pl.col("payer_id") != payer)
     _publish(billing, invoices, {"rows": pl.concat([others, numbered]).sort("number")}, aside, payer, month)
@@ -133,7 +136,6 @@ def release(billing: Billing, aside: Billing, payer: str, month: Month) -> dict[
     reissued = number_reissues(aside, month, notes)
     publish_numbered(billing, month, REISSUED_INVOICES.key, ReissuedInvoices, reissued)
     cancel_documents(billing, month, notes)
-    before = billing.books.issued_month(month)
     generations = {
         **(dict(before.generations) if before else {}),
         **{table: generation.id for table, generation in released.items()},

@@ -18,6 +18,10 @@ _WATERFALL = Markup(
     '<svg class="steps" viewBox="0 0 1000 {height}" preserveAspectRatio="none" role="img"><title>{title}</title>'
     '{bars}<rect y="{zero}" width="1000" height="4" fill="{pale}"/></svg>'
 )
+_DAYS = Markup(
+    '<svg class="days" viewBox="0 0 {width} {height}" preserveAspectRatio="none" role="img"><title>{title}</title>'
+    '{bars}<rect y="{zero}" width="{width}" height="8" fill="{pale}"/></svg>'
+)
 _CODE = Markup(
     '<svg class="code" viewBox="0 0 {side} {side}" shape-rendering="crispEdges" role="img"><title>{title}</title>'
     '<rect width="{side}" height="{side}" rx="2" fill="#fff"/><path fill="#000" d="{path}"/></svg>'
@@ -26,6 +30,10 @@ _CODE = Markup(
 _QUIET = 4
 _BAR = Markup('<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="{fill}"/>')
 _HEIGHT, _BAR_WIDTH = 1000, 96
+_DAY_WIDTH, _DAY_GAP = 20, 7
+#: Of the services of a bar, from the bottom; `.key` in the stylesheets has the same. Each is told from the ones beside
+#: it by its lightness, too, and from white paper by three to one at least.
+_SERVICES = (_ACCENT, "#7f8be8", "#0b5c57", "#1f9e8f", "#8a4a06", "#8a8c9b")
 
 
 class Step(NamedTuple):
@@ -37,10 +45,34 @@ class Step(NamedTuple):
     is_accented: bool = False
 
 
-def share_bar(part: int, whole: int, title: str) -> Markup:
-    """What part of the whole a service is; nothing is filled for a part below zero."""
+def share_bar(part: int, whole: int, title: str, place: int = 0) -> Markup:
+    """What part of the whole a service is; nothing is filled for a part below zero. Its colour is that of its place."""
     filled = max(8, round_half_away(1000 * part, whole)) if part > 0 else 0
-    return _SHARE_BAR.format(title=title, filled=filled, track=_TRACK, accent=_ACCENT)
+    return _SHARE_BAR.format(title=title, filled=filled, track=_TRACK, accent=_SERVICES[place])
+
+
+def daily_bars(costs_cents: Sequence[tuple[int, Sequence[int]]], title: str) -> Markup:
+    """Bars of days, the highest as high as the picture, in which services stand on top of each other.
+
+    Args:
+        costs_cents: the place of each service among all, which is its colour, and what each day cost; none below zero.
+        title: what a reader is told who cannot see it.
+    """
+    highest = max(sum(day) for day in zip(*(cents for _, cents in costs_cents), strict=True))
+    reached = [0] * len(costs_cents[0][1])
+    bars = []
+    for place, cents in costs_cents:
+        for day, cost in enumerate(cents):
+            bottom = round_half_away(_HEIGHT * reached[day], highest)
+            reached[day] += cost
+            height = round_half_away(_HEIGHT * reached[day], highest) - bottom
+            if height:
+                x, y = day * (_DAY_WIDTH + _DAY_GAP), _HEIGHT - bottom - height
+                bars.append(_BAR.format(x=x, y=y, width=_DAY_WIDTH, height=height, fill=_SERVICES[place]))
+    width = len(reached) * (_DAY_WIDTH + _DAY_GAP) - _DAY_GAP
+    return _DAYS.format(
+        title=title, width=width, height=_HEIGHT + 8, bars=Markup().join(bars), zero=_HEIGHT, pale=_PALE
+    )
 
 
 def payment_code(modules: Sequence[Sequence[bool]], title: str) -> Markup:

@@ -5,12 +5,12 @@ No amount is computed anew: figures are the published ones, sums are sums of pri
 contradict each other is refused instead of printed.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -38,9 +38,12 @@ from billing_pipeline.documents.texts import (
     TEXTS,
 )
 from billing_pipeline.rules.currencies import MINOR_DIGITS
+from billing_pipeline.rules.daily_costs import share_over_days
 from billing_pipeline.rules.parties import Seller
+from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.registrations import SIREN_DIGITS, french_digits
 from billing_pipeline.tables.invoices import RULE_BASES
+from billing_pipeline.tables.rating import DailyWeights
 
 #: Texts beyond this length are cut: a layout must not depend on what someone types into a name.
 TEXT_LENGTH_MAX = 160
@@ -122,6 +125,19 @@ class ServiceView:
     share: str
     bar: Markup
     amount: str
+    #: Whether the days of its cost are known, and drawn in the colour of its place.
+    is_drawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DailyView:
+    """What each day of the month cost, service upon service: a picture and the words beside it."""
+
+    picture: Markup
+    #: The highest bar, and whose it is.
+    highest: str
+    first_day: str
+    last_day: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +280,8 @@ class InvoiceView:
     details_total: FactView
     # What follows is of monthly invoices; credit notes and documents beside them have none of it.
     services: tuple[ServiceView, ...] = ()
+    #: None where no day is known of any cost.
+    daily: DailyView | None = None
     #: None where there were, are and will be no credits.
     steps: StepsView | None = None
     statement: tuple[StatementRowView, ...] = ()
@@ -292,6 +310,7 @@ def build_views(
     agreements: Mapping[str, str] | None = None,
     interim: Mapping[str, Sequence[tuple[str, int]]] | None = None,
     movements: pl.DataFrame | None = None,
+    weights: pl.DataFrame | None = None,
 ) -> Iterator[InvoiceView | DocumentFailure]:
     """The invoices of a month as text, in the order of `payer_id`; a payer that cannot be printed is a failure.
 
@@ -307,6 +326,7 @@ def build_views(
         agreements: payer -> who agreed to its custom refill, and why.
         interim: payer -> numbers and cents of the interim invoices that its statement counts.
         movements: `tables.credits.CreditMovements`; e-invoices say by them which line free credits paid.
+        weights: `tables.rating.DailyWeights`; without them no days are drawn.
     """
     lines_of = _rows_by_payer(condense(_with_free(lines, movements)), "line_number")
     statement_of = _rows_by_payer(statements)
@@ -315,13 +335,14 @@ def build_views(
         unusable if unusable is not None else pl.DataFrame(schema=dict.fromkeys(_UNUSABLE_KEY, pl.String)),
         *_UNUSABLE_KEY[1:],
     )
+    weights_of = _rows_by_payer(DailyWeights.create_empty() if weights is None else weights, "service", "day")
     for draft in _cut_texts(drafts).sort("payer_id", "kind").iter_rows(named=True):
         payer_id = draft["payer_id"]
         try:
             rows = (lines_of(payer_id), statement_of(payer_id), lots_of(payer_id), unusable_of(payer_id))
             agreed, counted = (agreements or {}).get(payer_id), (interim or {}).get(payer_id, ())
             with printing_in(draft["language"]):
-                view = _build_view(draft, *rows, seller, zone, agreed, counted)
+                view = _build_view(draft, *rows, seller, zone, agreed, counted, weights_of(payer_id))
                 view = replace(view, einvoice=_einvoice(draft, *rows[:2], seller, counted))
             yield view
         except (UnprintableInvoice, InconsistentInvoice) as error:
@@ -388,6 +409,7 @@ def _build_view(
     zone: ZoneInfo,
     agreement: str | None,
     interim: Sequence[tuple[str, int]],
+    weights: Sequence[_Row],
 ) -> InvoiceView:
     _require_consistency(draft, lines, statements)
     statement = statements[0]
@@ -395,13 +417,16 @@ def _build_view(
     usage = [line for line in lines if line["basis"] != "discount"]
     discounts = [line for line in lines if line["basis"] == "discount"]
     period = formatting.format_period(draft["period_start"], draft["period_end"])
+    costs = _costs_by_service(usage)
+    drawn = _daily_costs(draft, costs, weights)
     return InvoiceView(
         **_head(draft, seller, _invoice_heading(draft), period),
         facts=_facts(draft, period),
         amount_label=TEXTS["amount_to_pay"],
         panel=_panel(draft, seller, money),
         totals=_totals(draft, statement, lines, period, money),
-        services=_services(usage, money),
+        services=_services(costs, drawn, money),
+        daily=_daily(draft, costs, drawn, money),
         terms=_terms(draft, seller),
         steps=_steps(statement, money),
         statement=_statement(statement, money),
@@ -853,30 +878,78 @@ def _explanations(draft: _Row, statement: _Row, lines: Sequence[_Row], money: _M
         yield TEXTS["handed_over"].format(name=draft["successor_name"], amount=money(statement["balance_after_cents"]))
 
 
-def _services(usage: Sequence[_Row], money: _Money) -> tuple[ServiceView, ...]:
-    """Services by falling amount, the smallest together: page 1 has room for `_SERVICES_SHOWN`.
+class _Cost(NamedTuple):
+    """What page 1 prints of a service, or of the smallest ones together."""
 
-    Bars and shares are of the sum of those above zero, as corrections may be below.
-    """
-    amounts = {name: _total(lines) for name, lines in _grouped(usage, _service).items()}
-    amounts = dict(sorted(amounts.items(), key=lambda service: (-service[1], service[0])))
-    if len(amounts) > _SERVICES_SHOWN:
-        shown = dict(list(amounts.items())[: _SERVICES_SHOWN - 1])
-        others = len(amounts) - len(shown)
-        amounts = shown | {
-            TEXTS["other_services"].format(count=formatting.format_count(others)): sum(amounts.values())
-            - sum(shown.values())
-        }
-    whole = sum(amount for amount in amounts.values() if amount > 0)
+    name: str
+    amount_cents: int
+    #: The names of the services that it is of.
+    services: tuple[str, ...]
+
+
+def _costs_by_service(usage: Sequence[_Row]) -> list[_Cost]:
+    """Services by falling amount, the smallest together: page 1 has room for `_SERVICES_SHOWN`."""
+    costs = [_Cost(name, _total(lines), (name,)) for name, lines in _grouped(usage, _service).items()]
+    costs.sort(key=lambda cost: (-cost.amount_cents, cost.name))
+    if len(costs) <= _SERVICES_SHOWN:
+        return costs
+    others = costs[_SERVICES_SHOWN - 1 :]
+    name = TEXTS["other_services"].format(count=formatting.format_count(len(others)))
+    together = _Cost(name, sum(cost.amount_cents for cost in others), tuple(cost.name for cost in others))
+    return [*costs[: _SERVICES_SHOWN - 1], together]
+
+
+def _services(costs: Sequence[_Cost], drawn: Collection[str], money: _Money) -> tuple[ServiceView, ...]:
+    """Bars and shares are of the sum of those above zero, as corrections may be below."""
+    whole = sum(cost.amount_cents for cost in costs if cost.amount_cents > 0)
     return tuple(
         ServiceView(
-            name=name,
-            share=formatting.format_share(amount, whole) if amount > 0 else "",
-            bar=pictures.share_bar(amount, whole, TEXTS["share_of"].format(service=name)),
-            amount=money(amount),
+            name=cost.name,
+            share=formatting.format_share(cost.amount_cents, whole) if cost.amount_cents > 0 else "",
+            bar=pictures.share_bar(
+                cost.amount_cents, whole, TEXTS["share_of"].format(service=cost.name), place if drawn else 0
+            ),
+            amount=money(cost.amount_cents),
+            is_drawn=cost.name in drawn,
         )
-        for name, amount in amounts.items()
+        for place, cost in enumerate(costs)
     )
+
+
+def _daily_costs(draft: _Row, costs: Sequence[_Cost], weights: Sequence[_Row]) -> dict[str, list[int]]:
+    """Cents per day of the printed services whose days are known; none where nothing was metered."""
+    if all(row["service"] in _ITEMS for row in weights):
+        return {}
+    printed = {service: cost.name for cost in costs for service in cost.services}
+    weighed: dict[str, dict[date, int]] = {cost.name: {} for cost in costs}
+    for row in weights:
+        name = printed.get(_service_name(row["service"]))
+        if name:
+            weighed[name][row["day"]] = weighed[name].get(row["day"], 0) + int(row["weight"])
+    return share_over_days({cost.name: cost.amount_cents for cost in costs}, weighed, _days(draft))
+
+
+def _daily(draft: _Row, costs: Sequence[_Cost], drawn: Mapping[str, Sequence[int]], money: _Money) -> DailyView | None:
+    """The days as bars; a service has the colour of its place among all that are printed."""
+    if not drawn:
+        return None
+    days = _days(draft)
+    whole = [sum(cents) for cents in zip(*drawn.values(), strict=True)]
+    highest, highest_on = money(max(whole)), days[whole.index(max(whole))]
+    return DailyView(
+        picture=pictures.daily_bars(
+            [(place, drawn[cost.name]) for place, cost in enumerate(costs) if cost.name in drawn],
+            TEXTS["by_day_of"].format(amount=highest, day=formatting.format_day_in_words(highest_on)),
+        ),
+        highest=TEXTS["highest_day"].format(amount=highest, day=_day(highest_on)),
+        first_day=_day(days[0]),
+        last_day=_day(days[-1]),
+    )
+
+
+def _days(draft: _Row) -> list[date]:
+    month = Month.parse(draft["billing_month"])
+    return [month.first_day + timedelta(days=number) for number in range(month.last_day.day)]
 
 
 def _terms(draft: _Row, seller: Seller) -> str:
@@ -1168,7 +1241,10 @@ def _grouped(lines: Sequence[_Row], key: Callable[[_Row], str]) -> dict[str, lis
 
 
 def _service(line: _Row) -> str:
-    service = line["slug"].partition(".")[0]
+    return _service_name(line["slug"].partition(".")[0])
+
+
+def _service_name(service: str) -> str:
     return SERVICES.get(service, service)
 
 

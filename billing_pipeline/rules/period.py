@@ -122,6 +122,13 @@ class Period:
         """Microseconds since the epoch at which the period ends (exclusive)."""
         return microseconds(self.end)
 
+    @property
+    def day_starts_us(self) -> list[int]:
+        """Microseconds since the epoch at which each of its days starts, and last its end."""
+        days = (self.month.first_day + timedelta(days=number) for number in range(self.month.last_day.day))
+        starts = (microseconds(midnight(day, self.zone)) for day in days)
+        return [*(start for start in starts if start < self.end_us), self.end_us]
+
     def until(self, day: date) -> "Period":
         """The part of it before a day, for a day inside; else all of it."""
         inside = self.month.first_day < day <= self.month.last_day

@@ -189,6 +189,22 @@ class ChargeSources(dy.Schema):
     source_rows = dy.Int64(min=1)
 
 
+class DailyWeights(dy.Schema):
+    """One row per payer, service and day with a cost: when in the month a service was used, weighed by what it cost.
+
+    What is charged at one price is shared over the days of its usage; corrections of earlier months, discounts and
+    what tops up have no days. Only what a service weighs on one day compared with its others says something.
+    """
+
+    payer_id = organisation_id(primary_key=True)
+    #: The slug up to its first dot.
+    service = dy.String(primary_key=True)
+    #: In the billing time zone.
+    day = dy.Date(primary_key=True)
+    #: Millionths of a minor unit, rounded down per price.
+    weight = whole()
+
+
 class Unrated(dy.Schema):
     """One row per owner, payer and reason: usage that could not be rated, so that its payer cannot be billed."""
 

@@ -27,6 +27,7 @@ from billing_pipeline.tables.rating import (
     Charges,
     ChargeShares,
     ChargeSources,
+    DailyWeights,
     OverlappedTime,
     RunMeters,
     Runs,
@@ -49,6 +50,7 @@ MARTS = {
     "specific_charges": SpecificCharges,
     "charge_shares": ChargeShares,
     "charge_sources": ChargeSources,
+    "daily_weights": DailyWeights,
     "unrated": Unrated,
 }
 PERIOD = Month.parse("2026-10").period(ZoneInfo("UTC"))
@@ -331,6 +333,7 @@ def write_inputs(folder: Path, cases: list[Case], period: Period = PERIOD) -> pl
                 "period_start_us": period.start_us,
                 "period_end_us": period.end_us,
                 "next_sees_us": period.end_us - NEAR_US,
+                "day_starts_us": [period.day_starts_us],
             }
         ),
         "currencies": pl.DataFrame({"currency": list(MINOR_DIGITS), "digits": list(MINOR_DIGITS.values())}),

@@ -17,6 +17,7 @@ def test_a_dbt_contract_and_its_python_schema_list_the_same_columns(mart: str):
 _TYPES = {
     "varchar": (pl.String, pl.Enum),
     "bigint": (pl.Int64,),
+    "date": (pl.Date,),
     "boolean": (pl.Boolean,),
     "decimal(38,0)": (pl.Decimal(38, 0),),
     "decimal(38,9)": (pl.Decimal(38, 9),),

@@ -113,7 +113,7 @@ _PART = re.compile(
     r'<(?P<hidden>thead class="hidden"|footer).*?</(?:thead|footer)>'
     r"|<(?P<columns>colgroup).*?</colgroup>"
     r"|<(?P<strip>tr|thead|p|h2|ol|svg|header)\b.*?</(?P=strip)>"
-    r"|<(?P<block>div class=\"(?:parties|panel)\")>"
+    r"|<(?P<block>div class=\"(?:parties|panel|costs)\")>"
     r"|<(?P<opened>section|div|table|tbody)[^>]*>"
     r"|</(?P<closed>section|div|table|tbody)>",
     re.DOTALL,

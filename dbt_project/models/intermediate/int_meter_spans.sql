@@ -26,6 +26,7 @@ select
     meters.zone,
     price_spans.price_id,
     price_spans.price_factor_ppm,
+    price_spans.tariff_id,
 
     -- or why there is none
     price_spans.reason,

@@ -277,6 +277,8 @@ select
     payer_id,
     price_factor_ppm,
     price_id,
+    -- All that one payer uses at one price.
+    dense_rank() over (order by payer_id, price_id, price_factor_ppm) as tariff_id,
     reason,
     detail,
     min(from_us) as from_us,
