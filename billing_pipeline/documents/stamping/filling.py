@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from billing_pipeline.documents.stamping import shaping
 from billing_pipeline.documents.stamping.container import write_number
 from billing_pipeline.documents.stamping.pictures import draw_picture
-from billing_pipeline.documents.stamping.shaping import Typeface, Unshapeable
+from billing_pipeline.documents.stamping.shaping import GlyphTable, SetText, Typeface, Unshapeable
 from billing_pipeline.documents.stamping.strips import (
     PAGE,
     PAGES,
@@ -30,13 +30,6 @@ _CLOSE = 0.02
 _TEXTS_KEPT = 1 << 15
 
 
-class SetText(NamedTuple):
-    """A text in a typeface: its width in CSS pixels, and the operand that draws it."""
-
-    width: float
-    operand: bytes
-
-
 class SetLine(NamedTuple):
     """A line with its values: each item's operand, and how far it moves."""
 
@@ -52,11 +45,14 @@ def make_setter(fonts: Mapping[str, Font]) -> Setter:
     """Sets texts in the faces of a base, each once."""
     of_weight = {font.weight: font for font in fonts.values()}
 
+    @cache
+    def table(typeface: Typeface) -> GlyphTable:
+        font = of_weight[typeface.weight]
+        return GlyphTable(typeface, font.widths, font.texts)
+
     @lru_cache(_TEXTS_KEPT)
     def set_text(text: str, typeface: Typeface) -> SetText:
-        font = of_weight[typeface.weight]
-        operand = shaping.encode(shaping.shape(text, typeface), typeface, font.widths, font.texts)
-        return SetText(shaping.width(text, typeface), operand)
+        return table(typeface).set_text(text)
 
     return set_text
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import NamedTuple
 
 from billing_pipeline.documents.stamping.filling import Filled
@@ -49,11 +49,13 @@ def spread(strips: Sequence[Laid], frames: Frames) -> list[list[Placed]]:
 
 
 def _spread_sheet(strips: Sequence[Laid], first: Frame, other: Frame) -> Iterator[list[Placed]]:
-    gaps = [0.0, *(_gap(*pair) for pair in pairwise(strips))]
-    breaks = [Break.NEVER, *(_break_between(*pair) for pair in pairwise(strips))]
+    shared = list(starmap(_shared, pairwise(strips)))
+    gaps = [0.0, *map(_gap, strips, strips[1:], shared)]
+    breaks = [Break.NEVER, *map(_break_between, strips, strips[1:], shared)]
+    heads = [place for place, laid in enumerate(strips) if laid.strip.is_head]
     start, frame = 0, first
     while start < len(strips):
-        head = _head_of(strips, start)
+        head = _head_of(strips, start, heads)
         top = frame.top
         page = [Placed(head, top)] if head else []
         top += head.strip.height if head else 0.0
@@ -86,31 +88,33 @@ def _last_break(strips: Sequence[Laid], breaks: Sequence[Break], start: int, end
 
 def _shared(one: Laid, other: Laid) -> int:
     """How many elements two neighbours are both in."""
+    if one.path == other.path:
+        return len(one.path)
     return next(
         (level for level, (a, b) in enumerate(zip(one.path, other.path, strict=False)) if a != b),
         min(len(one.path), len(other.path)),
     )
 
 
-def _gap(above: Laid, below: Laid) -> float:
+def _gap(above: Laid, below: Laid, shared: int) -> float:
     """Margins that meet are as high as the highest of them."""
-    shared = _shared(above, below)
-    closed = (around.below for around in above.strip.around[shared:])
-    opened = (around.above for around in below.strip.around[shared:])
+    closed = [around.below for around in above.strip.around[shared:]]
+    opened = [around.above for around in below.strip.around[shared:]]
     return max(above.strip.below, below.strip.above, *closed, *opened)
 
 
-def _break_between(above: Laid, below: Laid) -> Break:
+def _break_between(above: Laid, below: Laid, shared: int) -> Break:
     if above.strip.is_kept_with_next or below.strip.is_kept_with_previous or above.strip.is_head:
         return Break.NEVER
-    around = below.strip.around[: _shared(above, below)]
-    return Break.LAST_RESORT if any(element.is_kept_whole for element in around) else Break.ALLOWED
+    is_kept_whole = any([around.is_kept_whole for around in below.strip.around[:shared]])
+    return Break.LAST_RESORT if is_kept_whole else Break.ALLOWED
 
 
-def _head_of(strips: Sequence[Laid], start: int) -> Laid | None:
+def _head_of(strips: Sequence[Laid], start: int, heads: Sequence[int]) -> Laid | None:
     """The head of the table that goes on at a strip; it is printed again."""
     path = strips[start].path
-    for laid in strips[:start]:
-        if laid.strip.is_head and laid.path == path[: len(laid.path)]:
+    for place in heads:
+        laid = strips[place]
+        if place < start and laid.path == path[: len(laid.path)]:
             return laid
     return None

@@ -1,7 +1,8 @@
 """A press: the strips of one process, and documents stamped from them."""
 
-from collections.abc import Iterable
-from contextlib import suppress
+import gc
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -59,17 +60,22 @@ class Press:
         """
         try:
             self._lay_out(_unbroken(strip) for strip in skeleton.strips)
-            document = Document(
-                skeleton.frame.language,
-                skeleton.metadata,
-                invoice,
-                self._frames(skeleton.frame),
-                [[value] for value in skeleton.frame_values],
-                [self._laid(strip) for strip in skeleton.strips],
-            )
-            return stamp(document, self._stock())
+            frames, stock = self._frames(skeleton.frame), self._stock()
+            with _without_collection():
+                return self._stamp(skeleton, invoice, frames, stock)
         except (Unshapeable, Unstampable) as error:
             return Misfit(str(error))
+
+    def _stamp(self, skeleton: Skeleton, invoice: EmbeddedInvoice | None, frames: Frames, stock: Stock) -> bytes:
+        document = Document(
+            skeleton.frame.language,
+            skeleton.metadata,
+            invoice,
+            frames,
+            [[value] for value in skeleton.frame_values],
+            [self._laid(strip) for strip in skeleton.strips],
+        )
+        return stamp(document, stock)
 
     def _laid(self, torn: TornStrip) -> Laid:
         require_plain_spaces(torn.values)
@@ -108,6 +114,18 @@ class Press:
             base = lay_out_base()
             self._shared = Stock(base, pack(base.objects), make_setter(base.fonts))
         return self._shared
+
+
+@contextmanager
+def _without_collection() -> Generator[None, None, None]:
+    """Leave garbage alone: nothing here refers to itself, and looking for it takes as long as stamping."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _unbroken(torn: TornStrip) -> LaidOut:

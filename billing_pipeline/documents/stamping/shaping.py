@@ -7,7 +7,7 @@ Pango counts them, so that widths agree to the unit.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from itertools import pairwise, starmap
 from pathlib import Path
 from typing import NamedTuple
@@ -72,48 +72,92 @@ def shape(text: str, typeface: Typeface) -> tuple[Glyph, ...]:
     Raises:
         Unshapeable: a character lies outside the set.
     """
-    if not CHARSET.issuperset(text):
-        strange = next(character for character in text if character not in CHARSET)
-        raise Unshapeable(f"U+{ord(strange):04X} is outside the set")  # noqa: EM102
+    _require_known(text)
     return _shape(text, typeface)
 
 
 def width(text: str, typeface: Typeface) -> float:
     """The width of a line of text in CSS pixels, as WeasyPrint measures it: letters are spaced after the last, too."""
-    if not CHARSET.issuperset(text):
-        shape(text, typeface)
-    return _width(text, typeface)
+    return sum(advance for _, advance, _, _ in shape(text, typeface)) / UNITS + typeface.letter_spacing
 
 
-def encode(glyphs: Sequence[Glyph], typeface: Typeface, widths: Mapping[int, int], texts: Mapping[int, str]) -> bytes:
-    """The operand of a PDF's `TJ`: glyph numbers, and thousandths of an em where an advance is not the font's own.
+class SetText(NamedTuple):
+    """A text in a typeface: its width in CSS pixels, and the operand that draws it."""
 
-    Args:
-        glyphs: of one line.
-        typeface: that they were shaped in.
-        widths: the font's own advances.
-        texts: what the font says its glyphs stand for; one glyph may stand for several texts, but say only one.
+    width: float
+    operand: bytes
 
-    Raises:
-        Unshapeable: the font has no such glyph, or says that it stands for another text.
+
+class GlyphTable(dict[tuple[str, str], tuple[int, str]]):
+    """Texts of one typeface, most of which are a glyph per letter, unmoved: what each such glyph is in an operand.
+
+    It holds as many glyphs as the face has, once for each distance at which pairs are kerned.
     """
-    size = pango_size(typeface.size)
-    parts, kerning = ["["], 0.0
-    is_open = False
-    for number, advance, shift, text in glyphs:
-        if texts.get(number) != text and normalize("NFKC", texts.get(number, "")) != normalize("NFKC", text):
+
+    def __init__(self, typeface: Typeface, widths: Mapping[int, int], texts: Mapping[int, str]) -> None:
+        """A table without glyphs.
+
+        Args:
+            typeface: of all texts.
+            widths: the font's own advances.
+            texts: what the font says its glyphs stand for; one glyph may stand for several texts, but say only one.
+        """
+        self._typeface = typeface
+        self._widths = widths
+        self._texts = texts
+        self._size = pango_size(typeface.size)
+        self._font = _font(typeface.weight, typeface.size)
+
+    def set_text(self, text: str) -> SetText:
+        """Set a text.
+
+        Raises:
+            Unshapeable: a character lies outside the set, or the font has no such glyph or says that it stands for
+                another text.
+        """
+        _require_known(text)
+        shaped = _shaped(text, self._typeface).serialize(self._font, flags=_SERIALIZED)[1:-1]
+        glyphs = shaped.split("|")
+        if len(glyphs) != len(text) or self._typeface.letter_spacing or "@" in shaped:
+            return SetText(width(text, self._typeface), self._encode(_shape(text, self._typeface)))
+        advances, operands = zip(*map(self.__getitem__, zip(glyphs, text, strict=True)), strict=True)
+        operand = "".join(operands)
+        if operand.endswith("<"):
+            operand = operand[: operand.rindex(">")]
+        return SetText(sum(advances) / UNITS, f"[<{operand}>]".encode())
+
+    def __missing__(self, key: tuple[str, str]) -> tuple[int, str]:
+        """A glyph, as HarfBuzz writes it, that stands for a letter: its advance and, if glyphs follow, its operand."""
+        glyph, letter = key
+        number, advance = map(int, glyph.split("+"))
+        self._require_text(number, letter)
+        kerning = int(self._widths[number] - advance * 1000 / UNITS / self._size)
+        told = f"{number:04x}>{kerning:.4g}<" if kerning else f"{number:04x}"
+        self[key] = advance, told
+        return self[key]
+
+    def _encode(self, glyphs: Sequence[Glyph]) -> bytes:
+        """The operand of a PDF's `TJ`: glyph numbers, and thousandths of an em where an advance is not the font's."""
+        parts, kerning = ["["], 0.0
+        is_open = False
+        for number, advance, shift, text in glyphs:
+            self._require_text(number, text)
+            offset = shift / self._size
+            moved = kerning - offset
+            if moved and is_open:
+                parts.append(">")
+                is_open = False
+            if moved:
+                parts.append(f"{moved:.4g}")
+            parts.append(f"{number:04x}" if is_open else f"<{number:04x}")
+            is_open = True
+            kerning = int(self._widths[number] + offset - advance * 1000 / UNITS / self._size)
+        return "".join((*parts, ">]")).encode()
+
+    def _require_text(self, number: int, text: str) -> None:
+        said = self._texts.get(number, "")
+        if said != text and normalize("NFKC", said) != normalize("NFKC", text):
             raise Unshapeable("a glyph would be read as another text")  # noqa: EM101
-        offset = shift / size
-        moved = kerning - offset
-        if moved and is_open:
-            parts.append(">")
-            is_open = False
-        if moved:
-            parts.append(f"{moved:.4g}")
-        parts.append(f"{number:04x}" if is_open else f"<{number:04x}")
-        is_open = True
-        kerning = int(widths[number] + offset - advance * 1000 / UNITS / size)
-    return "".join((*parts, ">]")).encode()
 
 
 def pango_size(size: float) -> float:
@@ -207,10 +251,17 @@ def _font(weight: int, size: float) -> hb.Font:
     return font
 
 
-@lru_cache(1 << 15)
-def _shape(text: str, typeface: Typeface) -> tuple[Glyph, ...]:
-    if not text:
-        return ()
+def _require_known(text: str) -> None:
+    if not CHARSET.issuperset(text):
+        strange = next(character for character in text if character not in CHARSET)
+        raise Unshapeable(f"U+{ord(strange):04X} is outside the set")  # noqa: EM102
+
+
+#: Each glyph as number, shift if any, and advance.
+_SERIALIZED = hb.BufferSerializeFlags.NO_GLYPH_NAMES | hb.BufferSerializeFlags.NO_CLUSTERS
+
+
+def _shaped(text: str, typeface: Typeface) -> hb.Buffer:
     buffer = hb.Buffer()
     buffer.add_str(text)
     buffer.direction = "ltr"
@@ -220,6 +271,13 @@ def _shape(text: str, typeface: Typeface) -> tuple[Glyph, ...]:
     if typeface.letter_spacing:
         features |= {"liga": 0, "clig": 0, "dlig": 0}
     hb.shape(_font(typeface.weight, typeface.size), buffer, features)
+    return buffer
+
+
+def _shape(text: str, typeface: Typeface) -> tuple[Glyph, ...]:
+    if not text:
+        return ()
+    buffer = _shaped(text, typeface)
     positions = buffer.glyph_positions
     numbers, clusters = zip(*((info.codepoint, info.cluster) for info in buffer.glyph_infos), strict=True)
     texts = text if len(numbers) == len(text) else starmap(text.__getitem__, _slices(clusters, len(text)))
@@ -235,11 +293,6 @@ def _shape(text: str, typeface: Typeface) -> tuple[Glyph, ...]:
 
 def _slices(clusters: Sequence[int], end: int) -> Iterator[tuple[slice]]:
     return ((slice(start, stop),) for start, stop in pairwise((*clusters, end)))
-
-
-@lru_cache(1 << 15)
-def _width(text: str, typeface: Typeface) -> float:
-    return sum(advance for _, advance, _, _ in _shape(text, typeface)) / UNITS + typeface.letter_spacing
 
 
 def _space_letters(advances: list[int], shifts: list[int], spacing: int) -> None:
