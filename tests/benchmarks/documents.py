@@ -180,7 +180,8 @@ def _told(view: InvoiceView) -> dict[str, Any]:
 
     def picture(svg: str) -> dict[str, str]:
         # What browsers need no namespace for, because it stands in a page.
-        return {"svg": str(svg).replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1), "says": tell_picture(svg)}
+        drawing = str(svg).replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+        return {"svg": drawing, "says": tell_picture(svg)}
 
     told = _fields(view) | {"einvoice": None, "details": None}
     told["services"] = [replace(service, bar=picture(service.bar)) for service in view.services]

@@ -46,6 +46,10 @@ def write_number(length: float) -> bytes:
     return f"{length:.4f}".rstrip("0").rstrip(".").encode()
 
 
+#: A line of the table of where everything is: what kind it is of, and two numbers.
+_ENTRY = Struct(">BIH").pack
+
+
 def _pack(objects: Mapping[int, bytes]) -> Pack:
     places, position = [], 0
     for number, thing in objects.items():
@@ -68,33 +72,27 @@ def write_file(
         catalogue: where readers start.
         information: about the document.
     """
-    packed = {
-        number: (free + place, index) for place, pack in enumerate(packs) for index, number in enumerate(pack.numbers)
-    }
     stored = {**streams, **{free + place: pack.stream for place, pack in enumerate(packs)}}
     parts = [b"%PDF-1.7\n%\xf0\x9f\x96\xa4\n"]
     position = len(parts[0])
-    offsets = {}
+    table_number = free + len(packs)
+    places = [_ENTRY(0, 0, 65_535)] * (table_number + 1)
+    for place, pack in enumerate(packs):
+        for index, number in enumerate(pack.numbers):
+            places[number] = _ENTRY(2, free + place, index)
     for number, stream in stored.items():
         part = b"%d 0 obj\n%s\nendobj\n" % (number, stream)
-        offsets[number] = position
+        places[number] = _ENTRY(1, position, 0)
         position += len(part)
         parts.append(part)
-    table_number = free + len(packs)
-    offsets[table_number] = position
-    table = b"".join(_place(number, offsets, packed) for number in range(table_number + 1))
+    places[table_number] = _ENTRY(1, position, 0)
     identity = md5(b"".join(parts), usedforsecurity=False).hexdigest().encode()
     entries = b"/Type /XRef/Size %d/W [1 4 2]/Root %d 0 R/Info %d 0 R/ID [<%s> <%s>]" % (
         table_number + 1, catalogue, information, identity, identity,
     )  # fmt: skip
-    end = b"%d 0 obj\n%s\nendobj\nstartxref\n%d\n%%%%EOF\n" % (table_number, compress(table, entries), position)
+    end = b"%d 0 obj\n%s\nendobj\nstartxref\n%d\n%%%%EOF\n" % (
+        table_number,
+        compress(b"".join(places), entries),
+        position,
+    )
     return b"".join((*parts, end))
-
-
-_ENTRY = Struct(">BIH").pack
-
-
-def _place(number: int, offsets: Mapping[int, int], packed: Mapping[int, tuple[int, int]]) -> bytes:
-    if number in packed:
-        return _ENTRY(2, *packed[number])
-    return _ENTRY(1, offsets[number], 0) if number in offsets else _ENTRY(0, 0, 65_535)

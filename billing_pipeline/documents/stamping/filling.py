@@ -23,7 +23,7 @@ from billing_pipeline.documents.stamping.strips import (
     Text,
 )
 
-_STRAY_SPACE = re.compile("^ | $|  ")
+_STRAY_SPACE = re.compile("^ | $|  ", re.MULTILINE)
 #: Widths this close to the room there is are measured again when they are drawn.
 _CLOSE = 0.02
 #: Texts that are kept as they were set: most of a month's are the same.
@@ -84,8 +84,15 @@ def fill(
 
 
 def _set_line(line: Line, values: Sequence[Sequence[str]], setter: Setter, page: int, pages: int) -> SetLine:
+    items = line.items
+    if len(items) == 1:
+        (item,) = items
+        width, operand = setter(_text(item, values, page, pages), item.typeface)
+        grown = width - item.width
+        _require_room(line, grown)
+        return SetLine((operand,), (0.0 - line.lean * grown,))
     operands, shifts, grown = [], [], 0.0
-    for item in line.items:
+    for item in items:
         shifts.append(grown)
         if item.holes:
             width, operand = setter(_text(item, values, page, pages), item.typeface)
@@ -93,11 +100,15 @@ def _set_line(line: Line, values: Sequence[Sequence[str]], setter: Setter, page:
             operands.append(operand)
         else:
             operands.append(b"")
-    if not shaping.fits(line.used + grown, line.room):
-        raise Overfull
+    _require_room(line, grown)
     if line.lean:
         shifts = [shift - line.lean * grown for shift in shifts]
     return SetLine(tuple(operands), tuple(shifts))
+
+
+def _require_room(line: Line, grown: float) -> None:
+    if not shaping.fits(line.used + grown, line.room):
+        raise Overfull
 
 
 class Overfull(Unshapeable):
@@ -131,7 +142,7 @@ def require_plain_spaces(values: Sequence[str]) -> None:
     Raises:
         Unshapeable: one has.
     """
-    if any(map(_STRAY_SPACE.search, values)):
+    if _STRAY_SPACE.search("\n".join(values)):
         raise Unshapeable("a value has spaces that HTML would not keep")  # noqa: EM101
 
 

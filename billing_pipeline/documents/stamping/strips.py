@@ -117,7 +117,7 @@ class Surroundings(NamedTuple):
     is_kept_whole: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Strip:
     """A part of a document where it was laid out, constant but for its holes."""
 
