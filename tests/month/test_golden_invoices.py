@@ -23,6 +23,7 @@ from provider_home import ProviderHome, Row, at, grant, hourly, one_shot, organi
 from stdnum import luhn
 
 from billing_pipeline.documents.many_lines import LINES_ON_PAPER_MAX
+from billing_pipeline.rules.period import Month
 
 GOLDEN = Path(__file__).parents[1] / "documents" / "golden"
 JANUARY, FEBRUARY = "2026-01", "2026-02"
@@ -293,6 +294,11 @@ def test_an_invoice_of_very_many_lines_has_each_of_them_in_a_file_that_the_books
     assert sha256(file.read_bytes()).hexdigest() == home.billing.books.documents(invoice["number"])[file.name]
     assert f"each of them stands in {file.name}" in " ".join(" ".join(pages_of(pdf)).split())
     assert not list(html.parent.glob("INV-2026-000001.csv"))
+
+
+def test_an_issued_month_keeps_the_days_that_its_invoices_draw(home):
+    issued_from = home.billing.books.issued_month(Month.parse(JANUARY)).generations
+    assert issued_from["rating/daily_weights"] == home.generation("rating/daily_weights", JANUARY).id
 
 
 @pdf_rules.needs_validator
