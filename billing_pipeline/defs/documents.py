@@ -18,18 +18,17 @@ from billing_pipeline.defs.monthly import Report, Table, monthly_assets
 from billing_pipeline.defs.partitions import month_and_organisation, running_month
 from billing_pipeline.defs.reissues import REISSUED_INVOICES
 from billing_pipeline.defs.specific import SPECIFIC_DRAFTS, SPECIFIC_INVOICES, SPECIFIC_LINES
-from billing_pipeline.documents.formatting import format_money
-from billing_pipeline.documents.many_lines import with_many, write_file
-from billing_pipeline.documents.pool import render_all
-from billing_pipeline.documents.rendering import RenderedInvoice
-from billing_pipeline.documents.view import (
-    DocumentFailure,
-    InvoiceView,
+from billing_pipeline.documents.building import (
     build_credit_note_views,
     build_interim_views,
     build_specific_views,
     build_views,
 )
+from billing_pipeline.documents.formatting import format_money
+from billing_pipeline.documents.many_lines import with_many, write_file
+from billing_pipeline.documents.pool import render_all
+from billing_pipeline.documents.rendering import RenderedInvoice
+from billing_pipeline.documents.view import DocumentFailure, InvoiceView
 from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.period import Month
 from billing_pipeline.rules.refunds import find_sales

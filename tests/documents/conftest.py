@@ -16,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from document_rows import rows
 
-from billing_pipeline.documents.view import DocumentFailure, InvoiceView, build_views
+from billing_pipeline.documents.building import build_views
+from billing_pipeline.documents.view import DocumentFailure, InvoiceView
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.tables.credits import CreditLots, CreditStatements
 from billing_pipeline.tables.invoices import Drafts, InvoiceLines, ReissuedInvoices

@@ -17,13 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import einvoice_rules
 from document_rows import CREDITED_LINE, SOLD_LINE, rows
 
+from billing_pipeline.documents.building import build_credit_note_views, build_interim_views, build_specific_views
 from billing_pipeline.documents.cii import write_cii
 from billing_pipeline.documents.einvoice import InconsistentInvoice, describe_invoice
-from billing_pipeline.documents.view import (
-    build_credit_note_views,
-    build_interim_views,
-    build_specific_views,
-)
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.rules.rounding import round_half_away
 from billing_pipeline.rules.tax import VAT_RULES

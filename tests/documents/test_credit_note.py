@@ -7,8 +7,9 @@ import pytest
 from document_rows import CREDITED_LINE, rows
 from same_pages import require_the_same
 
+from billing_pipeline.documents.building import build_credit_note_views
 from billing_pipeline.documents.rendering import render_html, render_invoice, render_pdf
-from billing_pipeline.documents.view import DocumentFailure, build_credit_note_views
+from billing_pipeline.documents.view import DocumentFailure
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.tables.corrections import CreditNoteLines, IssuedCreditNotes
 

@@ -7,8 +7,9 @@ import pdf_rules
 from document_rows import rows
 from same_pages import require_the_same
 
+from billing_pipeline.documents.building import build_interim_views
 from billing_pipeline.documents.rendering import render_html, render_invoice
-from billing_pipeline.documents.view import DocumentFailure, build_interim_views
+from billing_pipeline.documents.view import DocumentFailure
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.tables.interim import InterimInvoices, InterimLines
 

@@ -7,8 +7,9 @@ import pytest
 from document_rows import SOLD_LINE, rows
 from same_pages import require_the_same
 
+from billing_pipeline.documents.building import build_specific_views
 from billing_pipeline.documents.rendering import render_html, render_invoice, render_pdf
-from billing_pipeline.documents.view import DocumentFailure, build_specific_views
+from billing_pipeline.documents.view import DocumentFailure
 from billing_pipeline.rules.parties import Seller
 from billing_pipeline.tables.invoices import SpecificDrafts, SpecificInvoices, SpecificLines
 
