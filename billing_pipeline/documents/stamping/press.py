@@ -1,8 +1,7 @@
 """A press: the strips of one process, and documents stamped from them."""
 
-import gc
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,6 +9,7 @@ from billing_pipeline.documents.archiving import EmbeddedInvoice
 from billing_pipeline.documents.stamping.container import pack
 from billing_pipeline.documents.stamping.filling import Overfull, break_values, fill, make_setter, require_plain_spaces
 from billing_pipeline.documents.stamping.flow import Laid
+from billing_pipeline.documents.stamping.garbage import without_collection
 from billing_pipeline.documents.stamping.shaping import Unshapeable
 from billing_pipeline.documents.stamping.skeleton import FrameKind, Skeleton, TornStrip
 from billing_pipeline.documents.stamping.stamp import Document, Stock, stamp
@@ -44,11 +44,11 @@ class Press:
     def prepare(self, skeletons: Iterable[Skeleton]) -> None:
         """Lay out all that documents need, which is faster than for one document after another."""
         torn = [strip for skeleton in skeletons for strip in skeleton.strips]
-        self._lay_out(_unbroken(strip) for strip in torn)
+        self._lay_out(map(_unbroken, torn))
         broken = []
         for strip in torn:
             with suppress(Unshapeable, Unstampable):
-                broken.append(self._broken(strip)[0])
+                broken.append(self._break(strip)[0])
         self._lay_out(broken)
 
     def stamp(self, skeleton: Skeleton, invoice: EmbeddedInvoice | None = None) -> bytes | Misfit:
@@ -59,38 +59,36 @@ class Press:
             invoice: the e-invoice in it, as it is, to the byte.
         """
         try:
-            self._lay_out(_unbroken(strip) for strip in skeleton.strips)
+            unbroken = list(map(_unbroken, skeleton.strips))
+            self._lay_out(unbroken)
             frames, stock = self._frames(skeleton.frame), self._stock()
-            with _without_collection():
-                return self._stamp(skeleton, invoice, frames, stock)
+            with without_collection():
+                document = Document(
+                    skeleton.frame.language,
+                    skeleton.metadata,
+                    invoice,
+                    frames,
+                    [[value] for value in skeleton.frame_values],
+                    list(map(self._laid, skeleton.strips, unbroken)),
+                )
+                return stamp(document, stock)
         except (Unshapeable, Unstampable) as error:
             return Misfit(str(error))
 
-    def _stamp(self, skeleton: Skeleton, invoice: EmbeddedInvoice | None, frames: Frames, stock: Stock) -> bytes:
-        document = Document(
-            skeleton.frame.language,
-            skeleton.metadata,
-            invoice,
-            frames,
-            [[value] for value in skeleton.frame_values],
-            [self._laid(strip) for strip in skeleton.strips],
-        )
-        return stamp(document, stock)
-
-    def _laid(self, torn: TornStrip) -> Laid:
+    def _laid(self, torn: TornStrip, unbroken: LaidOut) -> Laid:
         require_plain_spaces(torn.values)
-        strip = self._strip(_unbroken(torn))
+        strip = self._strip(unbroken)
         setter = self._stock().setter
         try:
             filled = fill(strip, [(value,) for value in torn.values], setter)
         except Overfull:
-            broken, values = self._broken(torn)
+            broken, values = self._break(torn)
             self._lay_out([broken])
             strip = self._strip(broken)
             filled = fill(strip, values, setter)
         return Laid(strip, torn.path, torn.starts_page, filled)
 
-    def _broken(self, torn: TornStrip) -> tuple[LaidOut, list[list[str]]]:
+    def _break(self, torn: TornStrip) -> tuple[LaidOut, list[list[str]]]:
         values = break_values(self._strip(_unbroken(torn)).lines, torn.values, self._stock().setter)
         return LaidOut(torn.kind, tuple(map(len, values))), values
 
@@ -114,18 +112,6 @@ class Press:
             base = lay_out_base()
             self._shared = Stock(base, pack(base.objects), make_setter(base.fonts))
         return self._shared
-
-
-@contextmanager
-def _without_collection() -> Generator[None, None, None]:
-    """Leave garbage alone: nothing here refers to itself, and looking for it takes as long as stamping."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _unbroken(torn: TornStrip) -> LaidOut:

@@ -10,9 +10,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from jinja2 import Template as JinjaTemplate
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from billing_pipeline.documents.languages import printing_in
+from billing_pipeline.documents.stamping.garbage import without_collection
 from billing_pipeline.documents.texts import TEXTS
 from billing_pipeline.documents.typesetting import load_template
 from billing_pipeline.documents.view import InvoiceView
@@ -66,19 +67,19 @@ class _Word(str):
     __slots__ = ()
 
 
+@without_collection()
 def take_apart(view: InvoiceView) -> Skeleton:
     """Take a document apart into strips."""
     values: list[str] = []
     seller = view.seller
     constant = {"", view.seller_initial, view.legal_mention, seller.name, *seller.lines}
 
-    def take(value: Any) -> Any:
+    def take(value: Any) -> str:
         if type(value) is _Word or value in constant:
-            return value
+            return escape(value)
         values.append(value)
         if isinstance(value, Markup):
-            opening, closing = str(value).partition(">")[0] + ">", "</svg>"
-            return Markup(f"{opening}{PICTURE}{closing}")  # noqa: S704
+            return f"{str(value).partition('>')[0]}>{PICTURE}</svg>"
         return HOLE
 
     _taker[:] = [take]
@@ -103,7 +104,7 @@ _taker: list[Callable[[Any], Any]] = []
 
 @cache
 def _template() -> JinjaTemplate:
-    environment = load_template().environment.overlay(finalize=lambda value: _taker[0](value))
+    environment = load_template().environment.overlay(finalize=lambda value: _taker[0](value), autoescape=False)
     return environment.get_template("invoice.html.jinja")
 
 
