@@ -23,6 +23,8 @@ _View = InvoiceView | DocumentFailure
 _FEW = 32
 #: Views that a process is given at a time: it lays out together what is new about them.
 _SHARE = 16
+#: With so many lines a share is large enough: its documents are in memory at once.
+_SHARE_LINES = 4_000
 _SHARES_PER_PROCESS = 125
 _IN_FLIGHT_PER_PROCESS = 2
 
@@ -58,9 +60,23 @@ def render_all(
         yield outcome
 
 
-def _shares(views: Iterator[_View]) -> Iterator[list[_View]]:
-    while share := list(islice(views, _SHARE)):
+def _shares(views: Iterable[_View]) -> Iterator[list[_View]]:
+    share: list[_View] = []
+    lines = 0
+    for view in views:
+        share.append(view)
+        lines += _count_lines(view)
+        if len(share) == _SHARE or lines >= _SHARE_LINES:
+            yield share
+            share, lines = [], 0
+    if share:
         yield share
+
+
+def _count_lines(view: _View) -> int:
+    if isinstance(view, InvoiceView):
+        return sum(len(service.lines) for owner in view.details for service in owner.services)
+    return 0
 
 
 def _render_wide(shares: Iterator[list[_View]], processes: int) -> Iterator[list[Outcome]]:

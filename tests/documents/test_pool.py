@@ -64,3 +64,13 @@ def test_replaced_processes_lose_no_document(monkeypatch):
     monkeypatch.setattr(pool, "_SHARES_PER_PROCESS", 1)
     views = _failures(10)
     assert list(render_all(views, workers=2)) == views
+
+
+def test_long_documents_are_handed_over_one_by_one(month, monkeypatch):
+    monkeypatch.setattr(pool, "_SHARE_LINES", 3)
+    for number, lines in enumerate((1, 1, 1, 5, 1)):
+        month.bill(f"orga_{number}", usage=[{"amount_cents": 100}] * lines)
+
+    shares = [[view.payer_id for view in share] for share in pool._shares(month.views())]
+
+    assert shares == [["orga_0", "orga_1", "orga_2"], ["orga_3"], ["orga_4"]]
