@@ -12,6 +12,7 @@ import polars as pl
 
 from billing_pipeline.defs.billing import Billing
 from billing_pipeline.defs.partitions import billing_month
+from billing_pipeline.defs.unrecorded import unrecorded
 from billing_pipeline.documents.formatting import format_money
 from billing_pipeline.rules.equations import Equation
 from billing_pipeline.rules.period import Month
@@ -168,16 +169,15 @@ def materialise_aside(
         assets: all that are selected from.
         selection: which of them; all where it is absent.
     """
-    with dg.DagsterInstance.ephemeral() as instance:
-        dg.materialize(
-            assets,
-            instance=instance,
-            resources={"billing": billing},
-            selection=selection,
-            run_config=QUIET,
-            # As a range of one: Dagster knows a single partition only once its clock says that the month has ended.
-            tags={"dagster/asset_partition_range_start": str(month), "dagster/asset_partition_range_end": str(month)},
-        )
+    dg.materialize(
+        assets,
+        instance=unrecorded(),
+        resources={"billing": billing},
+        selection=selection,
+        run_config=QUIET,
+        # As a range of one: Dagster knows a single partition only once its clock says that the month has ended.
+        tags={"dagster/asset_partition_range_start": str(month), "dagster/asset_partition_range_end": str(month)},
+    )
 
 
 def total_amounts(rows: pl.DataFrame, *amounts: str) -> dict[str, str]:

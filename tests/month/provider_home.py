@@ -20,6 +20,7 @@ from click.testing import CliRunner, Result
 from billing_pipeline.cli import main
 from billing_pipeline.console import releasing, running
 from billing_pipeline.defs.billing import Billing, open_billing
+from billing_pipeline.defs.monthly import QUIET
 from billing_pipeline.rules.period import microseconds, parse_months
 from billing_pipeline.sample.landing import Row, arrivals_of, land
 from billing_pipeline.settings import REPOSITORY, Settings
@@ -35,14 +36,30 @@ ISSUED = (
     "invoices/states",
 )
 
+#: Dagster's settings. A run's output would go through four processes of its own.
+_DAGSTER = """\
+telemetry:
+  enabled: false
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
 _FORGOTTEN_EVENTS = """\
 event_log_storage:
-  module: forgotten_events
+  module: billing_pipeline.defs.unrecorded
   class: ForgottenEvents
 """
 
 # Loading the definitions takes a second, and nothing in them is a home's own: once for all runs of this process.
 running.defs = releasing.defs = cache(running.defs)
+
+
+@cache
+def _open_dagster(folder: Path, keeps_events: bool) -> dg.DagsterInstance:
+    """Dagster's storage in a folder that has its settings: opened once, too."""
+    del keeps_events
+    return dg.DagsterInstance.from_config(str(folder))
+
 
 LONG_AGO = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -86,7 +103,7 @@ class ProviderHome:
         # Commands have a storage of their own in the home.
         for folder in (self.dagster, self.folder / "dagster"):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "dagster.yaml").write_text(f"telemetry:\n  enabled: false\n{storage}")
+            (folder / "dagster.yaml").write_text(_DAGSTER + storage)
         os.environ.update(
             BILLING_HOME=str(self.folder), DAGSTER_HOME=str(self.dagster), BILLING_WORKERS="1", **self.settings
         )
@@ -137,16 +154,16 @@ class ProviderHome:
         tags = {"dagster/asset_partition_range_start": str(keys[0]), "dagster/asset_partition_range_end": str(keys[-1])}
         assets = [spec.key for spec in running.defs().resolve_all_asset_specs() if spec.group_name in stages]
         job = running.defs().resolve_implicit_global_asset_job_def()
-        with self.environment(), dg.DagsterInstance.get() as instance:
+        with self.environment():
             job.execute_in_process(
                 asset_selection=[
                     key
                     for key in assets
                     if key.to_user_string() not in leave_out and (not only or key.to_user_string() in only)
                 ],
-                instance=instance,
+                instance=_open_dagster(self.dagster, self.keeps_events),
                 tags=tags,
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                run_config=QUIET,
             )
 
     def command(self, *arguments: str) -> Result:

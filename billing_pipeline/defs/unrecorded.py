@@ -1,0 +1,47 @@
+"""Runs of which Dagster keeps nothing: what is computed aside is no run of the home's, and nobody looks at its events.
+
+Storing the events of a run over a few rows, and asking for the last ones of every asset, takes as long as the run.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+import dagster as dg
+from dagster._core.storage.event_log import InMemoryEventLogStorage
+from dagster._core.storage.event_log.base import AssetRecord, EventRecordsResult
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+
+
+class ForgottenEvents(InMemoryEventLogStorage):
+    """An event log that stays empty."""
+
+    def store_event(self, event: dg.EventLogEntry) -> None:
+        """Keep nothing."""
+        del event
+
+    def get_asset_records(self, asset_keys: Sequence[dg.AssetKey] | None = None) -> Sequence[AssetRecord]:
+        """None."""
+        del asset_keys
+        return []
+
+    def get_latest_tags_by_partition(self, *asked: object, **also: object) -> Mapping[str, Mapping[str, str]]:
+        """None."""
+        del asked, also
+        return {}
+
+    def fetch_observations(self, *asked: object, **also: object) -> EventRecordsResult:
+        """None."""
+        del asked, also
+        return EventRecordsResult([], cursor="", has_more=False)
+
+
+@cache
+def unrecorded() -> dg.DagsterInstance:
+    """The instance of this process for such runs; its folder goes with the process."""
+    return dg.DagsterInstance.local_temp(
+        overrides={
+            "event_log_storage": {"module": __name__, "class": ForgottenEvents.__name__},
+            "compute_logs": {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__},
+            "telemetry": {"enabled": False},
+        }
+    )
