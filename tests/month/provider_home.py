@@ -127,9 +127,13 @@ class ProviderHome:
     def bill(self, months: str, *, as_of: datetime | None = None) -> None:
         self.run("bill_month", months, as_of=as_of)
 
-    def draft(self, months: str) -> None:
+    def draft(self, months: str, *, as_of: datetime | None = None) -> None:
         """Close months, but make no documents."""
-        self._materialise(months, *_UP_TO_INVOICES, leave_out=ISSUED)
+        self._materialise(months, *_UP_TO_INVOICES, leave_out=ISSUED, as_of=as_of)
+
+    def settle(self, month: str) -> None:
+        """Draft a closed month again from what was rated."""
+        self._materialise(month, "credits", "invoices", leave_out=ISSUED)
 
     def number(self, month: str, *further: str) -> None:
         """Close and issue a month and make further stages, but no documents."""
@@ -148,12 +152,18 @@ class ProviderHome:
         self._materialise(month, "documents", only=["documents/month_documents"])
 
     def _materialise(
-        self, months: str, *stages: str, leave_out: Collection[str] = (), only: Collection[str] = ()
+        self,
+        months: str,
+        *stages: str,
+        leave_out: Collection[str] = (),
+        only: Collection[str] = (),
+        as_of: datetime | None = None,
     ) -> None:
         keys = parse_months(months)
         tags = {"dagster/asset_partition_range_start": str(keys[0]), "dagster/asset_partition_range_end": str(keys[-1])}
         assets = [spec.key for spec in running.defs().resolve_all_asset_specs() if spec.group_name in stages]
         job = running.defs().resolve_implicit_global_asset_job_def()
+        chosen = {"as_of": as_of.isoformat()} if as_of else {}
         with self.environment():
             job.execute_in_process(
                 asset_selection=[
@@ -163,7 +173,7 @@ class ProviderHome:
                 ],
                 instance=_open_dagster(self.dagster, self.keeps_events),
                 tags=tags,
-                run_config=QUIET,
+                run_config={**QUIET, "resources": {"billing": {"config": chosen}}},
             )
 
     def command(self, *arguments: str) -> Result:

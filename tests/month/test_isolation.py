@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import polars as pl
 import pytest
-from provider_home import ISSUED, LONG_AGO, ProviderHome, at, grant, hourly, one_shot, organisation, ran
+from provider_home import LONG_AGO, ProviderHome, at, grant, hourly, one_shot, organisation, ran
 
 MARCH = "2026-03"
 FIGURES = (
@@ -82,7 +82,7 @@ def tampered(beside_bad_ones: ProviderHome) -> ProviderHome:
     zoe = pl.DataFrame(home.rows("rating/charges", MARCH, payer_id="zoe"))
     kept = sources.read().join(zoe, on="line_id", how="anti")
     warehouse.publish("rating/charge_sources", key, kept, as_of=at("2026-04-03"), inputs=sources.manifest["inputs"])
-    home._materialise(MARCH, "credits", "invoices", leave_out=ISSUED)
+    home.settle(MARCH)
     return home
 
 

@@ -65,7 +65,7 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
     story.asked = ask(home)
     home.run("correct_month", JANUARY, as_of=datetime.fromisoformat(story.asked[JANUARY]))
     home.command("correct", JANUARY, "--approve", "--author", "Ann")
-    home.draft(FEBRUARY)
+    home.settle(FEBRUARY)
 
     too_late = hours_of_acme("2026-01-07", 3, event_id="told-3", ingested_at=at("2026-03-10"))
     just_late = hours_of_acme("2026-02-07", 2, event_id="told-4", ingested_at=at("2026-03-10"))
