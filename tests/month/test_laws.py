@@ -1,24 +1,45 @@
 """Laws of a month on the real pipeline: what may be done to the input without changing what anybody pays.
 
-Most are twins in one month: two organisations whose usage is the same in truth and differs in how it was reported. The
-order and the files of rows, threads, zones and hash seeds: see `test_determinism`.
+Most are twins in one month: two organisations whose usage is the same in truth and differs in how it was reported. One
+organisation's trouble never changes another's invoice: who cannot be billed or breaks an equation is parked, and no one
+else. The order and the files of rows, threads, zones and hash seeds: see `test_determinism`.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
+import polars as pl
 import pytest
-from provider_home import ProviderHome, at, counted, grant, hourly, moved, one_shot, organisation, ran, stored
+from provider_home import (
+    LONG_AGO,
+    ProviderHome,
+    at,
+    counted,
+    grant,
+    hourly,
+    moved,
+    one_shot,
+    organisation,
+    ran,
+    stored,
+)
 
 JANUARY, FEBRUARY = "2026-01", "2026-02"
 GB = 10**9
 TWINS = ("plain", "renamed", "cut", "repeated", "halved", "with-free-service")
 #: Tables that hold what an organisation pays, and why.
-BILLS = ("rating/charges", "rating/segments", "credits/credit_statements", "credits/credit_movements",
-         "invoices/drafts", "invoices/invoice_lines")  # fmt: skip
+BILLS = (
+    "rating/charges", "rating/segments", "credits/credit_statements", "credits/adjustments", "credits/credit_movements",
+    "credits/credit_lots", "invoices/drafts", "invoices/invoice_lines", "invoices/lifetimes", "invoices/explanations",
+)  # fmt: skip
+#: Twins that are billed beside others, too.
+BESIDE = ("plain", "cut")
+#: Who comes beside them: unpriced, contradicting itself and by its rules; and two that are billed.
+BAD, NEW = ("unpriced", "torn", "greedy"), ("newcomer", "zoe")
 
 
 def usage_of(owner: str, draw: Random) -> dict[str, list[dict]]:
@@ -112,9 +133,28 @@ def land_provider(home: ProviderHome, owners: tuple[str, ...]) -> None:
                 for half, valid in (("1", {"valid_to": at("2026-01-16")}), ("2", {"valid_from": at("2026-01-16")}))
             ),
         )
+    home.land("spend_rules", discount("sale", slug="seats"))
     home.land("credit_grants", *(grant(owner, f"{owner}-coupon", "10.00") for owner in owners))
     for owner in owners:
         land_usage(home, owner)
+
+
+def discount(rule_id: str, **columns: object) -> dict[str, object]:
+    common = {"name": rule_id, "kind": "discount", "currency": "EUR", "valid_from": LONG_AGO, "rate": "0.1"}
+    return common | {"rule_id": rule_id} | columns
+
+
+def land_trouble(home: ProviderHome) -> None:
+    """What keeps the bad ones from being billed, and somebody from nowhere."""
+    home.land("spend_rules", *(discount(rule_id, owner_id="greedy") for rule_id in ("one", "two")))
+    home.land("organisations", organisation("nowhere", country="XX"))
+    home.land(
+        "runtime_intervals",
+        ran("unpriced", "apps.exotic", at("2026-01-05"), at("2026-01-06")),
+        ran("nowhere", "apps.s", at("2026-01-05"), at("2026-01-06")),
+    )
+    twice = ran("torn", "apps.s", at("2026-01-11"), at("2026-01-12"), instance_id="i", event_id="same")
+    home.land("runtime_intervals", twice, twice | {"stopped_at": at("2026-01-13")})
 
 
 @dataclass
@@ -144,10 +184,26 @@ def home(told: Told) -> ProviderHome:
 
 @pytest.fixture(scope="module")
 def others(new_home: Callable[..., ProviderHome]) -> ProviderHome:
-    """January with other organisations around `plain` and `cut`: some are gone, one is new."""
+    """January with other organisations around `plain` and `cut`: some are gone, some are new, some cannot be billed."""
     home = new_home("others")
-    land_provider(home, ("plain", "cut", "newcomer"))
+    land_provider(home, (*BESIDE, *NEW, *BAD))
+    land_trouble(home)
     home.draft(JANUARY)
+    return home
+
+
+@pytest.fixture(scope="module")
+def tampered(others: ProviderHome, new_home: Callable[..., ProviderHome]) -> ProviderHome:
+    """The same month settled again, after the source rows of the lines of Zoe were lost."""
+    home = new_home("tampered")
+    shutil.copytree(others.folder, home.folder, dirs_exist_ok=True)
+    sources = home.generation("rating/charge_sources", JANUARY)
+    zoe = home.generation("rating/charges", JANUARY).read().filter(payer_id="zoe")
+    kept = sources.read().join(zoe, on="line_id", how="anti")
+    home.billing.warehouse.publish(
+        "rating/charge_sources", f"month={JANUARY}", kept, as_of=at("2026-02-03"), inputs=sources.manifest["inputs"]
+    )
+    home.settle(JANUARY)
     return home
 
 
@@ -205,13 +261,37 @@ def test_an_open_run_is_billed_in_every_month_up_to_its_end(home):
     assert seconds[1] == 9 * 86_400
 
 
-@pytest.mark.parametrize("payer", ["plain", "cut"])
+@pytest.mark.parametrize("payer", BESIDE)
 @pytest.mark.parametrize("table", BILLS)
-def test_organisations_that_come_and_go_change_nothing_for_the_others(home, others, payer, table):
+def test_organisations_that_come_and_go_or_cannot_be_billed_change_nothing_for_the_others(home, others, payer, table):
     rows, expected = (of.rows(table, JANUARY, payer_id=payer) for of in (others, home))
 
     assert rows == expected
     assert rows
+
+
+def test_who_cannot_be_billed_is_parked_and_no_one_else(home, others):
+    assert home.reasons(JANUARY) == {}
+    assert set(others.reasons(JANUARY)) == {*BAD, "nowhere"}
+
+
+def test_who_breaks_an_equation_is_parked_and_the_others_are_billed_as_before(home, tampered):
+    row = tampered.row("invoices/parked_organisations", JANUARY, payer_id="zoe")
+
+    assert row["reason"] == "equation"
+    assert "every_line_has_sources: line " in row["detail"]
+    assert tampered.rows("invoices/drafts", JANUARY, payer_id="zoe") == []
+    is_beside = pl.col("payer_id").is_in(BESIDE)
+    bills = {table: [of.generation(table, JANUARY).read().filter(is_beside) for of in (tampered, home)]
+             for table in (*BILLS, "invoices/refills")}  # fmt: skip
+    assert [table for table, (rows, expected) in bills.items() if not rows.equals(expected)] == []
+
+
+def test_a_payer_parked_by_an_equation_costs_the_month_its_score(tampered):
+    scores = {row["measure"]: row for row in tampered.rows("invoices/scores", JANUARY, score="clearing")}
+
+    assert (scores[""]["numerator"], scores[""]["denominator"]) == (3, 4)
+    assert scores[""]["ppm"] == 750_000
 
 
 def test_closing_a_month_again_after_the_next_one_exists_changes_no_byte(told):
