@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from beside_home import BESIDE_SETTINGS, bill_beside
 from provider_home import ProviderHome, at, grant, hourly, one_shot, organisation, ran
 
 from billing_pipeline.rules.period import Month
@@ -23,10 +24,14 @@ def dagster(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def new_home(tmp_path_factory: pytest.TempPathFactory, dagster: Path) -> Callable[..., ProviderHome]:
-    """Makes empty homes."""
+    """Makes homes: empty, or a copy of another one."""
 
-    def make(name: str, *, keeps_events: bool = False) -> ProviderHome:
-        return ProviderHome(tmp_path_factory.mktemp(name), dagster, keeps_events=keeps_events)
+    def make(name: str, *, of: ProviderHome | None = None, keeps_events: bool = False) -> ProviderHome:
+        home = ProviderHome(tmp_path_factory.mktemp(name), dagster, keeps_events=keeps_events)
+        if of:
+            home.settings = dict(of.settings)
+            shutil.copytree(of.folder, home.folder, dirs_exist_ok=True)
+        return home
 
     return make
 
@@ -112,3 +117,11 @@ def draft_sample(home: ProviderHome) -> None:
     write_sample(home.folder / "landing", organisations=12, first=Month(2026, 1), months=2)
     home.close("2026-01")
     home.draft("2026-02")
+
+
+@pytest.fixture(scope="session")
+def beside(shared_home: Callable[..., ProviderHome]) -> ProviderHome:
+    """January and February 2026, issued: monthly invoices, and what is invoiced beside them."""
+    home = shared_home("beside", bill_beside)
+    home.settings |= BESIDE_SETTINGS
+    return home

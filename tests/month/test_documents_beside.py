@@ -1,72 +1,32 @@
 """What is invoiced beside the month: services on invoices of their own, and prepaid credits that are sold."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import einvoice_rules
 import polars as pl
 import pytest
-from click.testing import Result
-from provider_home import ProviderHome, at, hourly, one_shot, organisation, payment, ran
+from beside_home import AUDIT, FEBRUARY, JANUARY, said_meanwhile
+from provider_home import ProviderHome, at, hourly
 
 from billing_pipeline.defs.specific import number_beside
 from billing_pipeline.rules.period import Month
 
-JANUARY, FEBRUARY = "2026-01", "2026-02"
-AUDIT = (
-    "one-shot", "add", "buyer", "Audit", "--reference", "audit", "--price", "50.00", "--date", "2026-01-10",
-    "--author", "Ada",
-)  # fmt: skip
-
 
 @dataclass
 class Story:
-    """A shop's customer, one that never pays, and one that is parked while it orders something."""
+    """The home, and exit code and output of what was called."""
 
     home: ProviderHome
-    printed: dict[str, Result] = field(default_factory=dict)
-
-
-def ordered(owner: str, event: str, amount: str, day: str, **columns: object) -> dict[str, object]:
-    told = {"event_id": event, "source": "shop", "invoice": "specific"} | columns
-    return one_shot(owner, event.title(), amount, at(day), **told)
+    printed: dict[str, tuple[int, str]]
 
 
 @pytest.fixture(scope="module")
-def story(new_home: Callable[..., ProviderHome]) -> Story:
-    home = new_home("beside")
-    home.settings |= {"BILLING_SELLER__ADDRESS": '["44000 Nantes"]', "BILLING_SELLER__VAT_NUMBER": "FR40303265045"}
-    story = Story(home)
-    home.land("organisations", *map(organisation, ("buyer", "debtor", "lost")))
-    home.land("price_tiers", hourly("apps.s", "0.10"))
-    home.land(
-        "runtime_intervals",
-        ran("buyer", "apps.s", at("2026-01-01"), at("2026-01-11")),
-        ran("lost", "apps.unpriced", at("2026-01-05"), at("2026-01-06")),
-    )
-    home.land(
-        "one_shots",
-        ordered("buyer", "top-up", "100.00", "2026-01-12", sells_credits=True),
-        ordered("debtor", "credit", "30.00", "2026-01-12", sells_credits=True, invoice="monthly"),
-        ordered("lost", "advice", "10.00", "2026-01-12"),
-    )
-    story.printed["entered"] = home.command(*AUDIT, "--specific", "--at", "2026-01-11")
-    story.printed["entered again"] = home.command(*AUDIT, "--specific", "--at", "2026-01-20")
-    home.bill(JANUARY)
-    top_up, unpaid = (
-        home.row("invoices/specific_invoices", JANUARY, reference=f"shop/{name}")["number"]
-        for name in ("top-up", "credit")
-    )
-    paid = payment("buyer", top_up, "120.00", at("2026-02-10"))
-    # It says the month, so it pays the monthly invoice and no other.
-    monthly = payment("buyer", f"buyer/{JANUARY}", "57.60", at("2026-02-11"))
-    home.land("payments", paid, monthly, known_at=at("2026-02-11"))
-    told = ("--reason", "gone", "--author", "Ada", "--at", "2026-02-20T00:00:00Z")
-    story.printed["state"] = home.command("state", unpaid, "WONTPAY", *told)
-    # The shop moves what was invoiced to another day.
-    again = ordered("buyer", "top-up", "100.00", "2026-02-03", sells_credits=True, ingested_at=at("2026-02-20"))
-    home.land("one_shots", again)
-    home.number(FEBRUARY, "exports")
+def story(beside: ProviderHome, new_home: Callable[..., ProviderHome]) -> Story:
+    """Who was parked while it ordered something is released."""
+    home = new_home("released-beside", of=beside)
+    story = Story(home, said_meanwhile(home))
+    top_up = home.row("invoices/specific_invoices", JANUARY, reference="shop/top-up")["number"]
     home.land("price_tiers", hourly("apps.unpriced", "1.00"), known_at=at("2026-03-10"))
     for name, *words in (
         ("release", "release", "lost", JANUARY),
@@ -75,7 +35,8 @@ def story(new_home: Callable[..., ProviderHome]) -> Story:
         ("explain", "explain", top_up),
         ("vat", "explain", top_up, "--figure", "vat"),
     ):
-        story.printed[name] = home.command(*words)
+        result = home.command(*words)
+        story.printed[name] = result.exit_code, result.output
     return story
 
 
@@ -84,12 +45,12 @@ def test_they_take_the_numbers_after_the_months_invoices(story):
     monthly = [row["number"] for row in home.rows("invoices/invoices", JANUARY)]
     beside = home.rows("invoices/specific_invoices", JANUARY)
     assert [(row["number"], row["kind"], row["reference"]) for row in beside] == [
-        ("INV-2026-000002", "invoice", "support/audit"),
-        ("INV-2026-000003", "credits", "shop/top-up"),
-        ("INV-2026-000004", "credits", "shop/credit"),
-        ("INV-2026-000007", "invoice", "shop/advice"),
+        ("INV-2026-000004", "invoice", "support/audit"),
+        ("INV-2026-000005", "credits", "shop/top-up"),
+        ("INV-2026-000006", "credits", "shop/credit"),
+        ("INV-2026-000012", "invoice", "shop/advice"),
     ]
-    assert monthly[0] == "INV-2026-000001"
+    assert monthly[:3] == ["INV-2026-000001", "INV-2026-000002", "INV-2026-000003"]
 
 
 def test_numbering_them_again_gives_the_same_numbers(story):
@@ -128,20 +89,22 @@ def test_a_top_up_that_nobody_pays_is_no_credit_and_is_given_up_when_it_is_writt
 
 
 def test_the_same_reference_is_invoiced_once(story):
-    assert story.home.rows("invoices/specific_invoices", FEBRUARY) == []
+    invoiced = [row["reference"] for row in story.home.rows("invoices/specific_invoices", FEBRUARY)]
+    assert invoiced == ["shop/review"]
     assert story.home.row("invoices/flags", FEBRUARY, reason="ref_duplicate")["detail"] == (
-        "shop/top-up was invoiced as INV-2026-000003 with 2026-01; it is not invoiced again"
+        "shop/top-up was invoiced as INV-2026-000005 with 2026-01; it is not invoiced again"
     )
 
 
 def test_the_document_of_a_parked_organisation_waits_and_is_released_with_it(story):
-    assert story.printed["release"].exit_code == 0, story.printed["release"].output
-    assert "INV-2026-000007 of lost for 2026-01 asks for €12.00." in story.printed["release"].output
-    assert "Advice" in story.home.printed("INV-2026-000007")
+    code, output = story.printed["release"]
+    assert code == 0, output
+    assert "INV-2026-000012 of lost for 2026-01 asks for €12.00." in output
+    assert "Advice" in story.home.printed("INV-2026-000012")
 
 
 def test_the_paper_is_one_page_without_a_credit_statement(story):
-    text = story.home.printed("INV-2026-000003")
+    text = story.home.printed("INV-2026-000005")
     assert [said in text for said in ("Prepaid credits", "€100.00", "€20.00", "€120.00", "shop/top-up")] == [True] * 5
     assert "Credit statement" not in text
 
@@ -153,8 +116,8 @@ def test_receivables_revenue_and_advances_are_booked(story):
         own = entries.filter(piece=number, kind=kind)
         return dict(own.select(pl.col("account"), pl.col("debit_cents") - pl.col("credit_cents")).iter_rows())
 
-    assert booked("INV-2026-000002") == {"411000": 60_00, "706000": -50_00, "445740": -10_00}
-    assert booked("INV-2026-000003") == {"411000": 120_00, "419100": -100_00, "445740": -20_00}
+    assert booked("INV-2026-000004") == {"411000": 60_00, "706000": -50_00, "445740": -10_00}
+    assert booked("INV-2026-000005") == {"411000": 120_00, "419100": -100_00, "445740": -20_00}
     unpaid = story.home.row("invoices/specific_invoices", JANUARY, reference="shop/credit")["number"]
     assert booked(unpaid) == {"411000": 36_00, "419100": -30_00, "445740": -6_00}
     assert booked(unpaid, "write_off") == {"411000": -36_00, "419100": 30_00, "445740": 6_00}
@@ -164,16 +127,16 @@ def test_receivables_revenue_and_advances_are_booked(story):
 
 def test_what_was_issued_is_verified_and_explained(story):
     printed = story.printed
-    assert {name: result.exit_code for name, result in printed.items()} == dict.fromkeys(printed, 0), printed
-    assert "subtotal + VAT" in printed["explain"].output
-    assert "one_shots" in printed["explain"].output
-    assert "20 % (" in printed["vat"].output
+    assert {name: code for name, (code, _) in printed.items()} == dict.fromkeys(printed, 0), printed
+    assert "subtotal + VAT" in printed["explain"][1]
+    assert "one_shots" in printed["explain"][1]
+    assert "20 % (" in printed["vat"][1]
 
 
 def test_a_charge_that_is_entered_twice_lands_once(story):
     landing = story.home.folder / "landing" / "one_shots"
     assert len(list(landing.glob("*/support-*.jsonl"))) == 1
-    assert story.printed["entered again"].output.startswith("ref_duplicate: support/audit landed before")
+    assert story.printed["entered again"][1].startswith("ref_duplicate: support/audit landed before")
     event = story.home.generation("usage/one_shots", JANUARY).read("events").filter(event_id="audit")
     assert event["author"].to_list() == ["Ada"]
 
