@@ -3,13 +3,28 @@
 Storing the events of a run over a few rows, and asking for the last ones of every asset, takes as long as the run.
 """
 
+import atexit
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 import dagster as dg
 from dagster._core.storage.event_log import InMemoryEventLogStorage
 from dagster._core.storage.event_log.base import AssetRecord, EventRecordsResult
-from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
+
+#: Dagster's settings for such runs; their output would go through four processes of its own.
+UNRECORDED = f"""\
+telemetry:
+  enabled: false
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+event_log_storage:
+  module: {__name__}
+  class: ForgottenEvents
+"""
 
 
 class ForgottenEvents(InMemoryEventLogStorage):
@@ -38,10 +53,7 @@ class ForgottenEvents(InMemoryEventLogStorage):
 @cache
 def unrecorded() -> dg.DagsterInstance:
     """The instance of this process for such runs; its folder goes with the process."""
-    return dg.DagsterInstance.local_temp(
-        overrides={
-            "event_log_storage": {"module": __name__, "class": ForgottenEvents.__name__},
-            "compute_logs": {"module": NoOpComputeLogManager.__module__, "class": NoOpComputeLogManager.__name__},
-            "telemetry": {"enabled": False},
-        }
-    )
+    folder = Path(mkdtemp(prefix="billing-unrecorded-"))
+    atexit.register(rmtree, folder, ignore_errors=True)
+    (folder / "dagster.yaml").write_text(UNRECORDED, encoding="utf-8")
+    return dg.DagsterInstance.from_config(str(folder))

@@ -1,7 +1,5 @@
 """A provider that invoices services on their own and sells prepaid credits, beside what it bills by the month."""
 
-import json
-
 from provider_home import ProviderHome, Row, at, grant, hourly, one_shot, organisation, payment, ran
 
 JANUARY, FEBRUARY = "2026-01", "2026-02"
@@ -10,7 +8,6 @@ AUDIT = (
     "one-shot", "add", "buyer", "Audit", "--reference", "audit", "--price", "50.00", "--date", "2026-01-10",
     "--author", "Ada",
 )  # fmt: skip
-_SAID = "said.json"
 
 
 def ordered(owner: str, event: str, amount: str, day: str, **columns: object) -> Row:
@@ -38,10 +35,8 @@ def bill_beside(home: ProviderHome) -> None:
         ordered("lost", "advice", "10.00", "2026-01-12"),
         ordered("prompt", "review", "50.00", "2026-02-10"),
     )
-    said = {
-        "entered": home.command(*AUDIT, "--specific", "--at", "2026-01-11"),
-        "entered again": home.command(*AUDIT, "--specific", "--at", "2026-01-20"),
-    }
+    home.keep("entered", *AUDIT, "--specific", "--at", "2026-01-11")
+    home.keep("entered again", *AUDIT, "--specific", "--at", "2026-01-20")
     home.bill(JANUARY)
     top_up, unpaid = (
         home.row("invoices/specific_invoices", JANUARY, reference=f"shop/{name}")["number"]
@@ -56,15 +51,8 @@ def bill_beside(home: ProviderHome) -> None:
         known_at=at("2026-02-11"),
     )
     told = ("--reason", "gone", "--author", "Ada", "--at", "2026-02-20T00:00:00Z")
-    said["state"] = home.command("state", unpaid, "WONTPAY", *told)
+    home.keep("state", "state", unpaid, "WONTPAY", *told)
     # The shop moves what was invoiced to another day.
     again = ordered("buyer", "top-up", "100.00", "2026-02-03", sells_credits=True, ingested_at=at("2026-02-20"))
     home.land("one_shots", again)
     home.bill(FEBRUARY)
-    outputs = {name: (result.exit_code, result.output) for name, result in said.items()}
-    (home.folder / _SAID).write_text(json.dumps(outputs), encoding="utf-8")
-
-
-def said_meanwhile(home: ProviderHome) -> dict[str, tuple[int, str]]:
-    """The exit code and output of commands that were called while the home was billed."""
-    return {name: tuple(told) for name, told in json.loads((home.folder / _SAID).read_text(encoding="utf-8")).items()}

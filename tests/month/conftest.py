@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from beside_home import BESIDE_SETTINGS, bill_beside
+from decided_home import DECIDED_SETTINGS, bill_decided
 from provider_home import ProviderHome, at, grant, hourly, one_shot, organisation, ran
 
 from billing_pipeline.rules.period import Month
@@ -124,4 +125,12 @@ def beside(shared_home: Callable[..., ProviderHome]) -> ProviderHome:
     """January and February 2026, issued: monthly invoices, and what is invoiced beside them."""
     home = shared_home("beside", bill_beside)
     home.settings |= BESIDE_SETTINGS
+    return home
+
+
+@pytest.fixture(scope="session")
+def decided(shared_home: Callable[..., ProviderHome]) -> ProviderHome:
+    """January to March 2026, issued; invoices were cancelled, refunded and issued again in between."""
+    home = shared_home("decided", bill_decided)
+    home.settings |= DECIDED_SETTINGS
     return home

@@ -3,6 +3,7 @@
 What a row needs but a case does not care about is filled in here, so that a case says only what matters to it.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from billing_pipeline.cli import main
 from billing_pipeline.console import releasing, running
 from billing_pipeline.defs.billing import Billing, open_billing
 from billing_pipeline.defs.monthly import QUIET
+from billing_pipeline.defs.unrecorded import UNRECORDED
 from billing_pipeline.rules.period import microseconds, parse_months
 from billing_pipeline.sample.landing import Row, arrivals_of, land
 from billing_pipeline.settings import REPOSITORY, Settings
@@ -36,18 +38,10 @@ ISSUED = (
     "invoices/states",
 )
 
-#: Dagster's settings. A run's output would go through four processes of its own.
-_DAGSTER = """\
+_SAID = "said.json"
+_RECORDED = """\
 telemetry:
   enabled: false
-compute_logs:
-  module: dagster._core.storage.noop_compute_log_manager
-  class: NoOpComputeLogManager
-"""
-_FORGOTTEN_EVENTS = """\
-event_log_storage:
-  module: billing_pipeline.defs.unrecorded
-  class: ForgottenEvents
 """
 
 # Loading the definitions takes a second, and nothing in them is a home's own: once for all runs of this process.
@@ -99,11 +93,10 @@ class ProviderHome:
         before = dict(os.environ)
         for name in [name for name in os.environ if name.startswith("BILLING_")]:
             del os.environ[name]
-        storage = "" if self.keeps_events else _FORGOTTEN_EVENTS
         # Commands have a storage of their own in the home.
         for folder in (self.dagster, self.folder / "dagster"):
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "dagster.yaml").write_text(_DAGSTER + storage)
+            (folder / "dagster.yaml").write_text(_RECORDED if self.keeps_events else UNRECORDED)
         os.environ.update(
             BILLING_HOME=str(self.folder), DAGSTER_HOME=str(self.dagster), BILLING_WORKERS="1", **self.settings
         )
@@ -180,6 +173,20 @@ class ProviderHome:
         """What `billing …` prints, and its exit code."""
         with self.environment():
             return CliRunner().invoke(main, list(arguments))
+
+    def keep(self, name: str, *arguments: str) -> Result:
+        """Call a command and keep what it said with the home, for whoever reads a copy."""
+        result = self.command(*arguments)
+        said = self.said | {name: (result.exit_code, result.output)}
+        (self.folder / _SAID).write_text(json.dumps(said), encoding="utf-8")
+        return result
+
+    @property
+    def said(self) -> dict[str, tuple[int, str]]:
+        """Exit code and output of the commands that were kept, by name."""
+        file = self.folder / _SAID
+        kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return {name: (code, output) for name, (code, output) in kept.items()}
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start Python in a process of its own."""

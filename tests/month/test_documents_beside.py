@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import einvoice_rules
 import polars as pl
 import pytest
-from beside_home import AUDIT, FEBRUARY, JANUARY, said_meanwhile
+from beside_home import AUDIT, FEBRUARY, JANUARY
 from provider_home import ProviderHome, at, hourly
 
 from billing_pipeline.defs.specific import number_beside
@@ -25,7 +25,6 @@ class Story:
 def story(beside: ProviderHome, new_home: Callable[..., ProviderHome]) -> Story:
     """Who was parked while it ordered something is released."""
     home = new_home("released-beside", of=beside)
-    story = Story(home, said_meanwhile(home))
     top_up = home.row("invoices/specific_invoices", JANUARY, reference="shop/top-up")["number"]
     home.land("price_tiers", hourly("apps.unpriced", "1.00"), known_at=at("2026-03-10"))
     for name, *words in (
@@ -35,9 +34,8 @@ def story(beside: ProviderHome, new_home: Callable[..., ProviderHome]) -> Story:
         ("explain", "explain", top_up),
         ("vat", "explain", top_up, "--figure", "vat"),
     ):
-        result = home.command(*words)
-        story.printed[name] = result.exit_code, result.output
-    return story
+        home.keep(name, *words)
+    return Story(home, home.said)
 
 
 def test_they_take_the_numbers_after_the_months_invoices(story):
