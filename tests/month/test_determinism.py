@@ -25,7 +25,7 @@ def papers(home: ProviderHome) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def elsewhere(sample: ProviderHome, new_home: Callable[..., ProviderHome]) -> ProviderHome:
     """January of the same landing, closed in another process, time zone and hash order, by more workers and threads."""
-    home = new_home("elsewhere", keeps_events=True)
+    home = new_home("elsewhere")
     environment = {
         "BILLING_LANDING": str(sample.folder / "landing"),
         "BILLING_WORKERS": "2",
