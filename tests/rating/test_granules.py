@@ -248,7 +248,7 @@ def random_cases(seed: int) -> list[Case]:
     edge, cases = PERIOD.end, []
     for number in range(40):
         granularity, minimum = rng.choice([(600, None), (7, None), (10, 60), (600, 60), (7, 1000), (None, 90)])
-        usage = Case(f"random-{number}")
+        usage = case(f"random-{number}")
         change = edge + rng.randrange(-2000, 2000) * SECOND
         for version, limits in enumerate(({"valid_to": change}, {"valid_from": change})):
             usage.price(
@@ -267,20 +267,25 @@ def random_cases(seed: int) -> list[Case]:
     return cases
 
 
-def test_cutting_time_at_the_edge_of_a_month_loses_no_granule(tmp_path: Path):
-    cases = random_cases(20261101)
-    parts, whole = (
-        pl.concat(
-            rate_month(tmp_path / f"{period.start:%m}-{period.end:%m}", cases, period).marts["segments"]
-            for period in periods
-        )
-        .group_by("price_id")
-        .agg(pl.col("granulated_us", "duration_us", "unusable_us").cast(pl.Int64).sum())
-        .sort("price_id")
-        for periods in ((PERIOD, NOVEMBER), (TWO_MONTHS,))
+RANDOM = random_cases(20261101)
+
+
+def granules_of(*segments: pl.DataFrame) -> pl.DataFrame:
+    """What was counted at each price of the random cases."""
+    of_random = pl.concat(segments).filter(pl.col("price_id").str.starts_with("random-"))
+    measures = pl.col("granulated_us", "duration_us", "unusable_us").cast(pl.Int64).sum()
+    return of_random.group_by("price_id").agg(measures).sort("price_id")
+
+
+def test_cutting_time_at_the_edge_of_a_month_loses_no_granule(rated: RatedMonth, tmp_path: Path):
+    november, both = (
+        rate_month(tmp_path / name, RANDOM, period).marts["segments"]
+        for name, period in (("november", NOVEMBER), ("both", TWO_MONTHS))
     )
+    whole = granules_of(both)
+
     assert whole.filter(pl.col("unusable_us") > 0, pl.col("granulated_us") > pl.col("duration_us")).height > 10
-    assert parts.equals(whole)
+    assert granules_of(rated.marts["segments"], november).equals(whole)
 
 
 def expected_granules_us(run: tuple[int, int], fault: tuple[int, int], granularity: int, minimum: int) -> int:
