@@ -1,13 +1,11 @@
 """Values in strips: on how many lines they stand, and what is drawn once lines moved by their widths."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
 from billing_pipeline.documents.stamping import shaping
-from billing_pipeline.documents.stamping.container import write_number
-from billing_pipeline.documents.stamping.pictures import draw_picture
 from billing_pipeline.documents.stamping.shaping import GlyphTable, SetText, Typeface, Unshapeable
 from billing_pipeline.documents.stamping.strips import (
     PAGE,
@@ -16,11 +14,8 @@ from billing_pipeline.documents.stamping.strips import (
     Frame,
     Item,
     Line,
-    Marked,
-    Moved,
     Strip,
     Template,
-    Text,
 )
 
 _STRAY_SPACE = re.compile("^ | $|  ", re.MULTILINE)
@@ -30,12 +25,8 @@ _CLOSE = 0.02
 _TEXTS_KEPT = 1 << 15
 
 
-class SetLine(NamedTuple):
-    """A line with its values: each item's operand, and how far it moves."""
-
-    operands: tuple[bytes, ...]
-    shifts: tuple[float, ...]
-
+#: A line with its values: each item's operand, and how far it moves.
+SetLine = tuple[Sequence[bytes], Sequence[float]]
 
 #: Sets a text in a typeface.
 Setter = Callable[[str, Typeface], SetText]
@@ -60,7 +51,7 @@ def make_setter(fonts: Mapping[str, Font]) -> Setter:
 class Filled(NamedTuple):
     """A strip with its values, and on how many lines each stands."""
 
-    lines: tuple[SetLine, ...]
+    lines: Sequence[SetLine]
     #: Values by their lines.
     values: Sequence[Sequence[str]]
 
@@ -80,19 +71,24 @@ def fill(
     Raises:
         Unshapeable: a text cannot be set, or a line is too long.
     """
-    return Filled(tuple(_set_line(line, values, setter, page, pages) for line in strip.lines), values)
-
-
-def _set_line(line: Line, values: Sequence[Sequence[str]], setter: Setter, page: int, pages: int) -> SetLine:
-    items = line.items
-    if len(items) == 1:
+    lines = []
+    for line in strip.lines:
+        items = line.items
+        if len(items) > 1:
+            lines.append(_set_line(line, values, setter, page, pages))
+            continue
+        # Most lines are one text.
         (item,) = items
         width, operand = setter(_text(item, values, page, pages), item.typeface)
         grown = width - item.width
         _require_room(line, grown)
-        return SetLine((operand,), (0.0 - line.lean * grown,))
+        lines.append(((operand,), (-line.lean * grown,)))
+    return Filled(lines, values)
+
+
+def _set_line(line: Line, values: Sequence[Sequence[str]], setter: Setter, page: int, pages: int) -> SetLine:
     operands, shifts, grown = [], [], 0.0
-    for item in items:
+    for item in line.items:
         shifts.append(grown)
         if item.holes:
             width, operand = setter(_text(item, values, page, pages), item.typeface)
@@ -103,11 +99,12 @@ def _set_line(line: Line, values: Sequence[Sequence[str]], setter: Setter, page:
     _require_room(line, grown)
     if line.lean:
         shifts = [shift - line.lean * grown for shift in shifts]
-    return SetLine(tuple(operands), tuple(shifts))
+    return operands, shifts
 
 
 def _require_room(line: Line, grown: float) -> None:
-    if not shaping.fits(line.used + grown, line.room):
+    spare = line.room - line.used - grown
+    if spare < _CLOSE and not shaping.fits(line.used + grown, line.room):
         raise Overfull
 
 
@@ -162,37 +159,6 @@ def _break(line: Line, broken: list[list[str]], setter: Setter) -> None:
     text = _cased(prefix + broken[hole.number][0], last)
     first, *others = shaping.break_lines(text, last.typeface, line.room - (line.used - last.width), line.room)
     broken[hole.number] = [first[len(prefix) :], *others]
-
-
-def draw(strip: Strip | Frame, filled: Filled, first_mark: int) -> Iterator[bytes]:
-    """What a strip draws, as operators.
-
-    Args:
-        strip: or what is around strips.
-        filled: its lines and values.
-        first_mark: number of its first mark on the page.
-
-    Raises:
-        Unshapeable: a picture is of another kind.
-    """
-    for piece in strip.pieces:
-        if type(piece) is bytes:
-            yield piece
-        elif type(piece) is Text:
-            line, place = piece
-            item, said = strip.lines[line].items[place], filled.lines[line]
-            yield b"%s%s%s%s TJ ET" % (
-                item.start, write_number(item.x + said.shifts[place]), item.level, said.operands[place],
-            )  # fmt: skip
-        elif type(piece) is Marked:
-            yield b"<</MCID %d>>" % (first_mark + piece.number)
-        elif type(piece) is Moved:
-            yield b"q 1 0 0 1 %s 0 cm\n%s\nQ" % (
-                write_number(filled.lines[piece.line].shifts[piece.item]),
-                piece.drawing,
-            )
-        else:
-            yield draw_picture(filled.values[piece.hole][0], piece.width, piece.height)
 
 
 def say(template: Template, values: Sequence[Sequence[str]]) -> str:

@@ -13,7 +13,8 @@ from billing_pipeline.documents.archiving import (
     describe_conformance,
 )
 from billing_pipeline.documents.stamping.container import Pack, compress, pack, text_string, write_file, write_number
-from billing_pipeline.documents.stamping.filling import Filled, Setter, draw, fill, say
+from billing_pipeline.documents.stamping.drawing import draw
+from billing_pipeline.documents.stamping.filling import Filled, Setter, fill, say
 from billing_pipeline.documents.stamping.flow import Laid, Placed, spread
 from billing_pipeline.documents.stamping.strips import Base, Frame, Frames
 from billing_pipeline.documents.stamping.structure import Bookmark, StructureTree, write_outline
@@ -107,12 +108,12 @@ class _Writer:
         drawn = [
             b"1 0 0 -1 0 %s cm %s 0 0 %s 0 0 cm"
             % (write_number(self._base.page_height), write_number(_SCALE), write_number(_SCALE)),
-            *draw(frame, around, 0),
+            draw(frame, around, 0),
         ]
         for laid, top in strips:
             shift = top - laid.strip.top
             drawn.append(b"q 1 0 0 1 0 %s cm" % write_number(shift))
-            drawn += draw(laid.strip, laid.filled, tree.add(laid, shift))
+            drawn.append(draw(laid.strip, laid.filled, tree.add(laid, shift)))
             drawn.append(b"Q")
         return b"\n".join(drawn)
 

@@ -142,7 +142,7 @@ class Strip:
     is_breakable: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """What is around the strips of a page, and from where to where they go."""
 
