@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from billing_pipeline.documents.archiving import embeddable, write_archivable
 from billing_pipeline.documents.cii import write_cii
+from billing_pipeline.documents.garbage import collect, without_collection
 from billing_pipeline.documents.languages import printing_in
 from billing_pipeline.documents.texts import TEXTS
 from billing_pipeline.documents.typesetting import load_template, load_typesetter, read_stylesheet
@@ -48,6 +49,7 @@ def render_xml(view: InvoiceView) -> bytes | None:
     return write_cii(view.einvoice) if view.einvoice else None
 
 
+@without_collection()
 def render_pdf(view: InvoiceView) -> bytes:
     """The invoice as PDF, for archives (PDF/A-3a) and screen readers (PDF/UA-1), with its e-invoice in it (Factur-X).
 
@@ -82,6 +84,7 @@ def render_invoice(view: InvoiceView) -> Outcome:
     return outcome
 
 
+@without_collection()
 def render_invoices(views: Sequence[InvoiceView | DocumentFailure]) -> list[Outcome]:
     """The documents of some payers, in their order; what is new about them is laid out together, which is faster.
 
@@ -113,7 +116,9 @@ def _print(view: InvoiceView, skeleton: "Skeleton", xml: bytes | None) -> tuple[
     stamped = _press().stamp(skeleton, embeddable(view.einvoice, xml))
     if isinstance(stamped, bytes):
         return stamped, ""
-    return _lay_out(view, xml), stamped.reason
+    laid_out = _lay_out(view, xml)
+    collect()
+    return laid_out, stamped.reason
 
 
 def _lay_out(view: InvoiceView, xml: bytes | None) -> bytes:

@@ -9,7 +9,6 @@ from billing_pipeline.documents.archiving import EmbeddedInvoice
 from billing_pipeline.documents.stamping.container import pack
 from billing_pipeline.documents.stamping.filling import Overfull, break_values, fill, make_setter, require_plain_spaces
 from billing_pipeline.documents.stamping.flow import Laid
-from billing_pipeline.documents.stamping.garbage import without_collection
 from billing_pipeline.documents.stamping.shaping import Unshapeable
 from billing_pipeline.documents.stamping.skeleton import FrameKind, Skeleton, TornStrip
 from billing_pipeline.documents.stamping.stamp import Document, Stock, stamp
@@ -62,16 +61,15 @@ class Press:
             unbroken = list(map(_unbroken, skeleton.strips))
             self._lay_out(unbroken)
             frames, stock = self._frames(skeleton.frame), self._stock()
-            with without_collection():
-                document = Document(
-                    skeleton.frame.language,
-                    skeleton.metadata,
-                    invoice,
-                    frames,
-                    [[value] for value in skeleton.frame_values],
-                    list(map(self._laid, skeleton.strips, unbroken)),
-                )
-                return stamp(document, stock)
+            document = Document(
+                skeleton.frame.language,
+                skeleton.metadata,
+                invoice,
+                frames,
+                [[value] for value in skeleton.frame_values],
+                list(map(self._laid, skeleton.strips, unbroken)),
+            )
+            return stamp(document, stock)
         except (Unshapeable, Unstampable) as error:
             return Misfit(str(error))
 

@@ -88,7 +88,7 @@ class SetText(NamedTuple):
     operand: bytes
 
 
-class GlyphTable(dict[tuple[str, str], tuple[int, str]]):
+class GlyphTable(dict[str, tuple[int, str, str]]):
     """Texts of one typeface, most of which are a glyph per letter, unmoved: what each such glyph is in an operand.
 
     It holds as many glyphs as the face has, once for each distance at which pairs are kerned.
@@ -120,21 +120,21 @@ class GlyphTable(dict[tuple[str, str], tuple[int, str]]):
         glyphs = shaped.split("|")
         if len(glyphs) != len(text) or self._typeface.letter_spacing or "@" in shaped:
             return SetText(width(text, self._typeface), self._encode(_shape(text, self._typeface)))
-        advances, operands = zip(*map(self.__getitem__, zip(glyphs, text, strict=True)), strict=True)
+        advances, operands, letters = zip(*map(self.__getitem__, glyphs), strict=True)
+        if "".join(letters) != text:
+            return SetText(width(text, self._typeface), self._encode(_shape(text, self._typeface)))
         operand = "".join(operands)
         if operand.endswith("<"):
             operand = operand[: operand.rindex(">")]
         return SetText(sum(advances) / UNITS, f"[<{operand}>]".encode())
 
-    def __missing__(self, key: tuple[str, str]) -> tuple[int, str]:
-        """A glyph, as HarfBuzz writes it, that stands for a letter: its advance and, if glyphs follow, its operand."""
-        glyph, letter = key
+    def __missing__(self, glyph: str) -> tuple[int, str, str]:
+        """A glyph, as HarfBuzz writes it: its advance, its operand if glyphs follow, and what it is read as."""
         number, advance = map(int, glyph.split("+"))
-        self._require_text(number, letter)
         kerning = int(self._widths[number] - advance * 1000 / UNITS / self._size)
         told = f"{number:04x}>{kerning:.4g}<" if kerning else f"{number:04x}"
-        self[key] = advance, told
-        return self[key]
+        self[glyph] = advance, told, self._texts.get(number, "")
+        return self[glyph]
 
     def _encode(self, glyphs: Sequence[Glyph]) -> bytes:
         """The operand of a PDF's `TJ`: glyph numbers, and thousandths of an em where an advance is not the font's."""

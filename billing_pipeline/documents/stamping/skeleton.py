@@ -13,7 +13,6 @@ from jinja2 import Template as JinjaTemplate
 from markupsafe import Markup, escape
 
 from billing_pipeline.documents.languages import printing_in
-from billing_pipeline.documents.stamping.garbage import without_collection
 from billing_pipeline.documents.texts import TEXTS
 from billing_pipeline.documents.typesetting import load_template
 from billing_pipeline.documents.view import InvoiceView
@@ -67,7 +66,6 @@ class _Word(str):
     __slots__ = ()
 
 
-@without_collection()
 def take_apart(view: InvoiceView) -> Skeleton:
     """Take a document apart into strips."""
     values: list[str] = []
