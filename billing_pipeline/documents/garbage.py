@@ -9,7 +9,7 @@ from contextlib import contextmanager
 def without_collection() -> Generator[None, None, None]:
     """Leave garbage alone: stamped documents leave none that refers to itself, and to look takes half as long again.
 
-    What WeasyPrint lays out is full of it: see `collect`.
+    What WeasyPrint lays out is full of it, and is to be collected by whoever laid it out.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -18,8 +18,3 @@ def without_collection() -> Generator[None, None, None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-def collect() -> None:
-    """Free what was laid out."""
-    gc.collect()

@@ -5,6 +5,7 @@ out whole. Both print the same template, so that readers cannot tell them apart.
 are the view's, so the same view gives the same bytes, whatever was rendered before it.
 """
 
+import gc
 from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,7 +14,7 @@ from markupsafe import Markup
 
 from billing_pipeline.documents.archiving import embeddable, write_archivable
 from billing_pipeline.documents.cii import write_cii
-from billing_pipeline.documents.garbage import collect, without_collection
+from billing_pipeline.documents.garbage import without_collection
 from billing_pipeline.documents.languages import printing_in
 from billing_pipeline.documents.texts import TEXTS
 from billing_pipeline.documents.typesetting import load_template, load_typesetter, read_stylesheet
@@ -117,7 +118,7 @@ def _print(view: InvoiceView, skeleton: "Skeleton", xml: bytes | None) -> tuple[
     if isinstance(stamped, bytes):
         return stamped, ""
     laid_out = _lay_out(view, xml)
-    collect()
+    gc.collect()
     return laid_out, stamped.reason
 
 

@@ -19,8 +19,8 @@ from billing_pipeline.documents.stamping.strips import (
 )
 
 _STRAY_SPACE = re.compile("^ | $|  ", re.MULTILINE)
-#: Widths this close to the room there is are measured again when they are drawn.
-_CLOSE = 0.02
+#: With so much room left, in CSS pixels, no rounding fills a line; with less, it is measured to the unit.
+_SPARE = 0.02
 #: Texts that are kept as they were set: most of a month's are the same.
 _TEXTS_KEPT = 1 << 15
 
@@ -104,7 +104,7 @@ def _set_line(line: Line, values: Sequence[Sequence[str]], setter: Setter, page:
 
 def _require_room(line: Line, grown: float) -> None:
     spare = line.room - line.used - grown
-    if spare < _CLOSE and not shaping.fits(line.used + grown, line.room):
+    if spare < _SPARE and not shaping.fits(line.used + grown, line.room):
         raise Overfull
 
 
@@ -128,7 +128,7 @@ def break_values(lines: Sequence[Line], values: Sequence[str], setter: Setter) -
     """
     broken = [[value] for value in values]
     for line in lines:
-        if _width(line, broken, setter) > line.room - _CLOSE:
+        if _width(line, broken, setter) > line.room - _SPARE:
             _break(line, broken, setter)
     return broken
 

@@ -4,12 +4,14 @@ Words of the template are part of a strip, and so is whether a value is there at
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
 from jinja2 import Template as JinjaTemplate
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from billing_pipeline.documents.languages import printing_in
@@ -80,10 +82,9 @@ def take_apart(view: InvoiceView) -> Skeleton:
             return f"{str(value).partition('>')[0]}>{PICTURE}</svg>"
         return HOLE
 
-    _taker[:] = [take]
     with printing_in(view.language) as language:
         words = _words(language)
-        html = _template().render(invoice=view, text=words, language=words["language"], stylesheet=Markup())
+        html = _template().render(invoice=view, text=words, language=words["language"], stylesheet=Markup(), take=take)
     metadata = {"Title": f"{view.title} – {seller.name}", "Author": seller.name}
     if view.issued_on:
         metadata |= {"CreationDate": view.issued_on, "ModDate": view.issued_on}
@@ -96,14 +97,16 @@ def _words(language: str) -> dict[str, _Word]:
     return {"language": _Word(language), **{key: _Word(text) for key, text in TEXTS.items()}}
 
 
-#: What the template hands its values to; Jinja binds the function when it compiles a template.
-_taker: list[Callable[[Any], Any]] = []
-
-
 @cache
 def _template() -> JinjaTemplate:
-    environment = load_template().environment.overlay(finalize=lambda value: _taker[0](value), autoescape=False)
+    """The template of documents; what it would print it hands to the function `take` of its context."""
+    environment = load_template().environment.overlay(finalize=_hand_over, autoescape=False)
     return environment.get_template("invoice.html.jinja")
+
+
+@pass_context
+def _hand_over(context: Context, value: Any) -> Any:
+    return context.parent["take"](value)
 
 
 _FRAME = re.compile(r'<body[^>]*>\n(?:<div class="watermark".*?</div>\n)?', re.DOTALL)

@@ -44,13 +44,13 @@ days as (
     cross join unnest(range(1, len(period.day_starts_us))) as number (day_number)
 ),
 
--- What lasts is cut at its first and last day alone, so that a run costs the same however many days it lasts. What is
--- added to a day is what is left of the day at the start, less what is left of the day at the stop.
-ran as (
+-- Runs are held once. Counted units are billed for the month, so they hold for as long as their price does.
+held as (
     select
         meter_spans.tariff_id,
         greatest(runs.started_us, meter_spans.from_us) as from_us,
-        least(runs.stopped_us, meter_spans.to_us) as to_us
+        least(runs.stopped_us, meter_spans.to_us) as to_us,
+        1::hugeint as amount
     from runs
     inner join meter_spans
         on
@@ -58,39 +58,12 @@ ran as (
             and runs.meter_id = meter_spans.meter_id
             and runs.started_us < meter_spans.to_us
             and runs.stopped_us > meter_spans.from_us
-),
-
-numbered_runs as (
-    select
-        ran.tariff_id,
-        ran.from_us,
-        ran.to_us,
-        {{ day_number('ran.from_us') }} as first_day,
-        {{ day_number('ran.to_us') }} as last_day
-    from ran
-    cross join period
-),
-
-summed_runs as (
-    select
-        numbered_runs.tariff_id,
-        numbered_runs.first_day,
-        numbered_runs.last_day,
-        count(*)::hugeint as held,
-        sum(period.day_starts_us[numbered_runs.first_day + 1] - numbered_runs.from_us) as after_first,
-        sum(period.day_starts_us[numbered_runs.last_day + 1] - numbered_runs.to_us) as after_last
-    from numbered_runs
-    cross join period
-    group by numbered_runs.tariff_id, numbered_runs.first_day, numbered_runs.last_day
-),
-
--- Counted units are billed for the month, so they hold for as long as their price does.
-held as (
+    union all
     select
         meter_spans.tariff_id,
         greatest(stored_values.from_us, meter_spans.from_us) as from_us,
         least(stored_values.to_us, meter_spans.to_us) as to_us,
-        stored_values.stored_bytes::hugeint as amount
+        stored_values.stored_bytes as amount
     from stored_values
     inner join meter_spans
         on
@@ -108,7 +81,7 @@ held as (
     where basis = 'units'
 ),
 
-numbered_values as (
+numbered as (
     select
         held.tariff_id,
         held.from_us,
@@ -120,29 +93,19 @@ numbered_values as (
     cross join period
 ),
 
-summed_values as (
-    select
-        numbered_values.tariff_id,
-        numbered_values.first_day,
-        numbered_values.last_day,
-        sum(numbered_values.amount) as held,
-        sum(
-            numbered_values.amount
-            * (period.day_starts_us[numbered_values.first_day + 1] - numbered_values.from_us)
-        ) as after_first,
-        sum(
-            numbered_values.amount
-            * (period.day_starts_us[numbered_values.last_day + 1] - numbered_values.to_us)
-        ) as after_last
-    from numbered_values
-    cross join period
-    group by numbered_values.tariff_id, numbered_values.first_day, numbered_values.last_day
-),
-
+-- What lasts is cut at its first and last day alone, so that a run costs the same however many days it lasts. What is
+-- added to a day is what is left of the day at the start, less what is left of the day at the stop.
 lasting as (
-    select * from summed_runs
-    union all
-    select * from summed_values
+    select
+        numbered.tariff_id,
+        numbered.first_day,
+        numbered.last_day,
+        sum(numbered.amount) as held,
+        sum(numbered.amount * (period.day_starts_us[numbered.first_day + 1] - numbered.from_us)) as after_first,
+        sum(numbered.amount * (period.day_starts_us[numbered.last_day + 1] - numbered.to_us)) as after_last
+    from numbered
+    cross join period
+    group by numbered.tariff_id, numbered.first_day, numbered.last_day
 ),
 
 changes as (
