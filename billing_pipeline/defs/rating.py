@@ -32,7 +32,7 @@ from billing_pipeline.rules.period import Month
 from billing_pipeline.settings import REPOSITORY, HeartbeatSettings, Settings
 from billing_pipeline.tables.rating import CarriedRuns
 from billing_pipeline.warehouse import Generation
-from billing_pipeline.warehouse.work_file import copy_table
+from billing_pipeline.warehouse.work_file import open_work_file
 
 _PROJECT = REPOSITORY / "dbt_project"
 _WORK_FILE = "rating.duckdb"
@@ -303,9 +303,9 @@ def rate_otherwise(
     """
     with _work_folder(billing, f"otherwise-{uuid4()}") as work:
         _build(billing, month, work, earlier, instead)
-        for mart, order in MARTS.items():
-            file = work / f"{mart}.parquet"
-            copy_table(work / _WORK_FILE, mart, order, file, threads=billing.settings.workers)
+        with open_work_file(work / _WORK_FILE, threads=billing.settings.workers) as built:
+            for mart, order in MARTS.items():
+                built.copy(mart, order, work / f"{mart}.parquet")
         return {mart: pl.read_parquet(work / f"{mart}.parquet") for mart in MARTS}
 
 
@@ -317,14 +317,14 @@ def _rate(billing: Billing, month: Month, work: Path) -> RatedMonth:
     """
     earlier = billing.predecessor(_CARRIED, month) if _counts_granules(billing, month) else None
     read, outcome = _build(billing, month, work, earlier)
-    database = work / _WORK_FILE
     rows = {}
-    for mart, order in MARTS.items():
-        with billing.warehouse.publishing(
-            f"rating/{mart}", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
-        ) as publication:
-            copy_table(database, mart, order, publication.path("rows.parquet"), threads=billing.settings.workers)
-        rows[mart] = publication.generation.manifest["files"]["rows.parquet"]["rows"]
+    with open_work_file(work / _WORK_FILE, threads=billing.settings.workers) as built:
+        for mart, order in MARTS.items():
+            with billing.warehouse.publishing(
+                f"rating/{mart}", partition(month), as_of=billing.as_of(month), inputs=inputs_of(read)
+            ) as publication:
+                built.copy(mart, order, publication.path("rows.parquet"))
+            rows[mart] = publication.generation.manifest["files"]["rows.parquet"]["rows"]
     nodes = {str(result.node.unique_id): result for result in outcome.result}
     return RatedMonth(
         models=[name for name, result in nodes.items() if result.node.resource_type == "model"],

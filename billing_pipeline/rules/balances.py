@@ -28,13 +28,14 @@ from billing_pipeline.tables.credits import (
     Refills,
 )
 from billing_pipeline.tables.invoices import Drafts, ParkedOrganisations, SpecificDrafts
+from billing_pipeline.tables.table import Table
 
 #: What a refill or top-up is known by.
 REFILL = ("payer_id", "billing_month", "reference")
 _IS_TOP_UP = pl.col("reference") != ""
 
 
-class RefillInvoices(dy.Schema):
+class RefillInvoices(Table):
     """One row per earlier invoice that asked for a refill or sold credits; without a state it is assumed to be issued
     as drafted."""
 
@@ -47,7 +48,7 @@ class RefillInvoices(dy.Schema):
     state = dy.Enum([state.value for state in State], nullable=True)
 
 
-class BasisHashes(dy.Schema):
+class BasisHashes(Table):
     """One row per payer: what its statement was settled on."""
 
     payer_id = organisation_id(primary_key=True)

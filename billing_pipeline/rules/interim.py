@@ -20,6 +20,7 @@ from billing_pipeline.tables.columns import organisation_id
 from billing_pipeline.tables.credits import CreditStatements
 from billing_pipeline.tables.interim import InterimDrafts, InterimLines
 from billing_pipeline.tables.invoices import InvoiceLines, ParkedOrganisations
+from billing_pipeline.tables.table import Table
 
 _DAY = timedelta(days=1)
 
@@ -31,7 +32,7 @@ class BillingPeriod(StrEnum):
     WEEK = "week"
 
 
-class DuePeriods(dy.Schema):
+class DuePeriods(Table):
     """One row per payer that is to be asked for a period which has ended."""
 
     payer_id = organisation_id(primary_key=True)

@@ -28,6 +28,7 @@ from billing_pipeline.tables.accounts import Organisations, Payments
 from billing_pipeline.tables.columns import organisation_id
 from billing_pipeline.tables.credits import CreditMovements, OpenedGrants, Refills
 from billing_pipeline.tables.journal import ROLES, HeldBalances, Journal, PostedDocuments
+from billing_pipeline.tables.table import Table
 
 _POSTED = {
     "book": pl.String,
@@ -73,7 +74,7 @@ class ChartOfAccounts:
     opening_journal: str
 
 
-class Postings(dy.Schema):
+class Postings(Table):
     """One row per posting that has no number yet; debits are positive, credits negative."""
 
     #: Which journal: the name of its setting without `_journal`.
@@ -203,7 +204,7 @@ def post_transfers(
     )
 
 
-class WrittenOff(dy.Schema):
+class WrittenOff(Table):
     """One row per invoice that was written off and whose entry may still be missing."""
 
     number = dy.String(primary_key=True)

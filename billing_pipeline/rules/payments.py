@@ -10,9 +10,10 @@ import polars as pl
 from billing_pipeline.rules.lifecycle import CREDIT_NOTE, Change, Credit, Document, Payment, apply_payments
 from billing_pipeline.tables.accounts import Payments
 from billing_pipeline.tables.columns import organisation_id
+from billing_pipeline.tables.table import Table
 
 
-class Receivables(dy.Schema):
+class Receivables(Table):
     """One row per issued document that payments may name."""
 
     number = dy.String(primary_key=True)

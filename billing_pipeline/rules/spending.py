@@ -28,6 +28,7 @@ from billing_pipeline.tables.columns import cents, organisation_id
 from billing_pipeline.tables.credits import Adjustments, AdjustmentShares, Fees
 from billing_pipeline.tables.invoices import ParkedOrganisations
 from billing_pipeline.tables.rating import Charges
+from billing_pipeline.tables.table import Table
 
 #: What applies after what within a slug, and within everything: discounts are told apart by what they say.
 _ORDER = ("discount_rate", "discount_amount", "invoice_discount", "maximum", "minimum", "commitment")
@@ -43,7 +44,7 @@ class UnknownPayer(ValueError):
     """A charge names a payer that is not among the month's organisations, so that its discount is unknown."""
 
 
-class InvoiceRules(dy.Schema):
+class InvoiceRules(Table):
     """One row per payer and spend rule that counts for its invoice, and per invoice discount."""
 
     payer_id = organisation_id()

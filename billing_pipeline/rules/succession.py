@@ -11,9 +11,10 @@ import polars as pl
 from billing_pipeline.rules.period import Period
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.columns import organisation_id
+from billing_pipeline.tables.table import Table
 
 
-class Takeovers(dy.Schema):
+class Takeovers(Table):
     """One row per organisation that paid once and pays for nobody any more."""
 
     payer_id = organisation_id(primary_key=True)

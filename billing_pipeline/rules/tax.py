@@ -48,6 +48,7 @@ from billing_pipeline.rules.rounding import rounded_half_away
 from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.columns import organisation_id
 from billing_pipeline.tables.invoices import ParkedOrganisations, vat_category, vat_scheme
+from billing_pipeline.tables.table import Table
 
 #: ISO 3166-1 alpha-2: what is not in it is a typing error, not a customer outside the EU.
 COUNTRIES = frozenset(
@@ -178,7 +179,7 @@ class TaxDecision:
     vat_note: str
 
 
-class DecidedVat(dy.Schema):
+class DecidedVat(Table):
     """One row per payer whose VAT was decided."""
 
     payer_id = organisation_id(primary_key=True)

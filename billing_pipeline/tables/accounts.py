@@ -4,12 +4,13 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.tables.columns import cents, instant, organisation_id, whole
+from billing_pipeline.tables.table import Table
 
 #: By the day and week: interim invoices while the month runs, and the invoice of the month for the rest.
 BILLING_PERIODS = ["day", "week", "month"]
 
 
-class Organisations(dy.Schema):
+class Organisations(Table):
     """One row per organisation and version of its data that was in force at some moment of the month.
 
     Payer, currency and price factor are dated by the usage; the last version has the other details as of the closing.
@@ -57,7 +58,7 @@ class Organisations(dy.Schema):
         return cls.valid_from.col < cls.valid_to.col
 
 
-class Owners(dy.Schema):
+class Owners(Table):
     """One row per organisation that has a version, whether or not one is in force in the month."""
 
     owner_id = organisation_id(primary_key=True)
@@ -67,7 +68,7 @@ class Owners(dy.Schema):
     has_unsafe_text = dy.Bool()
 
 
-class Prices(dy.Schema):
+class Prices(Table):
     """One row per price version, contract and tier; prices are whole numbers at a fixed scale."""
 
     price_id = dy.String(primary_key=True)
@@ -101,7 +102,7 @@ class Prices(dy.Schema):
     unit_price = dy.Decimal(38, 20)
 
 
-class RefusedPrices(dy.Schema):
+class RefusedPrices(Table):
     """One row per price version that cannot be used, whole; usage that it is meant for finds no price.
 
     What it is meant for is as its first tier says.
@@ -120,7 +121,7 @@ class RefusedPrices(dy.Schema):
     valid_to = instant(nullable=True)
 
 
-class CreditGrants(dy.Schema):
+class CreditGrants(Table):
     """One row per granted credit lot that had landed by `as_of`: free credits, or a prepaid opening balance."""
 
     grant_id = dy.String(primary_key=True)
@@ -137,7 +138,7 @@ class CreditGrants(dy.Schema):
     slugs = dy.String(nullable=True)
 
 
-class RefillAgreements(dy.Schema):
+class RefillAgreements(Table):
     """One row per organisation whose refill of this month was negotiated."""
 
     owner_id = organisation_id(primary_key=True)
@@ -146,7 +147,7 @@ class RefillAgreements(dy.Schema):
     reason = dy.String()
 
 
-class PaymentMethods(dy.Schema):
+class PaymentMethods(Table):
     """One row per way in which an organisation pays that had landed by `as_of` and can be used."""
 
     method_id = dy.String(primary_key=True)
@@ -171,7 +172,7 @@ class PaymentMethods(dy.Schema):
         )
 
 
-class Payments(dy.Schema):
+class Payments(Table):
     """One row per payment, failed payment or refund that had landed by `as_of`."""
 
     payment_id = dy.String(primary_key=True)
@@ -188,7 +189,7 @@ class Payments(dy.Schema):
     outcome = dy.Enum(["succeeded", "failed", "refunded"])
 
 
-class SpendRules(dy.Schema):
+class SpendRules(Table):
     """One row per spend rule in force at the month's last instant; what it counts for is decided in `rules.spending`.
 
     `minimum`, `maximum` and `commitment` have an amount, a `discount` a rate, an amount or both, `free_quantity` a slug

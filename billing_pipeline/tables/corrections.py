@@ -5,9 +5,10 @@ import polars as pl
 
 from billing_pipeline.tables.columns import cents, organisation_id, whole
 from billing_pipeline.tables.invoices import CORRECTION_CAUSES, LINE_BASES, RULE_KINDS, Drafts
+from billing_pipeline.tables.table import Table
 
 
-class _Meters(dy.Schema):
+class _Meters(Table):
     """What a line of a corrected month is for: the columns that differences and the lines that book them begin with."""
 
     line_id = dy.String(primary_key=True, min_length=32, max_length=32)
@@ -91,7 +92,7 @@ class CorrectionLines(_Meters):
     approval = dy.Int64(min=1)
 
 
-class BookedCorrections(dy.Schema):
+class BookedCorrections(Table):
     """One row per approval and corrected payer that is booked by now, each once and for good."""
 
     approval = dy.Int64(primary_key=True, min=1)
@@ -102,7 +103,7 @@ class BookedCorrections(dy.Schema):
     billing_month = dy.String()
 
 
-class WaitingCorrections(dy.Schema):
+class WaitingCorrections(Table):
     """One row per approval and corrected payer that no invoice books yet, and why."""
 
     approval = dy.Int64(primary_key=True, min=1)
@@ -169,7 +170,7 @@ class CreditNoteLines(CorrectionLines):
     correction_cause = dy.Enum([*CORRECTION_CAUSES, "cancelled"])
 
 
-class GivenBack(dy.Schema):
+class GivenBack(Table):
     """One row per credit note and what it gave back, of this month and all before."""
 
     refers_to = dy.String(primary_key=True)

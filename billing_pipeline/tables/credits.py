@@ -4,13 +4,14 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.tables.columns import cents, instant, organisation_id
+from billing_pipeline.tables.table import Table
 
 #: Strategies of `rules.provisioning`; nothing is estimated where the payer closed or no longer pays (`final`), or is
 #: invoiced by the day or week (`interim`).
 ESTIMATE_BASES = ["same_as_last_month", "daily_rate", "mean_of_three", "committed", "final", "interim"]
 
 
-class Adjustments(dy.Schema):
+class Adjustments(Table):
     """One row per payer and spend rule that changed its fees, and per invoice discount of an organisation."""
 
     payer_id = organisation_id(primary_key=True)
@@ -43,7 +44,7 @@ class Adjustments(dy.Schema):
         return pl.when(is_true_up).then(cls.amount_cents.col > 0).otherwise(cls.amount_cents.col < 0)
 
 
-class AdjustmentShares(dy.Schema):
+class AdjustmentShares(Table):
     """One row per adjustment or correction that lowers fees and line that bears a part; the parts add up to it."""
 
     payer_id = organisation_id()
@@ -54,7 +55,7 @@ class AdjustmentShares(dy.Schema):
     share_cents = cents(highest=-1)
 
 
-class Fees(dy.Schema):
+class Fees(Table):
     """One row per charged line, true-ups and positive corrections included, less its shares of whatever lowers fees.
 
     This is what credits may pay.
@@ -79,7 +80,7 @@ class Fees(dy.Schema):
         )
 
 
-class CreditAccounts(dy.Schema):
+class CreditAccounts(Table):
     """One row per payer: what its statement starts from, besides fees and free lots."""
 
     payer_id = organisation_id(primary_key=True)
@@ -105,7 +106,7 @@ class CreditAccounts(dy.Schema):
     estimate_basis = dy.Enum(ESTIMATE_BASES)
 
 
-class OpenLots(dy.Schema):
+class OpenLots(Table):
     """One row per free lot that may pay in the period, with what earlier months left of it."""
 
     payer_id = organisation_id()
@@ -119,7 +120,7 @@ class OpenLots(dy.Schema):
     left_before_cents = cents(lowest=0)
 
 
-class OpenedGrants(dy.Schema):
+class OpenedGrants(Table):
     """One row per grant that this month's statements or earlier ones counted: none enters twice or changes again."""
 
     grant_id = dy.String(primary_key=True)
@@ -132,7 +133,7 @@ class OpenedGrants(dy.Schema):
     opened_month = dy.String()
 
 
-class CreditLots(dy.Schema):
+class CreditLots(Table):
     """One row per free lot of a statement: the coupon table of the invoice. Uses and expiry are negative."""
 
     payer_id = organisation_id()
@@ -154,7 +155,7 @@ class CreditLots(dy.Schema):
         return cls.left_after_cents.col == cls.left_before_cents.col + cls.used_cents.col + cls.expired_cents.col
 
 
-class CreditStatements(dy.Schema):
+class CreditStatements(Table):
     """One row per payer and month: the second section of the invoice. Negative leaves the balance."""
 
     payer_id = organisation_id(primary_key=True)
@@ -246,7 +247,7 @@ class CreditStatements(dy.Schema):
         return cls.is_custom_refill.col | (cls.refill_cents.col == lacking.clip(lower_bound=0))
 
 
-class CreditMovements(dy.Schema):
+class CreditMovements(Table):
     """One row per arrival, use and expiry of a credit and per refill asked for: append-only, signs as printed.
 
     Over the life of a free lot its rows add up to what is left of it. Over the life of a payer the prepaid rows
@@ -290,7 +291,7 @@ class CreditMovements(dy.Schema):
     currency = dy.String(min_length=3, max_length=3)
 
 
-class Refills(dy.Schema):
+class Refills(Table):
     """One row per refill or top-up that was invoiced and not settled yet when the month was closed, its own included.
 
     A top-up is bought outside the monthly cycle: it is no part of g, as the customer may never pay it.

@@ -4,6 +4,7 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.tables.columns import cents, organisation_id, whole
+from billing_pipeline.tables.table import Table
 
 #: Figures of a line: what is printed, what of it no credit paid, and its part of the invoice's VAT.
 LINE_FIGURES = ("amount", "due", "vat_share")
@@ -50,7 +51,7 @@ STEPS = (
 )  # fmt: skip
 
 
-class Explanations(dy.Schema):
+class Explanations(Table):
     """One row per step that leads to a figure, in order.
 
     The amounts of a figure's steps add up to it exactly. Steps with a unit price are worth quantity × unit price / per,
@@ -84,7 +85,7 @@ class Explanations(dy.Schema):
         return cls.unit_price.col.is_null() | (cls.quantity.col.is_not_null() & cls.per.col.is_not_null())
 
 
-class Lifetimes(dy.Schema):
+class Lifetimes(Table):
     """One row per payer that was ever billed here: sums over all its months, and what it holds after the last one.
 
     Σ subtotal = Σ F − free credits used + prepaid unspent − opening prepaid balances + refills and top-ups pending +
@@ -112,7 +113,7 @@ class Lifetimes(dy.Schema):
     pending_top_ups_cents = dy.Int64(min=0)
 
 
-class Scores(dy.Schema):
+class Scores(Table):
     """One row per score of a month and measure in it: what part of what, in millionths, rounded down.
 
     A score is the least of its measures: 1000000 means that nothing is missing.

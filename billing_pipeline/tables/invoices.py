@@ -4,6 +4,7 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.tables.columns import cents, instant, organisation_id, whole
+from billing_pipeline.tables.table import Table
 
 
 def vat_scheme() -> dy.Enum:
@@ -24,7 +25,7 @@ RULE_KINDS = ["discount", "invoice_discount", "maximum", "minimum", "commitment"
 CORRECTION_CAUSES = ["late", "withdrawn", "price", "owner"]
 
 
-class InvoiceLines(dy.Schema):
+class InvoiceLines(Table):
     """One row per printed line, in printed order; the amounts of a payer add up to its total fees F."""
 
     line_id = dy.String(primary_key=True, min_length=32, max_length=32)
@@ -70,7 +71,7 @@ class InvoiceLines(dy.Schema):
     rated_cents = cents(nullable=True)
 
 
-class Documents(dy.Schema):
+class Documents(Table):
     """What every document says, be it drafted or issued: totals, tax and the party."""
 
     payer_id = organisation_id(primary_key=True)
@@ -218,7 +219,7 @@ class SpecificLines(InvoiceLines):
     reference = dy.String()
 
 
-class States(dy.Schema):
+class States(Table):
     """One row per issued document and change of its state, the issue included; only changes that took effect."""
 
     number = dy.String(primary_key=True)
@@ -236,7 +237,7 @@ class States(dy.Schema):
     payment_id = dy.String(nullable=True)
 
 
-class BillFlags(dy.Schema):
+class BillFlags(Table):
     """One row per payer and thing that looks odd about its bill or payments: somebody should look, nothing waits."""
 
     payer_id = organisation_id(primary_key=True)
@@ -245,7 +246,7 @@ class BillFlags(dy.Schema):
     detail = dy.String()
 
 
-class ParkedOrganisations(dy.Schema):
+class ParkedOrganisations(Table):
     """One row per payer and reason for which its bill of the month cannot be right; the others are billed."""
 
     payer_id = dy.String(primary_key=True)

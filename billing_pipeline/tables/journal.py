@@ -4,6 +4,7 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.tables.columns import cents, organisation_id
+from billing_pipeline.tables.table import Table
 
 #: What an account is for; which account that is, is a setting. In the order in which an entry is written.
 ROLES = (
@@ -25,7 +26,7 @@ ROLES = (
 ENTRY_KINDS = ("opening", "transfer", "invoice", "credit_note", "write_off", "payment")
 
 
-class Journal(dy.Schema):
+class Journal(Table):
     """One row per posting: an amount on one side of one account. The postings of an entry balance in its currency."""
 
     #: The code of the journal, as set; each numbers its entries from 1 over all months.
@@ -65,7 +66,7 @@ class Journal(dy.Schema):
         return (cls.debit_cents.col > 0) != (cls.credit_cents.col > 0)
 
 
-class PostedDocuments(dy.Schema):
+class PostedDocuments(Table):
     """One row per issued document with what it settles. Amounts as on its statement; those of credit notes positive."""
 
     number = dy.String(primary_key=True)
@@ -101,7 +102,7 @@ class PostedDocuments(dy.Schema):
         )
 
 
-class HeldBalances(dy.Schema):
+class HeldBalances(Table):
     """One row per organisation and currency: what its accounts must show, known from elsewhere than the journal."""
 
     payer_id = organisation_id(primary_key=True)

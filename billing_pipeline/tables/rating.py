@@ -4,9 +4,10 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.tables.columns import cents, instant, organisation_id, whole
+from billing_pipeline.tables.table import Table
 
 
-class Runs(dy.Schema):
+class Runs(Table):
     """One row per uninterrupted run of one instance inside the month.
 
     Overlaps are united and unusable time is taken out: the runs of an instance are disjoint.
@@ -19,7 +20,7 @@ class Runs(dy.Schema):
     stopped_at = instant()
 
 
-class RunMeters(dy.Schema):
+class RunMeters(Table):
     """One row per owner, resource, slug and zone that ran, as intervals and heartbeats tell it together."""
 
     #: The id in `usage/runtime_intervals`; beyond its last one, what only heartbeats tell of.
@@ -31,7 +32,7 @@ class RunMeters(dy.Schema):
     zone = dy.String()
 
 
-class CarriedRuns(dy.Schema):
+class CarriedRuns(Table):
     """One row per run that may go on in the next month, with the part of it that no row tells the next month of.
 
     That part lasts from the true start of the united run, in whichever month, to the first row that reaches over the
@@ -47,7 +48,7 @@ class CarriedRuns(dy.Schema):
     stopped_at = instant()
 
 
-class OverlappedTime(dy.Schema):
+class OverlappedTime(Table):
     """One row per owner and reason: time that was told more than once, and is billed once."""
 
     owner_id = organisation_id(primary_key=True)
@@ -57,7 +58,7 @@ class OverlappedTime(dy.Schema):
     overlapped_us = whole()
 
 
-class Unusable(dy.Schema):
+class Unusable(Table):
     """One row per part of a run that is not billed because of a fault of the platform, and price span.
 
     The parts of one instance are disjoint: of faults that overlap, the one that started first is the reason.
@@ -75,7 +76,7 @@ class Unusable(dy.Schema):
     reason = dy.String()
 
 
-class Segments(dy.Schema):
+class Segments(Table):
     """One row per line key: the usage that one price version × contract prices, as whole numbers.
 
     A basis fills the columns it knows and leaves the others null. `tier_from` is set where the tier is chosen before
@@ -104,7 +105,7 @@ class Segments(dy.Schema):
     units_max_at = instant(nullable=True)
 
 
-class Charges(dy.Schema):
+class Charges(Table):
     """One row per invoice line before discounts, credits and tax."""
 
     #: First 16 bytes, in hex, of the sha256 of the line key and period.
@@ -144,7 +145,7 @@ class Charges(dy.Schema):
     sub_description = dy.String(nullable=True)
 
 
-class SpecificCharges(dy.Schema):
+class SpecificCharges(Table):
     """One row per one-off charge that a document beside the monthly invoice asks for, before tax."""
 
     line_id = dy.String(primary_key=True, min_length=32, max_length=32)
@@ -169,7 +170,7 @@ class SpecificCharges(dy.Schema):
     sub_description = dy.String(nullable=True)
 
 
-class ChargeShares(dy.Schema):
+class ChargeShares(Table):
     """One row per line of several resources and resource: the parts of the line, which add up to it."""
 
     line_id = dy.String(primary_key=True)
@@ -180,7 +181,7 @@ class ChargeShares(dy.Schema):
     share_cents = cents(lowest=0)
 
 
-class ChargeSources(dy.Schema):
+class ChargeSources(Table):
     """One row per invoice line and raw file: how many of the file's rows the line was made of."""
 
     line_id = dy.String(primary_key=True)
@@ -189,7 +190,7 @@ class ChargeSources(dy.Schema):
     source_rows = dy.Int64(min=1)
 
 
-class DailyWeights(dy.Schema):
+class DailyWeights(Table):
     """One row per payer, service and day with a cost: when in the month a service was used, weighed by what it cost.
 
     What is charged at one price is shared over the days of its usage; corrections of earlier months, discounts and
@@ -205,7 +206,7 @@ class DailyWeights(dy.Schema):
     weight = whole()
 
 
-class Unrated(dy.Schema):
+class Unrated(Table):
     """One row per owner, payer and reason: usage that could not be rated, so that its payer cannot be billed."""
 
     owner_id = organisation_id()

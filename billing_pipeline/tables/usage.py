@@ -4,9 +4,10 @@ import dataframely as dy
 import polars as pl
 
 from billing_pipeline.tables.columns import instant, organisation_id
+from billing_pipeline.tables.table import Table
 
 
-class FileReceipts(dy.Schema):
+class FileReceipts(Table):
     """One row per raw file: every row that came in is accounted for under exactly one heading."""
 
     feed = dy.String(primary_key=True)
@@ -31,7 +32,7 @@ class FileReceipts(dy.Schema):
         )
 
 
-class Quarantine(dy.Schema):
+class Quarantine(Table):
     """One row per raw row that was refused, with the row itself and the reason."""
 
     feed = dy.String(primary_key=True)
@@ -44,7 +45,7 @@ class Quarantine(dy.Schema):
     raw = dy.String()
 
 
-class UsageFlags(dy.Schema):
+class UsageFlags(Table):
     """One row per owner and thing that looks wrong but is billed as it stands: somebody should look at it."""
 
     #: The feed of the rows concerned.
@@ -57,7 +58,7 @@ class UsageFlags(dy.Schema):
     rows = dy.Int64(min=1)
 
 
-class LateArrivals(dy.Schema):
+class LateArrivals(Table):
     """One row per feed and older month: usage that arrived after that month was closed. Billed as corrections."""
 
     feed = dy.String(primary_key=True)
@@ -65,7 +66,7 @@ class LateArrivals(dy.Schema):
     late_rows = dy.Int64(min=1)
 
 
-class Meters(dy.Schema):
+class Meters(Table):
     """One row per metered thing of a month: who used which resource at which slug in which zone."""
 
     #: Position in the order of the other columns; valid within one feed and month.
@@ -79,7 +80,7 @@ class Meters(dy.Schema):
     zone = dy.String()
 
 
-class OneShots(dy.Schema):
+class OneShots(Table):
     """One row per one-off or subscription charge performed in the month."""
 
     source = dy.String(primary_key=True)
@@ -97,7 +98,7 @@ class OneShots(dy.Schema):
     document = dy.Enum(["monthly", "specific", "credits"])
 
 
-class VendorCharges(dy.Schema):
+class VendorCharges(Table):
     """One row per charge of a third party (an add-on's vendor, say) that is passed on, dated in the month."""
 
     source = dy.String(primary_key=True)
