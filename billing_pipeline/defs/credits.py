@@ -225,14 +225,30 @@ CREDIT_TABLES = (
 )
 
 
-def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
-    """Settle every payer that is not parked, and publish the credit tables."""
+@dataclass(frozen=True)
+class BegunMonth:
+    """What a month is settled from, once its usage is rated."""
+
+    before: MonthBefore
+    #: As they are at the month's end.
+    organisations: pl.DataFrame
+    grants: pl.DataFrame
+    #: Those that statements have counted, the month's own among them.
+    opened_grants: pl.DataFrame
+    opened: OpenedAccounts
+    refused_payments: pl.DataFrame
+    charges: pl.DataFrame
+    rules: pl.DataFrame
+    parked: pl.DataFrame
+
+
+def begin_month(billing: Billing, month: Month) -> BegunMonth:
+    """Open the accounts of a month, and find who cannot be billed."""
     before = read_month_before(billing, month)
-    period, limits = billing.period(month), billing.settings.bill_limits
     organisations = _accounts_table(billing, month, "organisations")
     current = current_organisations(organisations)
     grants = _accounts_table(billing, month, "credit_grants")
-    entered = enter_grants(grants, before.opened_grants, current, period)
+    entered = enter_grants(grants, before.opened_grants, current, billing.period(month))
     refused = record_payments(billing, month, before.refills, known_by(billing, month))
     opened = open_month(billing, month, before, entered.opened)
     charges = billing.read("rating/charges", month).read()
@@ -241,8 +257,16 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     parked = park_payers(
         [*problems_of(billing, month), *(_of_payers(rows) for rows in found)], organisations, before.parked
     )
-    charges = Charges.validate(Charges.cast(without(charges, parked)))
-    rules = without(assigned.rules, parked)
+    return BegunMonth(before, current, grants, entered.opened, opened, refused, charges, assigned.rules, parked)
+
+
+def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
+    """Settle every payer that is not parked, and publish the credit tables."""
+    begun = begin_month(billing, month)
+    before, opened, parked, current = begun.before, begun.opened, begun.parked, begun.organisations
+    period, limits = billing.period(month), billing.settings.bill_limits
+    charges = Charges.validate(Charges.cast(without(begun.charges, parked)))
+    rules = without(begun.rules, parked)
     fees, adjustments, shares = adjust_charges(charges, rules, current, period)
     due = due_corrections(billing, month, current, without(opened.accounts, parked), parked)
     due, booked = book_due(billing, month, due, fees)
@@ -259,7 +283,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         billed_by_period(current),
     )
     accounts = give_back_prepaid(accounts, credited.given_back)
-    lots = without(open_lots(before.lots, entered.opened, grants, opened.takeovers, period), parked)
+    lots = without(open_lots(before.lots, begun.opened_grants, begun.grants, opened.takeovers, period), parked)
     lots = reopen_lots(lots, credited.given_back, credited.lots)
     settlement = settle_credits(fees, lots, accounts, period)
     # What leaves for a parked payer waits with it, under its old one.
@@ -277,7 +301,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         balances_continue(
             statements,
             compared,
-            prepaid_openings(arrivals, entered.opened),
+            prepaid_openings(arrivals, begun.opened_grants),
             given_up_refills(arrivals),
             prepaid_given_back(credited.given_back),
             topped_up(arrivals),
@@ -307,7 +331,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
         publication.write("basis", without(basis, broken))
         publication.write("pending", without(opened.refills, parked, "holder_id"))
         publication.write("parked", parked)
-        publication.write("flags", without(flag_bills(statements, compared, refused, limits), broken))
+        publication.write("flags", without(flag_bills(statements, compared, begun.refused_payments, limits), broken))
     with billing.warehouse.publishing(
         "credits/adjustments", partition(month), as_of=as_of, inputs=inputs
     ) as publication:
@@ -316,7 +340,7 @@ def settle(billing: Billing, month: Month) -> Mapping[str, Report]:
     others = {
         "credits/credit_movements": movements,
         "credits/credit_lots": lots,
-        "credits/opened_grants": entered.opened,
+        "credits/opened_grants": begun.opened_grants,
     }
     for table, rows in others.items():
         billing.warehouse.publish(table, partition(month), rows, as_of=as_of, inputs=inputs)

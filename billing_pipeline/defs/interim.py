@@ -16,7 +16,7 @@ from billing_pipeline.adapters.vat_rates import read_vat_rates
 from billing_pipeline.books import Issued
 from billing_pipeline.defs import accounts, rating, usage
 from billing_pipeline.defs.billing import Billing, MonthOutOfOrder, as_of, partition
-from billing_pipeline.defs.credits import interim_invoices, open_month, problems_of, read_month_before
+from billing_pipeline.defs.credits import begin_month, interim_invoices
 from billing_pipeline.defs.evidence import check_charges
 from billing_pipeline.defs.monthly import (
     EquationBroken,
@@ -29,8 +29,7 @@ from billing_pipeline.defs.monthly import (
 )
 from billing_pipeline.defs.numbering import give_numbers, publish_numbered, request_issue
 from billing_pipeline.defs.partitions import running_month
-from billing_pipeline.defs.states import known_by, record_payments
-from billing_pipeline.rules.balances import current_organisations, enter_grants, open_lots
+from billing_pipeline.rules.balances import current_organisations, open_lots
 from billing_pipeline.rules.credits import settle_credits
 from billing_pipeline.rules.equations import (
     Equation,
@@ -51,11 +50,11 @@ from billing_pipeline.rules.interim import (
 )
 from billing_pipeline.rules.invoicing import print_lines
 from billing_pipeline.rules.issuing import hash_rows
-from billing_pipeline.rules.parking import park_payers, without
+from billing_pipeline.rules.parking import without
 from billing_pipeline.rules.period import Month
-from billing_pipeline.rules.spending import adjust_charges, assign_spend_rules, lowering_rules
+from billing_pipeline.rules.spending import adjust_charges, lowering_rules
 from billing_pipeline.rules.tax import decide_taxes
-from billing_pipeline.tables.accounts import CreditGrants, Organisations, SpendRules
+from billing_pipeline.tables.accounts import Organisations
 from billing_pipeline.tables.corrections import CorrectionLines
 from billing_pipeline.tables.credits import CreditAccounts
 from billing_pipeline.tables.interim import InterimDrafts, InterimInvoices, InterimLines
@@ -190,28 +189,19 @@ def _organisations(aside: Billing, month: Month) -> dy.DataFrame[Organisations]:
 
 def _draft_until(aside: Billing, month: Month, due: dy.DataFrame[DuePeriods]) -> DraftedInterims:
     """Ask for what the month lacks up to the end of the period that was rated aside."""
-    period, before = aside.period(month), read_month_before(aside, month)
-    versions = aside.read("accounts/organisations", month).typed(Organisations)
-    current = current_organisations(versions)
-    grants = aside.read("accounts/credit_grants", month).typed(CreditGrants)
-    entered = enter_grants(grants, before.opened_grants, current, period)
-    record_payments(aside, month, before.refills, known_by(aside, month))
-    opened = open_month(aside, month, before, entered.opened)
-    rated = aside.read("rating/charges", month).read()
-    assigned = assign_spend_rules(aside.read("accounts/spend_rules", month).typed(SpendRules), rated, current)
-    found = [rows.rename({"payer_id": "owner_id"}) for rows in (entered.problems, opened.problems, assigned.problems)]
-    parked = park_payers([*problems_of(aside, month), *found], versions, before.parked)
+    begun, period = begin_month(aside, month), aside.period(month)
+    current, opened, parked = begun.organisations, begun.opened, begun.parked
     asked = without(due, parked)
 
     def of_asked(rows: pl.DataFrame) -> pl.DataFrame:
         return rows.join(asked, on="payer_id", how="semi")
 
-    charges = Charges.validate(Charges.cast(of_asked(rated)))
-    fees, adjustments, _ = adjust_charges(charges, lowering_rules(of_asked(assigned.rules)), current, period)
+    charges = Charges.validate(Charges.cast(of_asked(begun.charges)))
+    fees, adjustments, _ = adjust_charges(charges, lowering_rules(of_asked(begun.rules)), current, period)
     accounts_to_date = of_asked(opened.accounts).with_columns(
         custom_refill_cents=pl.lit(None, pl.Int64), estimate_cents=pl.lit(0, pl.Int64)
     )
-    lots = of_asked(open_lots(before.lots, entered.opened, grants, opened.takeovers, period))
+    lots = of_asked(open_lots(begun.before.lots, begun.opened_grants, begun.grants, opened.takeovers, period))
     settled = settle_credits(fees, lots, CreditAccounts.validate(accounts_to_date), period)
     payers = Organisations.validate(current.join(asked, left_on="owner_id", right_on="payer_id", how="semi"))
     vat = decide_taxes(payers, aside.settings.invoicing_seller, read_vat_rates(), aside.issue_date(month))
@@ -225,7 +215,7 @@ def _draft_until(aside: Billing, month: Month, due: dy.DataFrame[DuePeriods]) ->
         period,
     )
     equations = [
-        *check_charges(aside, month, without(rated, parked), parked),
+        *check_charges(aside, month, without(begun.charges, parked), parked),
         statements_keep_their_formulas(settled.statements),
         grants_are_conserved(settled.lots, settled.statements),
         *_equations(drafted.drafts, drafted.lines),
