@@ -93,35 +93,31 @@ numbered as (
     cross join period
 ),
 
--- What lasts is cut at its first and last day alone, so that a run costs the same however many days it lasts. What is
--- added to a day is what is left of the day at the start, less what is left of the day at the stop.
-lasting as (
-    select
-        numbered.tariff_id,
-        numbered.first_day,
-        numbered.last_day,
-        sum(numbered.amount) as held,
-        sum(numbered.amount * (period.day_starts_us[numbered.first_day + 1] - numbered.from_us)) as after_first,
-        sum(numbered.amount * (period.day_starts_us[numbered.last_day + 1] - numbered.to_us)) as after_last
-    from numbered
-    cross join period
-    group by numbered.tariff_id, numbered.first_day, numbered.last_day
-),
-
+-- What lasts is cut at its first and last day alone, so that a run costs the same however many days it lasts: the first
+-- one is given what is left of the day at the start, the last one is relieved of what is left of it at the stop.
 changes as (
     select
-        tariff_id,
-        first_day as day_number,
-        held,
-        after_first as quantity
-    from lasting
+        numbered.tariff_id,
+        numbered.first_day as day_number,
+        case when numbered.first_day = numbered.last_day then 0 else numbered.amount end as held,
+        numbered.amount * (
+            case
+                when numbered.first_day = numbered.last_day then numbered.to_us
+                else period.day_starts_us[numbered.first_day + 1]
+            end
+            - numbered.from_us
+        ) as quantity
+    from numbered
+    cross join period
     union all
     select
-        tariff_id,
-        last_day as day_number,
-        -held as held,
-        -after_last as quantity
-    from lasting
+        numbered.tariff_id,
+        numbered.last_day as day_number,
+        -numbered.amount as held,
+        numbered.amount * (numbered.to_us - period.day_starts_us[numbered.last_day + 1]) as quantity
+    from numbered
+    cross join period
+    where numbered.first_day <> numbered.last_day
 ),
 
 summed_changes as (
@@ -225,26 +221,29 @@ totals as (
 ),
 
 -- A month is about 10^12 parts at most, so that the product fits 128 bits whatever was stored.
-parts as (
+shares as (
     select
-        quantities.tariff_id,
-        quantities.day_number,
-        quantities.quantity // greatest(totals.quantity // 1000000000000, 1) as part,
-        totals.quantity // greatest(totals.quantity // 1000000000000, 1) as whole
-    from quantities
+        priced_tariffs.tariff_id,
+        priced_tariffs.payer_id,
+        priced_tariffs.service,
+        priced_tariffs.charge_cents * 1000000 as weight,
+        greatest(totals.quantity // 1000000000000, 1) as part,
+        totals.quantity // greatest(totals.quantity // 1000000000000, 1) as parts
+    from priced_tariffs
     inner join totals
-        on quantities.tariff_id = totals.tariff_id
+        on priced_tariffs.tariff_id = totals.tariff_id
+    where priced_tariffs.charge_cents > 0
 ),
 
 weights as (
     select
-        priced_tariffs.payer_id,
-        priced_tariffs.service,
-        parts.day_number,
-        priced_tariffs.charge_cents * 1000000 * parts.part // parts.whole as weight
-    from parts
-    inner join priced_tariffs
-        on parts.tariff_id = priced_tariffs.tariff_id
+        shares.payer_id,
+        shares.service,
+        quantities.day_number,
+        shares.weight * (quantities.quantity // shares.part) // shares.parts as weight
+    from quantities
+    inner join shares
+        on quantities.tariff_id = shares.tariff_id
     union all
     select
         one_shot_charges.payer_id,
@@ -253,7 +252,10 @@ weights as (
         one_shot_charges.charge_cents::hugeint * 1000000 as weight
     from one_shot_charges
     cross join period
-    where one_shot_charges.reason is null and one_shot_charges.document = 'monthly'
+    where
+        one_shot_charges.reason is null
+        and one_shot_charges.document = 'monthly'
+        and one_shot_charges.charge_cents > 0
     union all
     select
         vendor_charges.payer_id,
@@ -262,7 +264,7 @@ weights as (
         vendor_charges.charge_cents::hugeint * 1000000 as weight
     from vendor_charges
     cross join period
-    where vendor_charges.reason is null
+    where vendor_charges.reason is null and vendor_charges.charge_cents > 0
 )
 
 select
@@ -272,5 +274,5 @@ select
     sum(weights.weight)::decimal(38, 0) as weight
 from weights
 cross join period
-where weights.weight > 0
 group by weights.payer_id, weights.service, period.billing_month, weights.day_number
+having sum(weights.weight) > 0
