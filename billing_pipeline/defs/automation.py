@@ -1,16 +1,18 @@
-"""What starts runs by itself, once somebody switches it on: a schedule that closes, a sensor that looks for late usage.
+"""What starts runs by itself, once somebody switches it on: what closes months, asks for periods, looks for late usage.
 
-Neither reads a clock: the schedule goes by its tick, the sensor by what is published and issued.
+None of it reads a clock: schedules go by their tick, the sensor by what is published and issued.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
 from billing_pipeline.defs.billing import Billing, as_of, partition
 from billing_pipeline.defs.corrections import DIFFERENCES
-from billing_pipeline.defs.jobs import close_month, correct_month
+from billing_pipeline.defs.interim import why_not_running
+from billing_pipeline.defs.jobs import bill_periods, close_month, correct_month
 from billing_pipeline.defs.partitions import billing_month
 from billing_pipeline.rules.period import Month
 from billing_pipeline.settings import Settings
@@ -44,6 +46,29 @@ def close_last_month(
     return dg.RunRequest(run_key=str(month), partition_key=str(month))
 
 
+@dg.schedule(
+    cron_schedule="0 2 * * *",
+    target=bill_periods,
+    execution_timezone=billing_month.timezone,
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+)
+def bill_ended_periods(
+    context: dg.ScheduleEvaluationContext, billing: dg.ResourceParam[Billing]
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask those who are invoiced by the day or week for what the running month lacks up to the night before.
+
+    Skipped on the first day of a month, of which no period has ended, and while the month before is not issued.
+    """
+    tick = context.scheduled_execution_time
+    today = tick.astimezone(billing.settings.zone)
+    month = Month(today.year, today.month)
+    if today.day == 1:
+        return dg.SkipReason(f"no period of {month} has ended")
+    if problem := why_not_running(billing, month):
+        return dg.SkipReason(problem)
+    return dg.RunRequest(run_key=f"{today:%Y-%m-%d}", partition_key=str(month), run_config=_as_of(tick))
+
+
 @dg.sensor(
     target=correct_month,
     minimum_interval_seconds=3_600,
@@ -62,10 +87,15 @@ def correct_late_months(
         yield dg.RunRequest(
             run_key=f"{month} as of {seen.isoformat()}",
             partition_key=str(month),
-            run_config={"resources": {"billing": {"config": {"as_of": seen.isoformat()}}}},
+            run_config=_as_of(seen),
         )
     if not found:
         yield dg.SkipReason("no issued month has late usage that it was not rated again with")
+
+
+def _as_of(seen: datetime) -> dict[str, Any]:
+    """The configuration of a run that sees what had landed by an instant."""
+    return {"resources": {"billing": {"config": {"as_of": seen.isoformat()}}}}
 
 
 def months_behind(billing: Billing) -> dict[Month, datetime]:

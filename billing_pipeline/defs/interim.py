@@ -118,16 +118,21 @@ def _require_running(billing: Billing, month: Month) -> None:
     Raises:
         MonthOutOfOrder: it is not, or the month has ended for its payers.
     """
+    billing.books.record_first_month(month)
+    if problem := why_not_running(billing, month):
+        raise MonthOutOfOrder(problem)
+
+
+def why_not_running(billing: Billing, month: Month) -> str:
+    """Why nothing of a month can be asked for yet, or any more; empty where it can."""
     if billing.books.is_issued(month) or any(not document.is_interim for document in billing.books.issued(month)):
-        message = f"{month} is issued, so that its invoices have asked for all of it; ask for a later month"
-        raise MonthOutOfOrder(message)
-    first = billing.books.record_first_month(month)
-    if month != first and not billing.books.is_issued(month.previous):
-        message = (
+        return f"{month} is issued, so that its invoices have asked for all of it; ask for a later month"
+    if month != billing.books.first_month() and not billing.books.is_issued(month.previous):
+        return (
             f"interim invoices of {month} follow {month.previous}, which is not issued yet: numbers follow dates; "
             f"run: billing bill {month.previous}"
         )
-        raise MonthOutOfOrder(message)
+    return ""
 
 
 def _draft(billing: Billing, month: Month) -> tuple[DraftedInterims, dict[str, str]]:

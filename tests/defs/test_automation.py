@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from billing_pipeline.definitions import defs
-from billing_pipeline.defs.automation import close_last_month, correct_late_months
+from billing_pipeline.defs.automation import bill_ended_periods, close_last_month, correct_late_months
 from billing_pipeline.defs.billing import Billing, open_billing, partition
 from billing_pipeline.rules.period import Month
 from billing_pipeline.settings import Settings
@@ -45,9 +45,12 @@ def tell_late(billing: Billing, closed: Month, as_of: str, *origins: Month) -> N
 
 
 def tick(billing: Billing, instant: str) -> dg.RunRequest | dg.SkipReason:
-    """What the schedule asks for at a tick."""
-    context = dg.build_schedule_context(scheduled_execution_time=at(instant), resources={"billing": billing})
-    return close_last_month(context)
+    """What the schedule that closes asks for at a tick."""
+    return close_last_month(ticking(billing, instant))
+
+
+def ticking(billing: Billing, instant: str) -> dg.ScheduleEvaluationContext:
+    return dg.build_schedule_context(scheduled_execution_time=at(instant), resources={"billing": billing})
 
 
 @pytest.fixture
@@ -69,9 +72,10 @@ def asked(billing: Billing) -> Callable[[], list[tuple[str, str]]]:
 def test_nothing_starts_by_itself_until_somebody_switches_it_on():
     repository = defs().get_repository_def()
 
-    assert [schedule.name for schedule in repository.schedule_defs] == ["close_last_month"]
+    assert sorted(schedule.name for schedule in repository.schedule_defs) == ["bill_ended_periods", "close_last_month"]
     assert [sensor.name for sensor in repository.sensor_defs] == ["correct_late_months"]
-    assert repository.get_schedule_def("close_last_month").default_status is dg.DefaultScheduleStatus.STOPPED
+    for schedule in repository.schedule_defs:
+        assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     assert repository.get_sensor_def("correct_late_months").default_status is dg.DefaultSensorStatus.STOPPED
 
 
@@ -98,6 +102,34 @@ def test_the_schedule_leaves_an_issued_month_alone(billing):
     issue(billing, JANUARY, "2026-02-03")
 
     assert "2026-01 is issued" in tick(billing, "2026-02-03T04:00").skip_message
+
+
+def test_every_night_the_running_month_is_asked_for_what_has_ended(billing):
+    billing.books.record_first_month(JANUARY)
+
+    request = bill_ended_periods(ticking(billing, "2026-01-12T02:00"))
+
+    assert (request.partition_key, request.run_key) == ("2026-01", "2026-01-12")
+    assert request.run_config["resources"]["billing"]["config"]["as_of"] == "2026-01-12T02:00:00+00:00"
+
+
+def test_nothing_of_a_month_has_ended_on_its_first_day(billing):
+    billing.books.record_first_month(JANUARY)
+    assert bill_ended_periods(ticking(billing, "2026-01-01T02:00")).skip_message == "no period of 2026-01 has ended"
+
+
+def test_periods_wait_until_the_month_before_is_issued(billing):
+    billing.books.record_first_month(JANUARY)
+    assert "run: billing bill 2026-01" in bill_ended_periods(ticking(billing, "2026-02-02T02:00")).skip_message
+
+    issue(billing, JANUARY, "2026-02-03")
+
+    assert bill_ended_periods(ticking(billing, "2026-02-04T02:00")).partition_key == "2026-02"
+
+
+def test_no_month_becomes_the_first_one_by_a_schedule(billing):
+    assert "run: billing bill 2025-12" in bill_ended_periods(ticking(billing, "2026-01-12T02:00")).skip_message
+    assert billing.books.first_month() is None
 
 
 def test_late_usage_of_an_issued_month_asks_for_its_correction(billing, asked):
@@ -145,15 +177,20 @@ def test_what_is_asked_for_is_a_run_that_the_job_takes(billing):
     assert config["as_of"] == "2026-03-03T00:00:00+00:00"
 
 
-def test_the_schedule_is_one_of_the_months_that_can_be_chosen(billing):
+@pytest.mark.parametrize(
+    ("schedule", "instant", "month"),
+    [("close_last_month", "2026-02-03T04:00", "2026-01"), ("bill_ended_periods", "2026-01-12T02:00", "2026-01")],
+)
+def test_what_a_schedule_asks_for_can_be_chosen(billing, schedule, instant, month):
+    billing.books.record_first_month(JANUARY)
     repository = defs().get_repository_def()
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_schedule_context(
             instance=instance,
-            scheduled_execution_time=at("2026-02-03T04:00"),
+            scheduled_execution_time=at(instant),
             repository_def=repository,
             resources={"billing": billing},
         )
-        (request,) = repository.get_schedule_def("close_last_month").evaluate_tick(context).run_requests
+        (request,) = repository.get_schedule_def(schedule).evaluate_tick(context).run_requests
 
-    assert request.partition_key == "2026-01"
+    assert request.partition_key == month

@@ -355,6 +355,7 @@ BAD_INPUTS = {
     "B96": ("month/test_bad_months.py", "test_an_amount_below_the_cent_is_a_line_of_nothing"),
     "B99": ("spec/test_bill_flags.py", "test_fees_beyond_a_hundred_times_what_was_provisioned_are_flagged"),
     "B100": ("spec/test_bill_flags.py", "test_fees_that_change_by_more_than_half_are_flagged"),
+    "B101": ("month/test_documents_beside.py", "test_the_same_reference_is_invoiced_once"),
     "B102": ("spec/test_period.py", "test_nothing_else_is_a_month"),
     "B103": (
         "month/test_late_and_again.py",
