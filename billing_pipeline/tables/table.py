@@ -30,16 +30,23 @@ class Table(dy.Schema):
                 dataframely.exc.SchemaError: a column is missing, or of another type and not to be cast.
                 dataframely.exc.ValidationError: a row breaks a rule.
             """
-            if isinstance(df, pl.DataFrame) and _has_types(df, cls):
-                rows = df.select(cls.column_names())
-                if all(rows.select(_conditions(cls)).row(0)):
-                    return rows
+            rows = _typed(df, cls, cast=cast) if isinstance(df, pl.DataFrame) else None
+            if rows is not None and all(rows.select(_conditions(cls)).row(0)):
+                return rows
             return super().validate(df, cast=cast, **kwargs)
 
 
-def _has_types(df: pl.DataFrame, table: type[Table]) -> bool:
-    types = df.schema
-    return all(types.get(name) == column.dtype for name, column in table.columns().items())
+def _typed(df: pl.DataFrame, table: type[Table], *, cast: bool) -> pl.DataFrame | None:
+    """The columns of a table; None where that takes a closer look."""
+    types, columns = df.schema, table.columns()
+    if not columns.keys() <= types.keys():
+        return None
+    if all(types[name] == column.dtype for name, column in columns.items()):
+        return df.select(*columns)
+    try:
+        return table.cast(df) if cast else None
+    except pl.exceptions.PolarsError:
+        return None
 
 
 @cache

@@ -26,14 +26,10 @@ def below(table: type[Table]) -> list[type[Table]]:
 TABLES = sorted(below(Table)[1:], key=lambda table: table.__name__)
 
 
-def by_dataframely(table: type[Table], rows: pl.DataFrame) -> pl.DataFrame | str:
-    return answer(dy.Schema.validate.__func__, table, rows)
-
-
-def answer(validate, *arguments) -> pl.DataFrame | str:
+def answer(validate, *arguments, cast: bool) -> pl.DataFrame | str:
     try:
-        return validate(*arguments)
-    except (SchemaError, ValidationError) as error:
+        return validate(*arguments, cast=cast)
+    except (SchemaError, ValidationError, pl.exceptions.PolarsError) as error:
         return str(error)
 
 
@@ -43,24 +39,29 @@ def some_rows(table: type[Table], count: int) -> pl.DataFrame:
     return pl.DataFrame({name: column.sample(draw, count) for name, column in table.columns().items()})
 
 
-def variants(table: type[Table]) -> Iterator[pl.DataFrame]:
-    """No rows, rows that may hold, rows twice, and a column more, null, missing or of another type."""
-    rows = some_rows(table, 20)
-    yield rows.clear()
-    yield rows
-    yield rows.head(1).with_columns(more=1)
-    yield pl.concat([rows, rows])
-    for name in rows.columns[:: max(rows.width // 4, 1)]:
-        yield rows.with_columns(pl.lit(None, rows.schema[name]).alias(name))
-    yield rows.drop(name)
-    yield rows.with_columns(pl.lit(b"1").alias(name))
+def variants(table: type[Table]) -> Iterator[tuple[pl.DataFrame, bool]]:
+    """No rows, rows that may hold, and rows with a column more, null, missing or of another type, which may be cast."""
+    rows = some_rows(table, 3)
+    first, *_, last = rows.columns
+    yield rows.clear(), False
+    yield rows, False
+    yield rows.head(1).with_columns(more=1), False
+    yield pl.concat([rows, rows]), False
+    for name in (first, last):
+        yield rows.with_columns(pl.lit(None, rows.schema[name]).alias(name)), False
+    yield rows.drop(last), True
+    for cast in (False, True):
+        yield rows.clear().cast(pl.String), cast
+    yield rows.with_columns(pl.lit("?").alias(last)), True
+    yield rows.with_columns(pl.lit(b"?").alias(last)), True
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.__name__)
 def test_what_holds_is_returned_and_what_does_not_is_told_as_dataframely_tells_it(table):
     refused = []
-    for rows in variants(table):
-        ours, theirs = answer(table.validate, rows), by_dataframely(table, rows)
+    for rows, cast in variants(table):
+        ours = answer(table.validate, rows, cast=cast)
+        theirs = answer(dy.Schema.validate.__func__, table, rows, cast=cast)
         refused.append(isinstance(theirs, str))
         if isinstance(theirs, str):
             assert ours == theirs
