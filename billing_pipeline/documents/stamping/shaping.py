@@ -232,6 +232,12 @@ def glyph_width(weight: int, number: int) -> int:
 
 
 @cache
+def glyph_widths(weight: int) -> Mapping[int, int]:
+    """The advance of every glyph of a face, by its number."""
+    return {number: glyph_width(weight, number) for number in range(face(weight).glyph_count)}
+
+
+@cache
 def known_glyphs(weight: int, features: tuple[tuple[str, int], ...]) -> dict[int, str]:
     """Every glyph that texts of the set are made of, with the text it stands for."""
     typeface = Typeface(weight, 16, features, 0, "en")

@@ -342,6 +342,8 @@ class _Artist:
 
     def draw_page(self, page: Any, stream: Any) -> None:
         self._page = next(self._pages)
+        if not self._is_complete:
+            stream.add_font = partial(_add_font, stream.add_font)
         start = len(stream.stream)
         self._originals["draw_page"](page, stream)
         self._page.operators = stream.stream[start:]
@@ -396,7 +398,7 @@ class _Artist:
         if not self._is_complete:
             return pydyf.Dictionary()
         for font in fonts.values():
-            if font.weight not in _WEIGHTS or font.file_content != shaping.font_file(font.weight):
+            if not _is_bundled(font):
                 continue
             for features in ((), (("tnum", 1),)):
                 for number, text in shaping.known_glyphs(font.weight, features).items():
@@ -434,6 +436,21 @@ class _Artist:
         drawing += stream.stream[start + 1 :]
         del stream.stream[start:]
         _forget(stream)
+
+
+def _add_font(add_font: Callable[[Any], tuple[Any, float]], pango_font: Any) -> tuple[Any, float]:
+    """A font of the layout, with the advances that it has when it is embedded.
+
+    WeasyPrint rounds an advance at the size at which it first draws a glyph, which may be in another strip.
+    """
+    font, size = add_font(pango_font)
+    if not font.widths and _is_bundled(font):
+        font.widths.update(shaping.glyph_widths(font.weight))
+    return font, size
+
+
+def _is_bundled(font: Any) -> bool:
+    return font.weight in _WEIGHTS and font.file_content == shaping.font_file(font.weight)
 
 
 def _leave_picture(hole: int, stream: Any, width: float, height: float, _style: Any) -> None:
