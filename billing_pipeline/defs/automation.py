@@ -35,7 +35,7 @@ def close_last_month(
     """
     tick = context.scheduled_execution_time
     today = tick.astimezone(billing.settings.zone)
-    month = Month(today.year, today.month).previous
+    month = Month.of(today).previous
     if tick < billing.as_of(month):
         return dg.SkipReason(
             f"{month} waits for late rows until {billing.as_of(month):%Y-%m-%dT%H:%M:%SZ} (grace_days); "
@@ -61,7 +61,7 @@ def bill_ended_periods(
     """
     tick = context.scheduled_execution_time
     today = tick.astimezone(billing.settings.zone)
-    month = Month(today.year, today.month)
+    month = Month.of(today)
     if today.day == 1:
         return dg.SkipReason(f"no period of {month} has ended")
     if problem := why_not_running(billing, month):

@@ -371,8 +371,7 @@ def _write_reissued(billing: Billing, month: Month, publication: Publication) ->
     """
     reissued = _reissued(billing, month).sort("payer_id").partition_by("period_start", maintain_order=True)
     for invoices in reissued:
-        start = invoices["period_start"][0]
-        of_then = Month(start.year, start.month)
+        of_then = Month.of(invoices["period_start"][0])
         said = _said_of(billing, of_then)
         views = _views(billing, of_then, said, invoices)
         _write_each(publication, invoices["number"], invoices["number"], render_all(views, 1))

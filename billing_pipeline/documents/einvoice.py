@@ -218,7 +218,7 @@ def describe_invoice(
     digits = MINOR_DIGITS[invoice["currency"]]
     said = list(_usage_lines(invoice, lines))
     period = invoice["period_start"], invoice["period_end"]
-    later = Month(period[1].year, period[1].month).next
+    later = Month.of(period[1]).next
     next_month = later.first_day, later.last_day
     if statement["prepaid_used_cents"]:
         said.append(_credit_line("credits.used", "prepaid_used", statement["prepaid_used_cents"], period, digits))
@@ -495,7 +495,7 @@ def _origin(line: _Row, document: _Row) -> str | None:
 def _period_of(line: _Row, document: _Row) -> tuple[date, date]:
     """When it was used: in the document's period, or in the month that it is told for."""
     month, start = Month.parse(line["origin_month"]), document["period_start"]
-    if month == Month(start.year, start.month):
+    if month == Month.of(start):
         return start, document["period_end"]
     return month.first_day, month.last_day
 

@@ -48,6 +48,11 @@ class Month:
             raise MalformedMonth(message)
         return cls(int(text[:4]), int(text[5:]))
 
+    @classmethod
+    def of(cls, day: date) -> Self:
+        """The month in which a day, or an instant where it is told, lies."""
+        return cls(day.year, day.month)
+
     def __str__(self) -> str:
         return f"{self.year:04d}-{self.number:02d}"
 

@@ -135,7 +135,7 @@ def usage_of_who_closed() -> list[Told]:
 
 def on_last_day(taken_in: datetime) -> datetime:
     """A provider that delivers once a month: fewer arrival days."""
-    last = Month(taken_in.year, taken_in.month).last_day
+    last = Month.of(taken_in).last_day
     return datetime(last.year, last.month, last.day, 23, tzinfo=UTC)
 
 

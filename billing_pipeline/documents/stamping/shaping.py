@@ -225,16 +225,11 @@ def font_file(weight: int) -> bytes:
 
 
 @cache
-def glyph_width(weight: int, number: int) -> int:
-    """The advance of a glyph in thousandths of an em, rounded as WeasyPrint does when it first meets it at 8.5 pt."""
+def glyph_widths(weight: int) -> Sequence[int]:
+    """The advance of every glyph of a face, in thousandths of an em, as WeasyPrint rounds it if first met at 8.5 pt."""
     size = 8.5 / 0.75
-    return round(_font(weight, size).get_glyph_h_advance(number) * 1000 / UNITS / pango_size(size))
-
-
-@cache
-def glyph_widths(weight: int) -> Mapping[int, int]:
-    """The advance of every glyph of a face, by its number."""
-    return {number: glyph_width(weight, number) for number in range(face(weight).glyph_count)}
+    font, em = _font(weight, size), pango_size(size)
+    return [round(font.get_glyph_h_advance(number) * 1000 / UNITS / em) for number in range(face(weight).glyph_count)]
 
 
 @cache

@@ -400,10 +400,11 @@ class _Artist:
         for font in fonts.values():
             if not _is_bundled(font):
                 continue
+            widths = shaping.glyph_widths(font.weight)
             for features in ((), (("tnum", 1),)):
                 for number, text in shaping.known_glyphs(font.weight, features).items():
                     font.to_unicode.setdefault(number, text)
-                    font.widths.setdefault(number, shaping.glyph_width(font.weight, number))
+                    font.widths.setdefault(number, widths[number])
             self._drawn.fonts[font.hash] = Font(font.weight, dict(font.widths), dict(font.to_unicode))
         return self._originals["build_fonts_dictionary"](pdf, fonts, *rest)
 
@@ -445,7 +446,7 @@ def _add_font(add_font: Callable[[Any], tuple[Any, float]], pango_font: Any) -> 
     """
     font, size = add_font(pango_font)
     if not font.widths and _is_bundled(font):
-        font.widths.update(shaping.glyph_widths(font.weight))
+        font.widths.update(enumerate(shaping.glyph_widths(font.weight)))
     return font, size
 
 
